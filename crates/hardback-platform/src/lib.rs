@@ -1,0 +1,1 @@
+//! Files and volumes of this operating system.

@@ -1,0 +1,1 @@
+//! Trees, volumes, checkers and oracles for tests.

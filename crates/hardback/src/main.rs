@@ -1,0 +1,2 @@
+//! The hardback binary.
+fn main() {}
