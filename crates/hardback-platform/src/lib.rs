@@ -1,1 +1,41 @@
-//! Files and volumes of this operating system.
+//! Files and volumes of this operating system, by handle.
+//!
+//! The only crate of hardback that touches the file system, and the only place for `cfg(unix)` and `cfg(windows)`.
+//! Everything goes through a [`Dir`]: a handle to an open directory and calls that take one name in it, so that no
+//! path string is resolved twice and nobody can swap a directory for a link between two calls. Each call asks the
+//! [`seam::Seam`] of its handle first; tests count, fail and record there.
+//!
+//! The twins `unix` and `windows` have one signature set; what a system lacks is an error of kind
+//! [`std::io::ErrorKind::Unsupported`], never a silent success.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this crate is the one that the bans point to"
+)]
+
+pub mod error;
+pub mod metadata;
+pub mod path;
+pub mod seam;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
+
+pub use error::{Faults, PathError};
+pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs};
+pub use path::RelPath;
+pub use seam::{Call, Op, Seam, Verdict, Watch};
+pub use system::clock::{local_host_name, monotonic_now, now};
+pub use system::dir::{Dir, Listing, ListedEntry};
+pub use system::file::{FileRead, FileWrite};
+pub use system::lock::Lock;
+pub use system::owner::{group_id, group_name, user_id, user_name};
+pub use system::privilege::{clear_umask, is_privileged, raise_open_file_limit};
+pub use system::volume::{FreeSpace, VolumeKind, VolumeTraits};

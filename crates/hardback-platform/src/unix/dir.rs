@@ -1,0 +1,428 @@
+//! Open directories: names are looked up in a held handle and never through a symlink.
+
+use crate::error::PathError;
+use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::path::RelPath;
+use crate::seam::{Op, Seam};
+use crate::system::file::{self, FileRead, FileWrite};
+use crate::system::volume::{FreeSpace, VolumeKind, VolumeTraits};
+use crate::system::xattr::{self, Place};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Flags of every directory handle.
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Bytes of directory entries that one system call fetches.
+const LIST_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A held directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    seam: Seam,
+}
+
+/// The entries of a directory in tree order: everything that is no directory by name, then the directories by name.
+#[derive(Debug, Default)]
+pub struct Listing {
+    names: Vec<u8>,
+    entries: Vec<(u32, u16, Kind)>,
+    /// How many of the entries, from the start, are no directories.
+    files: usize,
+}
+
+/// One entry of a [`Listing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedEntry<'a> {
+    /// The name, raw.
+    pub name: &'a [u8],
+    /// What the directory says it is; may be out of date.
+    pub kind: Kind,
+}
+
+impl Listing {
+    /// Returns the number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether the directory is empty.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the number of entries that are no directories; they come first.
+    pub fn files_len(&self) -> usize {
+        self.files
+    }
+
+    /// Returns an entry; panics past the end.
+    pub fn get(&self, index: usize) -> ListedEntry<'_> {
+        let (start, length, kind) = self.entries[index];
+        let start = start as usize;
+        ListedEntry { name: &self.names[start..start + usize::from(length)], kind }
+    }
+
+    /// Returns the entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = ListedEntry<'_>> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// Makes a listing from names and kinds in any order.
+    pub fn from_entries<'a>(entries: impl IntoIterator<Item = (&'a [u8], Kind)>) -> Self {
+        let mut listing = Self::default();
+        for (name, kind) in entries {
+            listing.push(name, kind);
+        }
+        listing.sort();
+        listing
+    }
+
+    fn push(&mut self, name: &[u8], kind: Kind) {
+        let start = u32::try_from(self.names.len()).expect("a directory has less than 4 GiB of names");
+        let length = u16::try_from(name.len()).expect("a name has less than 64 KiB");
+        self.names.extend_from_slice(name);
+        self.entries.push((start, length, kind));
+    }
+
+    fn sort(&mut self) {
+        let names = &self.names;
+        let name = |e: &(u32, u16, Kind)| &names[e.0 as usize..e.0 as usize + usize::from(e.1)];
+        self.entries
+            .sort_unstable_by(|a, b| (a.2 == Kind::Dir, name(a)).cmp(&(b.2 == Kind::Dir, name(b))));
+        self.files = self.entries.partition_point(|e| e.2 != Kind::Dir);
+    }
+}
+
+/// Makes an error about a name.
+fn fail<'a>(op: &'static str, name: &'a [u8]) -> impl FnOnce(Errno) -> PathError + 'a {
+    move |e| PathError::new(op, name, e)
+}
+
+impl Dir {
+    /// Opens a directory by path; symlinks in the path are followed, as the user wrote it.
+    pub fn open(path: &Path, seam: Seam) -> Result<Self, PathError> {
+        let bytes = path.as_os_str().as_bytes();
+        seam.pass(Op::OpenDir, bytes, -1).map_err(|e| PathError::new("open the folder", bytes, e))?;
+        let fd = rustix::fs::open(path, DIR_FLAGS, Mode::empty()).map_err(fail("open the folder", bytes))?;
+        Ok(Self { fd, seam })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn seam(&self) -> &Seam {
+        &self.seam
+    }
+
+    pub(crate) fn handle(&self) -> i64 {
+        i64::from(self.fd.as_raw_fd())
+    }
+
+    fn pass(&self, op: Op, what: &'static str, name: &[u8]) -> Result<(), PathError> {
+        self.seam.pass(op, name, self.handle()).map_err(|e| PathError::new(what, name, e))
+    }
+
+    /// Opens the same directory once more.
+    pub fn try_clone(&self) -> Result<Self, PathError> {
+        let fd = self.fd.try_clone().map_err(|e| PathError::new("open the folder", b"", e))?;
+        Ok(Self { fd, seam: self.seam.clone() })
+    }
+
+    /// Opens a subdirectory; a symlink there is an error.
+    pub fn open_dir(&self, name: &[u8]) -> Result<Self, PathError> {
+        self.pass(Op::OpenDir, "open the folder", name)?;
+        let fd = rustix::fs::openat(&self.fd, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(fail("open the folder", name))?;
+        Ok(Self { fd, seam: self.seam.clone() })
+    }
+
+    /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
+    pub fn open_dir_at(&self, path: &RelPath) -> Result<Self, PathError> {
+        if path.is_root() {
+            return self.open_dir(b".");
+        }
+        self.pass(Op::OpenDir, "open the folder", path.as_bytes())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(&self.fd, path.as_bytes(), DIR_FLAGS, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Self { fd, seam: self.seam.clone() }),
+            // No openat2 in this kernel, or the path is longer than PATH_MAX: name by name.
+            Err(Errno::NOSYS | Errno::NAMETOOLONG | Errno::PERM) => {
+                let mut dir = self.open_dir(b".")?;
+                for name in path.components() {
+                    dir = dir.open_dir(name).map_err(|e| PathError { path: path.as_bytes().to_vec(), ..e })?;
+                }
+                Ok(dir)
+            }
+            Err(e) => Err(fail("open the folder", path.as_bytes())(e)),
+        }
+    }
+
+    /// Lists the directory.
+    pub fn list(&self) -> Result<Listing, PathError> {
+        self.pass(Op::List, "list", b"")?;
+        // A second handle: the position of this one belongs to nobody.
+        let fd = rustix::fs::openat(&self.fd, c".", DIR_FLAGS, Mode::empty()).map_err(fail("list", b""))?;
+        let mut buffer = [const { MaybeUninit::<u8>::uninit() }; LIST_BUFFER_BYTES];
+        let mut raw = RawDir::new(fd, &mut buffer);
+        let mut listing = Listing::default();
+        while let Some(entry) = raw.next() {
+            let entry = entry.map_err(fail("list", b""))?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let mut kind = super::kind_of(entry.file_type());
+            if kind == Kind::Other {
+                kind = self.stat(name).map_or(Kind::Other, |m| m.kind);
+            }
+            listing.push(name, kind);
+        }
+        listing.sort();
+        Ok(listing)
+    }
+
+    /// Returns what is known about an entry; a symlink is not followed.
+    pub fn stat(&self, name: &[u8]) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of", name)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let stat = rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)
+            .map_err(fail("read the metadata of", name))?;
+        Ok(super::metadata_of(&stat))
+    }
+
+    /// Returns what is known about this directory.
+    pub fn metadata(&self) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of", b"")?;
+        let stat = rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+            .map_err(fail("read the metadata of", b""))?;
+        Ok(super::metadata_of(&stat))
+    }
+
+    /// Opens a regular file for reading. Never blocks on a FIFO and never follows a symlink; anything but a regular
+    /// file is an error of kind [`crate::Faults::WrongKind`].
+    pub fn open_file(&self, name: &[u8]) -> Result<FileRead, PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        // Reading must not touch the access time; only the owner may ask for that.
+        let fd = match rustix::fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => rustix::fs::openat(&self.fd, name, flags, Mode::empty()),
+            other => other,
+        }
+        .map_err(fail("open", name))?;
+        Ok(FileRead { fd, seam: self.seam.clone() })
+    }
+
+    /// Reads the text of a symlink.
+    pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
+        self.pass(Op::ReadLink, "read the symlink", name)?;
+        let text = rustix::fs::readlinkat(&self.fd, name, Vec::new()).map_err(fail("read the symlink", name))?;
+        Ok(text.into_bytes())
+    }
+
+    /// Makes a subdirectory.
+    pub fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), PathError> {
+        self.pass(Op::MakeDir, "make the folder", name)?;
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)).map_err(fail("make the folder", name))
+    }
+
+    /// Makes a new file; an entry of that name is an error.
+    pub fn create_file(&self, name: &[u8], mode: u32) -> Result<FileWrite, PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)).map_err(fail("create", name))?;
+        Ok(FileWrite { fd, seam: self.seam.clone() })
+    }
+
+    /// Gives a file one more name; a symlink is linked itself, not what it points to.
+    pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        new_dir.pass(Op::Link, "hard link", new_name)?;
+        rustix::fs::linkat(&self.fd, name, &new_dir.fd, new_name, AtFlags::empty())
+            .map_err(fail("hard link", new_name))
+    }
+
+    /// Makes a symlink.
+    pub fn symlink(&self, text: &[u8], name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::Symlink, "make the symlink", name)?;
+        rustix::fs::symlinkat(text, &self.fd, name).map_err(fail("make the symlink", name))
+    }
+
+    /// Makes a FIFO, socket or device.
+    pub fn make_node(&self, name: &[u8], kind: Kind, mode: u32, device: (u32, u32)) -> Result<(), PathError> {
+        self.pass(Op::MakeNode, "make the special file", name)?;
+        let file_type = match kind {
+            Kind::Fifo => rustix::fs::FileType::Fifo,
+            Kind::Socket => rustix::fs::FileType::Socket,
+            Kind::CharDevice => rustix::fs::FileType::CharacterDevice,
+            Kind::BlockDevice => rustix::fs::FileType::BlockDevice,
+            _ => return Err(PathError::new("make the special file", name, Errno::INVAL)),
+        };
+        let device = rustix::fs::makedev(device.0, device.1);
+        rustix::fs::mknodat(&self.fd, name, file_type, Mode::from_raw_mode(mode), device)
+            .map_err(fail("make the special file", name))
+    }
+
+    /// Renames an entry; an entry of the new name is an error.
+    pub fn rename_new(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        new_dir.pass(Op::Rename, "rename to", new_name)?;
+        match rustix::fs::renameat_with(&self.fd, name, &new_dir.fd, new_name, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                // The volume does not know RENAME_NOREPLACE: the target's lock keeps others of us out.
+                if new_dir.stat(new_name).is_ok() {
+                    return Err(fail("rename to", new_name)(Errno::EXIST));
+                }
+                rustix::fs::renameat(&self.fd, name, &new_dir.fd, new_name).map_err(fail("rename to", new_name))
+            }
+            Err(e) => Err(fail("rename to", new_name)(e)),
+        }
+    }
+
+    /// Renames an entry over whatever has the new name.
+    pub fn rename_over(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        new_dir.pass(Op::Rename, "rename to", new_name)?;
+        rustix::fs::renameat(&self.fd, name, &new_dir.fd, new_name).map_err(fail("rename to", new_name))
+    }
+
+    /// Removes an entry that is no directory.
+    pub fn unlink(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::Unlink, "remove", name)?;
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(fail("remove", name))
+    }
+
+    /// Removes an empty subdirectory.
+    pub fn remove_dir(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::RemoveDir, "remove the folder", name)?;
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(fail("remove the folder", name))
+    }
+
+    /// Sets owner and group of an entry, or of this directory where the name is empty. A symlink is not followed.
+    pub fn set_owner(&self, name: &[u8], owner: Owner) -> Result<(), PathError> {
+        self.pass(Op::SetOwner, "set the owner of", name)?;
+        let (uid, gid) = file::raw_owner(owner);
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        rustix::fs::chownat(&self.fd, name, Some(uid), Some(gid), flags).map_err(fail("set the owner of", name))
+    }
+
+    /// Sets the permission bits of an entry that is no symlink, or of this directory where the name is empty.
+    pub fn set_mode(&self, name: &[u8], mode: u32) -> Result<(), PathError> {
+        self.pass(Op::SetMode, "set the mode of", name)?;
+        let mode = Mode::from_raw_mode(mode);
+        let result = if name.is_empty() {
+            rustix::fs::fchmod(&self.fd, mode)
+        } else {
+            // fchmodat follows links; a handle on the entry itself does not.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+                .and_then(|fd| rustix::fs::chmod(proc_path(fd.as_fd(), b"").as_c_str(), mode))
+        };
+        result.map_err(fail("set the mode of", name))
+    }
+
+    /// Sets the time of the last change of an entry, or of this directory where the name is empty.
+    pub fn set_mtime(&self, name: &[u8], mtime: Time) -> Result<(), PathError> {
+        self.pass(Op::SetTimes, "set the times of", name)?;
+        let times = file::timestamps(mtime);
+        let result = if name.is_empty() {
+            rustix::fs::futimens(&self.fd, &times)
+        } else {
+            rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        result.map_err(fail("set the times of", name))
+    }
+
+    /// Reads the extended attributes of an entry, or of this directory where the name is empty.
+    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
+        self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
+        self.at_place(name, xattr::read_all)
+            .map_err(|e| PathError::new("read the extended attributes of", name, e))
+    }
+
+    /// Sets an extended attribute of an entry, or of this directory where the name is empty.
+    pub fn set_xattr(&self, name: &[u8], attribute: &[u8], value: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetXattr, "set an extended attribute of", name)?;
+        self.at_place(name, |place| place.set(attribute, value))
+            .map_err(|e| PathError::new("set an extended attribute of", name, e))
+    }
+
+    /// Removes an extended attribute of an entry, or of this directory where the name is empty.
+    pub fn remove_xattr(&self, name: &[u8], attribute: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetXattr, "remove an extended attribute of", name)?;
+        self.at_place(name, |place| place.remove(attribute))
+            .map_err(|e| PathError::new("remove an extended attribute of", name, e))
+    }
+
+    fn at_place<T>(&self, name: &[u8], f: impl FnOnce(Place<'_>) -> std::io::Result<T>) -> std::io::Result<T> {
+        if name.is_empty() {
+            f(Place::Fd(self.fd.as_fd()))
+        } else {
+            f(Place::Path(&proc_path(self.fd.as_fd(), name)))
+        }
+    }
+
+    /// Reads the attribute bits of this directory.
+    pub fn attributes(&self) -> Attributes {
+        file::read_attributes(self.fd.as_fd())
+    }
+
+    /// Sets the attribute bits of a file or directory, or of this directory where the name is empty.
+    pub fn set_attributes(&self, name: &[u8], attributes: Attributes) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "set the attributes of", name)?;
+        let result = if name.is_empty() {
+            file::write_attributes(self.fd.as_fd(), attributes)
+        } else {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+                .and_then(|fd| file::write_attributes(fd.as_fd(), attributes))
+        };
+        result.map_err(fail("set the attributes of", name))
+    }
+
+    /// Waits until the entries of this directory are on the disk.
+    pub fn sync(&self) -> Result<(), PathError> {
+        self.pass(Op::SyncDir, "sync the folder", b"")?;
+        rustix::fs::fsync(&self.fd).map_err(fail("sync the folder", b""))
+    }
+
+    /// Waits until all of the volume is on the disk. An error is final: the kernel reports it once.
+    pub fn sync_volume(&self) -> Result<(), PathError> {
+        self.pass(Op::SyncVolume, "sync the volume of", b"")?;
+        rustix::fs::syncfs(&self.fd).map_err(fail("sync the volume of", b""))
+    }
+
+    /// Returns what the volume of this directory can be relied on for.
+    pub fn volume(&self) -> Result<VolumeTraits, PathError> {
+        let stat = rustix::fs::fstatfs(&self.fd).map_err(fail("ask the volume of", b""))?;
+        let traits = VolumeTraits::of(&stat);
+        // ntfs-3g is FUSE; only it knows this attribute.
+        if traits.kind == VolumeKind::Fuse {
+            let mut buffer = [0u8; 65_536];
+            if rustix::fs::fgetxattr(&self.fd, c"system.ntfs_attrib", &mut buffer[..]).is_ok() {
+                return Ok(VolumeTraits { stable_ids: true, ..traits.as_ntfs() });
+            }
+        }
+        Ok(traits)
+    }
+
+    /// Returns the free room of the volume.
+    pub fn free_space(&self) -> Result<FreeSpace, PathError> {
+        let stat = rustix::fs::fstatvfs(&self.fd).map_err(fail("ask the volume of", b""))?;
+        Ok(FreeSpace::of(&stat))
+    }
+}
+
+/// Returns the path by which `/proc` reaches a name in a held directory, for the calls that take no handle.
+fn proc_path(fd: BorrowedFd<'_>, name: &[u8]) -> CString {
+    let mut path = format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes();
+    if !name.is_empty() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    CString::new(path).expect("names have no NUL byte")
+}

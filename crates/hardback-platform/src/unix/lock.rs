@@ -1,0 +1,45 @@
+//! A kernel lock on an open file: it dies with the process.
+
+use crate::error::PathError;
+use crate::seam::Op;
+use crate::system::dir::Dir;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use std::os::fd::OwnedFd;
+
+/// An exclusive lock, held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    file: OwnedFd,
+}
+
+impl Lock {
+    /// Takes the lock on the file `name` of a directory, creating it; `Ok(None)` when another process has it.
+    ///
+    /// `info` is written into the file for messages only; the lock is the kernel's.
+    pub fn try_take(dir: &Dir, name: &[u8], info: &[u8]) -> Result<Option<Self>, PathError> {
+        let fail = |e: std::io::Error| PathError::new("lock", name, e);
+        dir.seam().pass(Op::Lock, name, dir.handle()).map_err(fail)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = openat(dir.fd(), name, flags, Mode::from_raw_mode(0o600)).map_err(|e| fail(e.into()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),
+            Err(e) => return Err(fail(e.into())),
+        }
+        rustix::fs::ftruncate(&file, 0).map_err(|e| fail(e.into()))?;
+        rustix::io::pwrite(&file, info, 0).map_err(|e| fail(e.into()))?;
+        Ok(Some(Self { file }))
+    }
+
+    /// Returns what the present holder wrote about itself.
+    pub fn holder(dir: &Dir, name: &[u8]) -> Option<String> {
+        dir.open_file(name).ok()?.read_to_vec(4096).ok().map(|b| String::from_utf8_lossy(&b).trim().to_owned())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing unlocks; the text would only mislead.
+        rustix::fs::ftruncate(&self.file, 0).ok();
+    }
+}
