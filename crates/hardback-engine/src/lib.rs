@@ -1,1 +1,23 @@
-//! The verbs of hardback.
+//! Jobs in, snapshots out: the verbs of hardback.
+//!
+//! The engine does not print, read the environment or know arguments; it reports through [`Monitor`] and returns
+//! reports. Read `backup` first: it names the steps in order.
+
+pub mod catalog;
+mod clock;
+mod error;
+mod job;
+pub mod manifest;
+mod plan;
+mod problem;
+mod report;
+mod target;
+
+pub use clock::{Clock, FixedClock, SystemClock, timestamp};
+pub use error::Error;
+pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
+pub use problem::{Problem, ProblemKind};
+pub use target::{Opened, Target, init_target, open_or_create_target, open_target};
+pub use report::{
+    BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase,
+};

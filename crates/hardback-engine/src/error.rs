@@ -1,0 +1,78 @@
+//! Why a verb stops. What concerns one entry is a [`crate::Problem`] and stops nothing.
+
+use crate::manifest::ManifestError;
+use hardback_platform::{Faults, PathError};
+
+/// Why a verb stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system said no where the verb cannot go on.
+    #[error("{0}")]
+    Path(PathError),
+    /// A manifest cannot be read.
+    #[error("cannot read the record of snapshot {snapshot}")]
+    Manifest {
+        /// Which snapshot.
+        snapshot: String,
+        /// Why.
+        source: ManifestError,
+    },
+    /// What was asked for makes no sense or is not safe.
+    #[error("{message}")]
+    Refused {
+        /// What and where.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// Another run works on the target.
+    #[error("another run is at work on the target{}", holder.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+    Locked {
+        /// What the other run says of itself.
+        holder: Option<String>,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// There is no such snapshot, job or path.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+impl Error {
+    /// Makes a refusal with a hint.
+    pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Returns what the user can do about it, if it is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Path(error) => match error.fault() {
+                Faults::Full => Some(
+                    "the target is full: free some room or remove an old snapshot; the next run goes on where this \
+                     one stopped"
+                        .into(),
+                ),
+                Faults::Denied => Some("run as a user who may read and write there".into()),
+                Faults::ReadOnly => Some("the volume is mounted read-only; look at the system's log for why".into()),
+                Faults::Io => Some("the disk reports errors: check its cable and its health before trusting it".into()),
+                _ => None,
+            },
+            Self::Locked { .. } => Some("wait for it to end; the lock goes with its process, even if that is killed".into()),
+            Self::Manifest { .. } => Some(
+                "the files of the snapshot are plain files and can be copied without it; `hardback verify` tells more"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::Path(error)
+    }
+}

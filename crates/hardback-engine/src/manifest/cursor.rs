@@ -1,0 +1,179 @@
+//! Walking a manifest beside another tree in the same order, one directory at a time.
+
+use super::reader::read_frame_entries;
+use super::{Entry, Line, ManifestError, Position, ReadAt, Reader};
+use hardback_platform::RelPath;
+use std::collections::VecDeque;
+
+/// Parsed frames that [`EntriesByPosition`] keeps.
+const CACHED_FRAMES: usize = 4;
+
+/// A manifest as a tree that is entered directory by directory, in tree order.
+///
+/// In each directory: [`TreeCursor::next_file`] until `None`, then [`TreeCursor::next_dir`] or
+/// [`TreeCursor::enter`], each followed by its directory's calls and [`TreeCursor::leave`].
+#[derive(Debug)]
+pub struct TreeCursor<R> {
+    reader: Reader<R>,
+    ahead: Option<(Line, Position)>,
+    depth: usize,
+    complete: bool,
+}
+
+impl<R: ReadAt> TreeCursor<R> {
+    /// Starts at the top; returns the cursor and the entry of the root.
+    pub fn open(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
+        let mut cursor = Self { reader, ahead: None, depth: 1, complete: false };
+        match cursor.take()? {
+            Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
+            _ => Err(ManifestError::Damaged { offset: 0, what: "no root entry" }),
+        }
+    }
+
+    /// Returns whether the end was reached and stood there.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Returns the reader, for its header and sums.
+    pub fn reader(&self) -> &Reader<R> {
+        &self.reader
+    }
+
+    fn take(&mut self) -> Result<Option<(Line, Position)>, ManifestError> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
+        loop {
+            match self.reader.next_line()? {
+                Some((Line::User(..) | Line::Group(..), _)) => {}
+                Some((Line::End, _)) => {
+                    self.complete = true;
+                    return Ok(None);
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<&(Line, Position)>, ManifestError> {
+        if self.ahead.is_none() {
+            self.ahead = self.take()?;
+        }
+        Ok(self.ahead.as_ref())
+    }
+
+    /// Returns the next entry of this directory that is no directory.
+    pub fn next_file(&mut self) -> Result<Option<(Entry, Position)>, ManifestError> {
+        match self.peek()? {
+            Some((Line::Entry(entry), _)) if !entry.is_dir() => {}
+            _ => return Ok(None),
+        }
+        Ok(match self.ahead.take() {
+            Some((Line::Entry(entry), position)) => Some((entry, position)),
+            _ => None,
+        })
+    }
+
+    /// Returns the next file if its name is the given one; files with a lesser name are passed over and counted.
+    pub fn file_named(&mut self, name: &[u8], passed: &mut u64) -> Result<Option<Entry>, ManifestError> {
+        loop {
+            match self.peek()? {
+                Some((Line::Entry(entry), _)) if !entry.is_dir() && &*entry.name <= name => {}
+                _ => return Ok(None),
+            }
+            if let Some((Line::Entry(entry), _)) = self.ahead.take() {
+                if &*entry.name == name {
+                    return Ok(Some(entry));
+                }
+                *passed += 1;
+            }
+        }
+    }
+
+    /// Enters the next subdirectory of this directory; files that were not asked for are passed over.
+    pub fn next_dir(&mut self) -> Result<Option<(Entry, Position)>, ManifestError> {
+        while self.next_file()?.is_some() {}
+        match self.peek()? {
+            Some((Line::Entry(_), _)) => {}
+            _ => return Ok(None),
+        }
+        self.depth += 1;
+        Ok(match self.ahead.take() {
+            Some((Line::Entry(entry), position)) => Some((entry, position)),
+            _ => None,
+        })
+    }
+
+    /// Enters the subdirectory of a name, if there is one; those with a lesser name are passed over, their entries
+    /// counted.
+    pub fn enter(&mut self, name: &[u8], passed: &mut u64) -> Result<Option<Entry>, ManifestError> {
+        while self.next_file()?.is_some() {
+            *passed += 1;
+        }
+        loop {
+            match self.peek()? {
+                Some((Line::Entry(entry), _)) if &*entry.name <= name => {}
+                _ => return Ok(None),
+            }
+            let Some((Line::Entry(entry), _)) = self.ahead.take() else { return Ok(None) };
+            self.depth += 1;
+            if &*entry.name == name {
+                return Ok(Some(entry));
+            }
+            *passed += 1 + self.leave()?;
+        }
+    }
+
+    /// Leaves this directory; returns the number of entries that were passed over.
+    pub fn leave(&mut self) -> Result<u64, ManifestError> {
+        let outside = self.depth - 1;
+        let mut passed = 0;
+        while self.depth > outside {
+            match self.take()? {
+                Some((Line::Entry(entry), _)) => {
+                    passed += 1;
+                    self.depth += usize::from(entry.is_dir());
+                }
+                Some((Line::Up, _)) => self.depth -= 1,
+                // An unfinished record: all open directories end with it.
+                _ => {
+                    self.depth = outside;
+                }
+            }
+        }
+        Ok(passed)
+    }
+}
+
+/// Entries of a manifest by their position, for entries that moved: a moved directory asks for neighbours.
+#[derive(Debug)]
+pub struct EntriesByPosition<R> {
+    file: R,
+    frames: VecDeque<(u64, Vec<(u32, RelPath, Entry)>)>,
+}
+
+impl<R: ReadAt> EntriesByPosition<R> {
+    /// Takes the manifest's file.
+    pub fn new(file: R) -> Self {
+        Self { file, frames: VecDeque::new() }
+    }
+
+    /// Returns the entry whose line is at a position, and its directory.
+    pub fn get(&mut self, position: Position) -> Result<Option<(RelPath, Entry)>, ManifestError> {
+        let at = match self.frames.iter().position(|(offset, _)| *offset == position.frame) {
+            Some(at) => at,
+            None => {
+                let entries = read_frame_entries(&self.file, position.frame)?;
+                self.frames.truncate(CACHED_FRAMES - 1);
+                self.frames.push_front((position.frame, entries));
+                0
+            }
+        };
+        let entries = &self.frames[at].1;
+        Ok(entries
+            .binary_search_by_key(&position.line, |(line, _, _)| *line)
+            .ok()
+            .map(|i| (entries[i].1.clone(), entries[i].2.clone())))
+    }
+}

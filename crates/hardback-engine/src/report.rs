@@ -1,0 +1,236 @@
+//! What a verb tells while it works and when it is done.
+
+use crate::manifest::Totals;
+use crate::problem::Problem;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Hears what happens. Called from several threads.
+pub trait Monitor: Send + Sync {
+    /// One entry was not handled exactly. Called once for each.
+    fn problem(&self, problem: &Problem);
+    /// Something that the user should read, such as a limitation of the volume.
+    fn notice(&self, text: &str);
+    /// A step of the verb began.
+    fn phase(&self, phase: Phase);
+}
+
+/// The steps of the verbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Clearing up after an interrupted run.
+    Recovering,
+    /// Reading the sources and storing what is new.
+    Copying,
+    /// Waiting for the disk.
+    Syncing,
+    /// Removing what is left over.
+    Cleaning,
+    /// Reading stored files to prove them.
+    Verifying,
+    /// Writing files back.
+    Restoring,
+}
+
+/// Counts that a progress display reads while the work goes on.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Entries done.
+    pub entries: AtomicU64,
+    /// Bytes read from the source or the target.
+    pub bytes_read: AtomicU64,
+    /// Bytes written to the target.
+    pub bytes_written: AtomicU64,
+    /// Entries linked to the base.
+    pub linked: AtomicU64,
+    /// Problems so far.
+    pub problems: AtomicU64,
+    /// Entries that are expected in all, 0 if that is not known: the number of the base.
+    pub expected_entries: AtomicU64,
+    /// Bytes that are expected to be read in all, 0 if that is not known.
+    pub expected_bytes: AtomicU64,
+    current: Mutex<Vec<u8>>,
+}
+
+impl Counters {
+    /// Adds to a count.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets the path that is being worked on.
+    pub fn set_current(&self, path: &[u8]) {
+        if let Ok(mut current) = self.current.try_lock() {
+            current.clear();
+            current.extend_from_slice(path);
+        }
+    }
+
+    /// Returns the path that is being worked on.
+    pub fn current(&self) -> Vec<u8> {
+        self.current.lock().map(|c| c.clone()).unwrap_or_default()
+    }
+}
+
+/// Asks the work to stop at the next entry.
+#[derive(Debug, Default)]
+pub struct Cancel(AtomicBool);
+
+impl Cancel {
+    /// Asks.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether it was asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a volume cannot keep. Told once for each snapshot and kept in the manifest; no exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LimitationKind {
+    /// Owners and groups.
+    Owners,
+    /// Permission bits.
+    Modes,
+    /// Times to the nanosecond.
+    Times,
+    /// Extended attributes and ACLs.
+    Xattrs,
+    /// Some names.
+    Names,
+    /// Symlinks.
+    Symlinks,
+    /// Devices, FIFOs and sockets.
+    Specials,
+    /// Hard links.
+    Links,
+    /// A file has reached the number of links that the volume allows.
+    LinkLimit,
+    /// A file of the base is missing or cannot be linked.
+    Base,
+}
+
+impl LimitationKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Owners, Self::Modes, Self::Times, Self::Xattrs, Self::Names, Self::Symlinks, Self::Specials, Self::Links,
+        Self::LinkLimit, Self::Base,
+    ];
+
+    /// Returns the word for it in seals and JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Owners => "owners",
+            Self::Modes => "modes",
+            Self::Times => "times",
+            Self::Xattrs => "xattrs",
+            Self::Names => "names",
+            Self::Symlinks => "symlinks",
+            Self::Specials => "specials",
+            Self::Links => "links",
+            Self::LinkLimit => "link-limit",
+            Self::Base => "base",
+        }
+    }
+}
+
+impl fmt::Display for LimitationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owners => "the target cannot keep owners (needs root and a volume that has owners)",
+            Self::Modes => "the target cannot keep permission bits",
+            Self::Times => "the target cannot keep modification times exactly",
+            Self::Xattrs => "the target cannot keep some extended attributes or ACLs",
+            Self::Names => "the target cannot hold some names; they are stored escaped",
+            Self::Symlinks => "the target cannot hold symlinks",
+            Self::Specials => "the target cannot hold devices, FIFOs or sockets",
+            Self::Links => "the target cannot hard link; files are copied",
+            Self::LinkLimit => "some files have all the links that the volume allows; a fresh copy was made",
+            Self::Base => "files of the base snapshot were missing or could not be linked; they were copied again",
+        })
+    }
+}
+
+/// A limitation that was met.
+#[derive(Debug, Clone)]
+pub struct Limitation {
+    /// Which.
+    pub kind: LimitationKind,
+    /// For how many entries.
+    pub entries: u64,
+    /// The first of them.
+    pub example: Vec<u8>,
+    /// What the system said.
+    pub detail: String,
+}
+
+/// Collects limitations during a run.
+#[derive(Debug, Default)]
+pub(crate) struct Limitations(Mutex<Vec<Limitation>>);
+
+impl Limitations {
+    /// Counts one.
+    pub(crate) fn meet(&self, kind: LimitationKind, path: impl FnOnce() -> Vec<u8>, detail: impl fmt::Display) {
+        let mut all = self.0.lock().expect("no panic while the list is held");
+        match all.iter_mut().find(|l| l.kind == kind) {
+            Some(limitation) => limitation.entries += 1,
+            None => all.push(Limitation { kind, entries: 1, example: path(), detail: detail.to_string() }),
+        }
+    }
+
+    /// Returns all, sorted by kind.
+    pub(crate) fn take(&self) -> Vec<Limitation> {
+        let mut all = std::mem::take(&mut *self.0.lock().expect("no panic while the list is held"));
+        all.sort_by_key(|l| l.kind);
+        all
+    }
+}
+
+/// What a backup did.
+#[derive(Debug, Clone)]
+#[must_use = "the report says whether entries are missing"]
+pub struct BackupReport {
+    /// Job.
+    pub job: String,
+    /// Name of the snapshot; `None` for a dry run.
+    pub snapshot: Option<String>,
+    /// Generation.
+    pub generation: u32,
+    /// Name of the base.
+    pub base: Option<String>,
+    /// Sums of the snapshot.
+    pub totals: Totals,
+    /// Entries that were linked to the base.
+    pub linked: u64,
+    /// Files whose content was found in the base under another name.
+    pub moved: u64,
+    /// Files that were taken over from an interrupted run.
+    pub adopted: u64,
+    /// Bytes taken over from an interrupted run.
+    pub adopted_bytes: u64,
+    /// Files copied within the target because only their metadata changed.
+    pub restamped: u64,
+    /// Entries of the base that are gone from the sources.
+    pub removed: u64,
+    /// Entries that rules left out (a folder counts once).
+    pub excluded: u64,
+    /// Bytes that were read from the sources.
+    pub bytes_read: u64,
+    /// Bytes of the record beside the tree: manifest and digest list.
+    pub record_bytes: u64,
+    /// What the target cannot keep.
+    pub limitations: Vec<Limitation>,
+    /// The first problems; all are counted in the totals and marked in the manifest.
+    pub problems: Vec<Problem>,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// For a dry run: what would be copied, largest first (path, bytes, why).
+    pub would_copy: Vec<(Vec<u8>, u64, &'static str)>,
+}
+
+/// Problems that a report keeps; all are counted.
+pub const PROBLEMS_KEPT_MAX: usize = 10_000;
