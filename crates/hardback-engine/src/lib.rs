@@ -5,6 +5,7 @@
 
 pub mod catalog;
 mod clock;
+mod context;
 mod error;
 mod job;
 pub mod manifest;
@@ -14,6 +15,7 @@ mod report;
 mod target;
 
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
+pub use context::Context;
 pub use error::Error;
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
