@@ -1,0 +1,153 @@
+//! Copying a content while hashing it: holes stay holes, and on a volume that can, unchanged blocks stay shared.
+
+use crate::manifest::Digest;
+use hardback_platform::{FileRead, FileWrite, PathError};
+
+/// Bytes that are read and written at a time.
+pub(super) const BUFFER_BYTES: usize = 512 * 1024;
+/// Blocks that are compared one by one when a file starts as a clone of the base's.
+const CLONE_BLOCK_BYTES: usize = 16 * 1024;
+
+/// On which side a copy failed: an unreadable source is a problem of one entry, a failing target may end the run.
+#[derive(Debug)]
+pub(super) enum CopyError {
+    Source(PathError),
+    Target(PathError),
+}
+
+/// Buffers of a worker.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    pub(super) read: Vec<u8>,
+    pub(super) compare: Vec<u8>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { read: vec![0; BUFFER_BYTES], compare: Vec::new() }
+    }
+}
+
+/// A content that was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content {
+    pub(super) digest: Digest,
+    /// Bytes that the file had.
+    pub(super) size_bytes: u64,
+    /// Bytes that were read from it: without its holes.
+    pub(super) read_bytes: u64,
+    /// Bytes that were written.
+    pub(super) written_bytes: u64,
+}
+
+/// What to do with the bytes that are read.
+pub(super) enum Sink<'a> {
+    /// Hash them only.
+    Hash,
+    /// Write them to a new, empty file.
+    Write(&'a FileWrite),
+    /// Write those that differ from what is there: the file is a clone of an older version of this length or another.
+    Patch(&'a FileWrite),
+}
+
+/// Reads a file to its end, hashing, into a sink. `size_bytes` and `blocks` are what its metadata said.
+pub(super) fn copy_content(
+    source: &FileRead,
+    size_bytes: u64,
+    blocks: u64,
+    sink: &Sink<'_>,
+    buffers: &mut Buffers,
+) -> Result<Content, CopyError> {
+    let mut copy = Copy {
+        hasher: blake3::Hasher::new(),
+        offset: 0,
+        content: Content { digest: [0; 32], size_bytes: 0, read_bytes: 0, written_bytes: 0 },
+    };
+    let sparse = blocks.saturating_mul(512) < size_bytes;
+    if sparse {
+        while let Some(range) = source.next_data(copy.offset, size_bytes).map_err(CopyError::Source)? {
+            copy.hole(range.start, sink, buffers)?;
+            copy.data(source, range.end, sink, buffers)?;
+            if copy.offset < range.end {
+                break;
+            }
+        }
+        let known = source.metadata().map_err(CopyError::Source)?.size_bytes;
+        copy.hole(size_bytes.min(known), sink, buffers)?;
+    } else {
+        copy.data(source, size_bytes, sink, buffers)?;
+    }
+    match sink {
+        Sink::Write(file) if sparse => file.set_len(copy.offset).map_err(CopyError::Target)?,
+        Sink::Patch(file) => file.set_len(copy.offset).map_err(CopyError::Target)?,
+        _ => {}
+    }
+    copy.content.size_bytes = copy.offset;
+    copy.content.digest = *copy.hasher.finalize().as_bytes();
+    Ok(copy.content)
+}
+
+struct Copy {
+    hasher: blake3::Hasher,
+    offset: u64,
+    content: Content,
+}
+
+impl Copy {
+    /// Copies data up to an offset or the end of the file.
+    fn data(&mut self, source: &FileRead, end: u64, sink: &Sink<'_>, buffers: &mut Buffers) -> Result<(), CopyError> {
+        while self.offset < end {
+            let want = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
+            let n = source.read_full_at(&mut buffers.read[..want], self.offset).map_err(CopyError::Source)?;
+            if n == 0 {
+                return Ok(());
+            }
+            self.hasher.update(&buffers.read[..n]);
+            self.content.read_bytes += n as u64;
+            match sink {
+                Sink::Hash => {}
+                Sink::Write(file) => {
+                    file.write_all_at(&buffers.read[..n], self.offset).map_err(CopyError::Target)?;
+                    self.content.written_bytes += n as u64;
+                }
+                Sink::Patch(file) => {
+                    self.content.written_bytes += patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+                }
+            }
+            self.offset += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Hashes the zeros of a hole; in a clone they are written where it has other bytes.
+    fn hole(&mut self, end: u64, sink: &Sink<'_>, buffers: &mut Buffers) -> Result<(), CopyError> {
+        while self.offset < end {
+            let n = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
+            buffers.read[..n].fill(0);
+            self.hasher.update(&buffers.read[..n]);
+            if let Sink::Patch(file) = sink {
+                self.content.written_bytes += patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+            }
+            self.offset += n as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the blocks of `buffers.read[..length]` that differ from the file; returns the bytes written.
+fn patch(file: &FileWrite, offset: u64, length: usize, buffers: &mut Buffers) -> Result<u64, PathError> {
+    buffers.compare.resize(BUFFER_BYTES, 0);
+    let there = file.read_full_at(&mut buffers.compare[..length], offset)?;
+    let mut written = 0;
+    let mut start = 0;
+    while start < length {
+        let end = (start + CLONE_BLOCK_BYTES).min(length);
+        let new = &buffers.read[start..end];
+        if end > there || new != &buffers.compare[start..end] {
+            file.write_all_at(new, offset + start as u64)?;
+            written += (end - start) as u64;
+        }
+        start = end;
+    }
+    Ok(written)
+}

@@ -1,0 +1,93 @@
+//! Giving entries in the new tree the metadata of the source's, as far as the target can hold it.
+
+use super::shared::Shared;
+use crate::error::Error;
+use crate::manifest::Entry;
+use crate::report::LimitationKind;
+use hardback_platform::{Dir, Faults, FileWrite, Metadata, PathError};
+
+/// Makes the manifest's entry from what the source says.
+pub(super) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, stable_ids: bool) -> Entry {
+    let mut entry = Entry::new(name, metadata.kind);
+    entry.size_bytes = if metadata.kind == hardback_platform::Kind::File { metadata.size_bytes } else { 0 };
+    entry.mtime = metadata.mtime;
+    entry.inode = stable_ids.then_some(metadata.id.file);
+    entry.ctime = metadata.ctime.filter(|_| reliable_ctime && stable_ids);
+    entry.nlink = metadata.nlink;
+    entry.mode = metadata.mode;
+    entry.owner = metadata.owner;
+    if metadata.attributes.0 != 0 {
+        entry.extra_mut().attributes = metadata.attributes;
+    }
+    if metadata.device.is_some() {
+        entry.extra_mut().device = metadata.device;
+    }
+    entry
+}
+
+/// An entry of the new tree whose metadata is set: an open file, or a name in a folder (empty: the folder itself).
+pub(super) enum Place<'a> {
+    File(&'a FileWrite),
+    Name(&'a Dir, &'a [u8]),
+}
+
+/// Sets owner, extended attributes, mode and time, in the order in which none undoes another.
+pub(super) fn apply(shared: &Shared<'_>, place: &Place<'_>, entry: &Entry, path: &dyn Fn() -> Vec<u8>) -> Result<(), Error> {
+    let new_file = matches!(place, Place::File(_));
+    let limit = |kind, result: Result<(), PathError>| limited(shared, kind, path, result);
+    let symlink = entry.kind == hardback_platform::Kind::Symlink;
+    let chown = entry.owner.is_some() && entry.owner != shared.target.default_owner;
+    if chown && let Some(owner) = entry.owner {
+        let result = match place {
+            Place::File(file) => file.set_owner(owner),
+            Place::Name(dir, name) => dir.set_owner(name, owner),
+        };
+        limit(LimitationKind::Owners, result)?;
+    }
+    for (name, value) in entry.xattrs() {
+        let result = match place {
+            Place::File(file) => file.set_xattr(name, value),
+            Place::Name(dir, at) => dir.set_xattr(at, name, value),
+        };
+        limit(LimitationKind::Xattrs, result)?;
+    }
+    if let Some(mode) = entry.mode.filter(|_| !symlink) {
+        let as_created = new_file && shared.target.exact_modes && mode & 0o7000 == 0 && entry.xattrs().is_empty();
+        if !as_created {
+            let result = match place {
+                Place::File(file) => file.set_mode(mode),
+                Place::Name(dir, name) => dir.set_mode(name, mode),
+            };
+            limit(LimitationKind::Modes, result)?;
+        }
+    }
+    let result = match place {
+        Place::File(file) => file.set_mtime(entry.mtime),
+        Place::Name(dir, name) => dir.set_mtime(name, entry.mtime),
+    };
+    limit(LimitationKind::Times, result)
+}
+
+/// Turns "the target cannot" into a limitation; a failing target stays an error.
+pub(super) fn limited(
+    shared: &Shared<'_>,
+    kind: LimitationKind,
+    path: &dyn Fn() -> Vec<u8>,
+    result: Result<(), PathError>,
+) -> Result<(), Error> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => match error.fault() {
+            // No room for an attribute is the attribute's limit on ext4 and btrfs, and the disk's on none.
+            Faults::Full if kind == LimitationKind::Xattrs => {
+                shared.limitation(kind, path, &error.source);
+                Ok(())
+            }
+            Faults::Io | Faults::ReadOnly | Faults::Full => Err(error.under(&path()).into()),
+            _ => {
+                shared.limitation(kind, path, &error.source);
+                Ok(())
+            }
+        },
+    }
+}

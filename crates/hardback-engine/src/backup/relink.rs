@@ -1,0 +1,327 @@
+//! The ways in which a worker avoids reading the source: linking, refilling from the base, adopting, moving.
+
+use super::copy::{CopyError, Sink, copy_content};
+use super::groups::Stored;
+use super::metadata::{self, Place};
+use super::shared::{Item, Outcome};
+use super::store;
+use super::worker::{At, Worker};
+use crate::error::Error;
+use crate::manifest::{DIGEST_BYTES, Entry};
+use crate::plan::Action;
+use crate::report::{Counters, LimitationKind};
+use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath};
+
+/// A file of the base that moved.
+pub(super) struct Found {
+    dir: Dir,
+    entry: Entry,
+    /// Its metadata is still that of the source.
+    same_metadata: bool,
+}
+
+impl Worker<'_> {
+    /// Returns whether the base's file may get one more name. Asked for only where we set a limit of our own; the
+    /// volume's own limit is met by trying.
+    pub(super) fn links_left(&self, at: &At<'_>, base: Option<&Entry>) -> Result<bool, Error> {
+        let (Some(max), Some(base), Some(dir)) = (self.shared.target.links_max, base, &at.base) else { return Ok(true) };
+        let Ok(there) = dir.stat(base.stored_name()) else { return Ok(true) };
+        if there.nlink < max {
+            return Ok(true);
+        }
+        let path = || at.folder.path_of(&base.name);
+        self.shared.limitation(LimitationKind::LinkLimit, path, format_args!("{max} links"));
+        Ok(false)
+    }
+
+    /// Links an entry that is as it was.
+    pub(super) fn link_unchanged(&mut self, at: &At<'_>, mut base: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+        if store::link_from_base(self.shared, at, &mut base)? {
+            Counters::add(&self.shared.sums.linked, 1);
+            let stored = store::known(&base);
+            return Ok(Some(Outcome { entry: base, stored, group: None }));
+        }
+        let item = Item { name: base.name.clone(), base: Some(base.clone()), adopted: Vec::new() };
+        let entry = Entry { content: None, ..base };
+        if entry.kind == Kind::File {
+            self.refill(at, item, entry, metadata)
+        } else {
+            self.special(at, item, entry, metadata, Action::Copy)
+        }
+    }
+
+    /// Links an entry whose content and metadata were found to be the base's, or refills it where links have an end.
+    pub(super) fn link_or_refill(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
+        let Some(base) = item.base.as_ref() else { return self.copy(at, item, entry, metadata, "new") };
+        if let Some(stored) = base.extra.as_ref().and_then(|e| e.stored.clone()) {
+            entry.extra_mut().stored = Some(stored);
+        }
+        entry.content = base.content;
+        if self.links_left(at, Some(base))? && store::link_from_base(self.shared, at, &mut entry)? {
+            Counters::add(&self.shared.sums.linked, 1);
+            let stored = store::known(&entry);
+            let group = (metadata.nlink > 1).then_some(metadata.id);
+            return Ok(Some(Outcome { entry, stored, group }));
+        }
+        self.refill(at, item, entry, metadata)
+    }
+
+    /// Makes a new inode with the base's content: a clone where the volume can, else a copy of the base's file. The
+    /// old inode is not touched: its names belong to older snapshots. The source is not read.
+    pub(super) fn refill(&mut self, at: &At<'_>, item: Item, entry: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+        let Some(base) = item.base.as_ref() else { return self.copy(at, item, entry, metadata, "new") };
+        if at.target.is_none() {
+            self.shared.would_copy(at.folder.path_of(&entry.name), metadata.size_bytes, "metadata changed");
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
+        }
+        let mut entry = entry;
+        entry.content = base.content;
+        // Attribute bits that stat does not tell.
+        if let Some(Ok(file)) = at.source.as_ref().map(|dir| dir.open_file(&entry.name)) {
+            let attributes = file.attributes();
+            if attributes != entry.attributes() {
+                entry.extra_mut().attributes = attributes;
+            }
+        }
+        match self.fill_from_base(at, base, &mut entry) {
+            Ok(true) => {
+                Counters::add(&self.shared.sums.restamped, 1);
+                let group = (metadata.nlink > 1).then_some(metadata.id);
+                Ok(Some(Outcome { stored: store::known(&entry), entry, group }))
+            }
+            Ok(false) => self.copy(at, item, entry, metadata, "base unreadable"),
+            Err(CopyError::Source(error)) => self.source_failed(at, item, &error),
+            Err(CopyError::Target(error)) => self.target_failed(at, item, error),
+        }
+    }
+
+    /// Fills a new file from the base; `false` where the base's file is missing or not what it should be.
+    fn fill_from_base(&mut self, at: &At<'_>, base: &Entry, entry: &mut Entry) -> Result<bool, CopyError> {
+        let Some(Ok(old)) = at.base.as_ref().map(|dir| dir.open_file(base.stored_name())) else { return Ok(false) };
+        let blocks = old.metadata().map_or(u64::MAX, |m| m.blocks);
+        let name = entry.name.clone();
+        let under = |e: CopyError| store::named(e, &name);
+        let mut fresh = entry.clone();
+        let made = store::create(self.shared, at, &mut fresh, None).map_err(under)?;
+        entry.extra = made.extra;
+        if !store::clone_base(self.shared, at, base, &made.file) {
+            let known = base.content.and_then(|c| self.shared.digests.get(c).ok());
+            let copied = copy_content(&old, base.size_bytes, blocks, &Sink::Write(&made.file), &mut self.buffers);
+            let good = match copied {
+                Ok(content) => {
+                    Counters::add(&self.shared.ctx.counters.bytes_written, content.written_bytes);
+                    content.size_bytes == 0 || Some(content.digest) == known
+                }
+                Err(CopyError::Source(_)) => false,
+                Err(error) => return Err(under(error)),
+            };
+            if !good {
+                let path = || at.folder.path_of(&entry.name);
+                self.shared.limitation(LimitationKind::Base, path, "its content is not what was stored");
+                store::remove(at, entry).map_err(store::as_copy_error)?;
+                return Ok(false);
+            }
+        }
+        let path = || at.folder.path_of(&entry.name);
+        metadata::apply(self.shared, &Place::File(&made.file), entry, &path)
+            .and_then(|()| store::sync_alone(self.shared, &made.file))
+            .map_err(store::as_copy_error)?;
+        Ok(true)
+    }
+
+    /// Stores a symlink, FIFO, socket or device.
+    pub(super) fn special(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+        action: Action,
+    ) -> Result<Option<Outcome>, Error> {
+        if action == Action::Link && item.base.is_some() {
+            return self.link_special(at, item, entry, metadata);
+        }
+        if let Some(Err(error)) = at.source.as_ref().map(|source| source.xattrs(&entry.name).map(|x| {
+            if !x.is_empty() {
+                entry.extra_mut().xattrs = x;
+            }
+        })) {
+            return self.source_failed(at, item, &error);
+        }
+        if entry.kind == Kind::Symlink && entry.link_text().is_none() {
+            let source = at.source.as_ref().expect("made anew only from a source");
+            match source.read_link(&entry.name) {
+                Ok(text) => entry.extra_mut().link_text = Some(text),
+                Err(error) => return self.source_failed(at, item, &error),
+            }
+        }
+        let group = (metadata.nlink > 1).then_some(metadata.id);
+        let Some(target) = &at.target else { return Ok(Some(Outcome { entry, stored: Stored::Nothing, group })) };
+        let text = entry.link_text().map(<[u8]>::to_vec);
+        let (kind, mode, device) = (entry.kind, entry.mode.unwrap_or(0o600), entry.device().unwrap_or((0, 0)));
+        let made = store::with_name(self.shared, at.folder, &mut entry, |name| match &text {
+            Some(text) => target.symlink(text, name),
+            None => target.make_node(name, kind, mode, device),
+        });
+        match made {
+            Ok(()) => {
+                let path = || at.folder.path_of(&entry.name);
+                metadata::apply(self.shared, &Place::Name(target, entry.stored_name()), &entry, &path)?;
+            }
+            Err(error) if matches!(error.fault(), Faults::Denied | Faults::Unsupported | Faults::BadName) => {
+                let what = if text.is_some() { LimitationKind::Symlinks } else { LimitationKind::Specials };
+                self.shared.limitation(what, || at.folder.path_of(&entry.name), &error.source);
+                entry.extra_mut().absent = true;
+            }
+            Err(error) => return self.target_failed(at, item, error),
+        }
+        Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
+    }
+
+    fn link_special(&mut self, at: &At<'_>, item: Item, mut entry: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+        let base = item.base.as_ref().expect("linked only with a base");
+        if let Some(extra) = &base.extra {
+            let own = entry.extra_mut();
+            own.stored = extra.stored.clone();
+            own.link_text = extra.link_text.clone();
+            own.xattrs = extra.xattrs.clone();
+        }
+        let group = (metadata.nlink > 1).then_some(metadata.id);
+        if store::link_from_base(self.shared, at, &mut entry)? {
+            Counters::add(&self.shared.sums.linked, 1);
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group }));
+        }
+        self.special(at, Item { base: None, ..item }, entry, metadata, Action::Copy)
+    }
+
+    /// Takes over what an interrupted run finished, if it is still the source's version and its bytes are what was
+    /// read then.
+    pub(super) fn adopt(&mut self, at: &At<'_>, item: &Item, entry: &Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+        if at.target.is_none() || metadata.size_bytes == 0 {
+            return Ok(None);
+        }
+        for (index, old) in &item.adopted {
+            let partial = &self.shared.adoptable[*index];
+            let Some(content) = old.content.filter(|c| c.generation == partial.generation) else { continue };
+            let same = old.size_bytes == entry.size_bytes
+                && old.mtime == entry.mtime
+                && old.ctime.is_some()
+                && old.ctime == entry.ctime
+                && old.inode == entry.inode
+                && old.mode == entry.mode
+                && old.owner == entry.owner
+                && !old.hot
+                && old.problem().is_none();
+            if !same {
+                continue;
+            }
+            let Ok(dir) = partial.tree.open_dir_at(&store::stored_path(at.folder)) else { continue };
+            let mut digest = [0; DIGEST_BYTES];
+            let offset = content.ordinal * DIGEST_BYTES as u64;
+            if partial.digests.read_full_at(&mut digest, offset).ok() != Some(DIGEST_BYTES)
+                || self.stored_digest(&dir, old) != Some(digest)
+            {
+                continue;
+            }
+            let mut taken = Entry { nlink: metadata.nlink, ..old.clone() };
+            taken.content = None;
+            let name_there = old.stored_name().to_vec();
+            if store::link_from(self.shared, at, &mut taken, &dir, &name_there)? {
+                Counters::add(&self.shared.sums.adopted, 1);
+                Counters::add(&self.shared.sums.adopted_bytes, old.size_bytes);
+                let group = (metadata.nlink > 1).then_some(metadata.id);
+                return Ok(Some(Outcome { entry: taken, stored: Stored::New(digest), group }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hashes a file of an unfinished tree, from the disk and not from the cache.
+    fn stored_digest(&mut self, dir: &Dir, entry: &Entry) -> Option<crate::manifest::Digest> {
+        let file = dir.open_file(entry.stored_name()).ok()?;
+        file.drop_cache();
+        let there = file.metadata().ok()?;
+        if there.kind != Kind::File || there.size_bytes != entry.size_bytes {
+            return None;
+        }
+        let content = copy_content(&file, there.size_bytes, there.blocks, &Sink::Hash, &mut self.buffers).ok()?;
+        Some(content.digest)
+    }
+
+    /// Looks for a new file in the base under another name: the same file id, size and time.
+    ///
+    /// With the same ctime it is the same file, untouched (its folder moved); otherwise its content must be the same.
+    pub(super) fn find_moved(&mut self, at: &At<'_>, entry: &mut Entry, metadata: &Metadata) -> Result<Option<Found>, Error> {
+        let rules = at.facts.rules;
+        let Some(base_tree) = &self.shared.base_tree else { return Ok(None) };
+        if !rules.stable_ids || metadata.size_bytes == 0 || at.target.is_none() {
+            return Ok(None);
+        }
+        for (folder, old) in self.shared.moved.find(metadata.id.file)? {
+            let fits = old.size_bytes == metadata.size_bytes
+                && old.mtime == metadata.mtime
+                && old.problem().is_none()
+                && old.is_in_tree();
+            if !fits || self.is_taken(&folder, &old, metadata) {
+                continue;
+            }
+            let untouched = rules.reliable_ctime && old.ctime == metadata.ctime && !old.hot && !rules.checksum;
+            if untouched {
+                entry.extra = old.extra.clone();
+            } else if !self.has_content_of(at, entry, metadata, &old) {
+                continue;
+            } else if let Some(Ok(xattrs)) = at.source.as_ref().map(|s| s.xattrs(&entry.name)) {
+                entry.extra_mut().xattrs = xattrs;
+            }
+            if let Some(extra) = entry.extra.as_mut() {
+                extra.stored = None;
+                extra.volume = None;
+            }
+            let same_metadata = old.mode == entry.mode && old.owner == entry.owner && old.xattrs() == entry.xattrs();
+            let Ok(dir) = base_tree.open_dir_at(&folder) else { continue };
+            return Ok(Some(Found { dir, entry: old, same_metadata }));
+        }
+        Ok(None)
+    }
+
+    fn has_content_of(&mut self, at: &At<'_>, entry: &Entry, metadata: &Metadata, old: &Entry) -> bool {
+        let Some(known) = old.content.and_then(|c| self.shared.digests.get(c).ok()) else { return false };
+        matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
+    }
+
+    /// Returns whether another file of the source now has the old path: it may link to the same file of the base, and
+    /// two files of the source must not become one.
+    fn is_taken(&self, folder: &RelPath, old: &Entry, metadata: &Metadata) -> bool {
+        let path = folder.join(&old.name);
+        match self.shared.stat_source(&path) {
+            Some(there) => there.kind == Kind::File && there.id != metadata.id,
+            None => false,
+        }
+    }
+
+    /// Links to where the base has the file, or fills a new inode from there.
+    pub(super) fn link_moved(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+        found: &Found,
+    ) -> Result<Option<Outcome>, Error> {
+        entry.content = found.entry.content;
+        entry.hot = self.is_hot(at, metadata);
+        let group = (metadata.nlink > 1).then_some(metadata.id);
+        if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())? {
+            Counters::add(&self.shared.sums.moved, 1);
+            Counters::add(&self.shared.sums.linked, 1);
+            return Ok(Some(Outcome { stored: store::known(&entry), entry, group }));
+        }
+        self.copy(at, item, entry, metadata, "moved")
+    }
+}

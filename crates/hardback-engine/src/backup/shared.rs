@@ -1,0 +1,175 @@
+//! What the walk, the workers and the collector of one run have in common.
+
+use super::groups::{Groups, Stored};
+use super::moved::MovedFiles;
+use crate::context::Context;
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::job::BackupOptions;
+use crate::manifest::Entry;
+use crate::plan::Rules;
+use crate::problem::Problem;
+use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
+use hardback_platform::{Dir, FileId, Owner};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What was found out about the target by trying.
+#[derive(Debug)]
+pub(super) struct TargetFacts {
+    /// Hard links share the file.
+    pub(super) links: bool,
+    /// Owner that a new file has; `None` where owners mean nothing.
+    pub(super) default_owner: Option<Owner>,
+    /// A new file has exactly the mode that it was created with.
+    pub(super) exact_modes: bool,
+    /// Most names that a file gets.
+    pub(super) links_max: Option<u64>,
+    /// Cloning failed once as the volume does not know it.
+    pub(super) no_clone: AtomicBool,
+    /// The volume can be synced as a whole; otherwise each file is.
+    pub(super) volume_sync: bool,
+}
+
+/// Counts of a run.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) linked: AtomicU64,
+    pub(super) moved: AtomicU64,
+    pub(super) adopted: AtomicU64,
+    pub(super) adopted_bytes: AtomicU64,
+    pub(super) restamped: AtomicU64,
+    pub(super) removed: AtomicU64,
+    pub(super) excluded: AtomicU64,
+}
+
+/// An unfinished snapshot of an interrupted run, whose finished files can be taken over.
+#[derive(Debug)]
+pub(super) struct Adoptable {
+    pub(super) generation: u32,
+    pub(super) tree: Dir,
+    pub(super) digests: hardback_platform::FileRead,
+}
+
+/// What all threads of a run share.
+pub(super) struct Shared<'a> {
+    pub(super) ctx: Context<'a>,
+    pub(super) options: &'a BackupOptions,
+    pub(super) target: TargetFacts,
+    pub(super) limitations: Limitations,
+    pub(super) groups: Groups,
+    pub(super) digests: DigestLists,
+    pub(super) sums: Sums,
+    pub(super) moved: MovedFiles,
+    pub(super) adoptable: Vec<Adoptable>,
+    /// The new tree; `None` in a dry run.
+    pub(super) tree: Option<Dir>,
+    /// The base's tree.
+    pub(super) base_tree: Option<Dir>,
+    pub(super) problems: Mutex<Vec<Problem>>,
+    pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
+    failure: Mutex<Option<Error>>,
+    stopped: AtomicBool,
+}
+
+/// Entries of a dry run's list that are kept while it runs; the largest stay.
+const WOULD_COPY_MAX: usize = 100_000;
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(ctx: Context<'a>, options: &'a BackupOptions, parts: Parts) -> Self {
+        Self {
+            ctx,
+            options,
+            target: parts.target,
+            limitations: Limitations::default(),
+            groups: Groups::default(),
+            digests: parts.digests,
+            sums: Sums::default(),
+            moved: parts.moved,
+            adoptable: parts.adoptable,
+            tree: parts.tree,
+            base_tree: parts.base_tree,
+            problems: Mutex::new(Vec::new()),
+            would_copy: Mutex::new(Vec::new()),
+            failure: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells of a problem: the only way to report one.
+    pub(super) fn problem(&self, problem: Problem) {
+        Counters::add(&self.ctx.counters.problems, 1);
+        self.ctx.monitor.problem(&problem);
+        let mut kept = self.problems.lock().expect("no panic while problems are held");
+        if kept.len() < PROBLEMS_KEPT_MAX {
+            kept.push(problem);
+        }
+    }
+
+    /// Counts a limitation of the target.
+    pub(super) fn limitation(&self, kind: LimitationKind, path: impl FnOnce() -> Vec<u8>, detail: impl std::fmt::Display) {
+        self.limitations.meet(kind, path, detail);
+    }
+
+    /// Stops the run. The first error wins.
+    pub(super) fn fail(&self, error: Error) {
+        self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether the run stops: a failure, or the user asked.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.ctx.cancel.is_cancelled()
+    }
+
+    /// Returns why the run stopped, if it did.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        let failure = self.failure.lock().expect("no panic while the failure is held").take();
+        failure.or_else(|| self.ctx.cancel.is_cancelled().then_some(Error::Interrupted))
+    }
+
+    /// Notes what a dry run would copy.
+    pub(super) fn would_copy(&self, path: Vec<u8>, bytes: u64, why: &'static str) {
+        let mut list = self.would_copy.lock().expect("no panic while the list is held");
+        list.push((path, bytes, why));
+        if list.len() >= 2 * WOULD_COPY_MAX {
+            list.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+            list.truncate(WOULD_COPY_MAX);
+        }
+    }
+}
+
+/// What [`Shared::new`] takes.
+pub(super) struct Parts {
+    pub(super) target: TargetFacts,
+    pub(super) digests: DigestLists,
+    pub(super) moved: MovedFiles,
+    pub(super) adoptable: Vec<Adoptable>,
+    pub(super) tree: Option<Dir>,
+    pub(super) base_tree: Option<Dir>,
+}
+
+/// An entry that a worker decides about.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) name: Box<[u8]>,
+    /// What the base has at this path.
+    pub(super) base: Option<Entry>,
+    /// What unfinished runs have at this path.
+    pub(super) adopted: Vec<(usize, Entry)>,
+}
+
+/// Where the facts about a source's volume are needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SourceFacts {
+    pub(super) rules: Rules,
+}
+
+/// What became of an entry.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) entry: Entry,
+    pub(super) stored: Stored,
+    /// The group of names that it belongs to.
+    pub(super) group: Option<FileId>,
+}

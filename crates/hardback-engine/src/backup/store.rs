@@ -1,0 +1,212 @@
+//! Putting entries into the new tree: names that fit, links, new files.
+
+use super::copy::CopyError;
+use super::folder::{Folder, Side};
+use super::groups::{First, Stored};
+use super::metadata;
+use super::shared::{Outcome, Shared};
+use super::worker::At;
+use crate::error::Error;
+use crate::manifest::{Entry, Extra};
+use crate::report::LimitationKind;
+use crate::target::escape::escape_name;
+use hardback_platform::{Dir, Faults, FileWrite, PathError, RelPath};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Escaped names that are tried where a target folds case.
+const NAME_ATTEMPTS_MAX: u32 = 16;
+/// Files of at least this many bytes start as a clone of the base's where the volume can.
+const CLONE_BYTES_MIN: u64 = 1 << 20;
+
+/// Makes something under the entry's name, or under an escaped one where the target cannot hold the name or has it
+/// already because it folds case. The entry remembers the name.
+pub(super) fn with_name<T>(
+    shared: &Shared<'_>,
+    folder: &Folder,
+    entry: &mut Entry,
+    mut make: impl FnMut(&[u8]) -> Result<T, PathError>,
+) -> Result<T, PathError> {
+    let first = make(entry.stored_name());
+    let error = match first {
+        Err(error) if matches!(error.fault(), Faults::BadName | Faults::Exists) => error,
+        other => return other,
+    };
+    for attempt in 1..=NAME_ATTEMPTS_MAX {
+        let stored = escape_name(&entry.name, attempt);
+        if stored == entry.stored_name() {
+            continue;
+        }
+        match make(&stored) {
+            Err(e) if matches!(e.fault(), Faults::BadName | Faults::Exists) => {}
+            Ok(made) => {
+                shared.limitation(LimitationKind::Names, || folder.path_of(&entry.name), &error.source);
+                entry.extra_mut().stored = Some(stored);
+                return Ok(made);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(error)
+}
+
+/// A new file, open.
+pub(super) struct Made {
+    pub(super) file: FileWrite,
+    /// It starts with the blocks of the base's version.
+    pub(super) is_clone: bool,
+    /// The entry's rare part, with the name in the tree.
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+/// Makes the file of an entry; a large one starts as a clone of the base's version where the volume can.
+pub(super) fn create(
+    shared: &Shared<'_>,
+    at: &At<'_>,
+    entry: &mut Entry,
+    base: Option<&Entry>,
+) -> Result<Made, CopyError> {
+    let target = at.target.as_ref().expect("files are made only with a target");
+    let mode = entry.mode.unwrap_or(0o644) & 0o777;
+    let made = with_name(shared, at.folder, entry, |name| target.create_file(name, mode | 0o600));
+    let file = made.map_err(CopyError::Target)?;
+    // Bits that a file must not lack while it is written are taken away with the rest of its metadata.
+    if mode & 0o600 != 0o600 {
+        file.set_mode(mode).map_err(CopyError::Target)?;
+    }
+    let worth = |b: &&Entry| b.is_in_tree() && b.size_bytes.min(entry.size_bytes) >= CLONE_BYTES_MIN;
+    let is_clone = base.filter(worth).is_some_and(|base| clone_base(shared, at, base, &file));
+    Ok(Made { file, is_clone, extra: entry.extra.take() })
+}
+
+/// Makes a new file share the blocks of the base's version; returns whether it does.
+pub(super) fn clone_base(shared: &Shared<'_>, at: &At<'_>, base: &Entry, file: &FileWrite) -> bool {
+    if shared.target.no_clone.load(Ordering::Relaxed) {
+        return false;
+    }
+    let Some(Ok(old)) = at.base.as_ref().map(|dir| dir.open_file(base.stored_name())) else { return false };
+    match file.clone_from(&old) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.fault() == Faults::Unsupported {
+                shared.target.no_clone.store(true, Ordering::Relaxed);
+            }
+            false
+        }
+    }
+}
+
+/// Removes what was made for an entry, to make it again.
+pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
+    let target = at.target.as_ref().expect("removed only from a target");
+    Ok(target.unlink(entry.stored_name()).map_err(|e| e.under(&at.folder.path()))?)
+}
+
+/// Links an entry to the base's file of the same path. `false` where it has to be stored anew.
+pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
+    let (Some(base), Some(target)) = (&at.base, &at.target) else { return Ok(at.target.is_none()) };
+    let base_name = entry.stored_name().to_vec();
+    let linked = with_name(shared, at.folder, entry, |name| base.link(&base_name, target, name));
+    linked_or_not(shared, at.folder, &entry.name, linked)
+}
+
+/// Links an entry to a file of the base at another path.
+pub(super) fn link_from(
+    shared: &Shared<'_>,
+    at: &At<'_>,
+    entry: &mut Entry,
+    dir: &Dir,
+    name_there: &[u8],
+) -> Result<bool, Error> {
+    let target = at.target.as_ref().expect("linked only into a target");
+    let linked = with_name(shared, at.folder, entry, |name| dir.link(name_there, target, name));
+    linked_or_not(shared, at.folder, &entry.name, linked)
+}
+
+/// Links an entry to the first name of its group.
+pub(super) fn link_to_first(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry, first: &First) -> Result<bool, Error> {
+    let tree = shared.tree.as_ref().expect("groups are linked only into a tree");
+    let path = RelPath::from_bytes(&first.path).expect("paths in the tree are made of names");
+    let dir = tree.open_dir_at(&path.parent())?;
+    link_from(shared, at, entry, &dir, path.name())
+}
+
+fn linked_or_not(shared: &Shared<'_>, folder: &Folder, name: &[u8], linked: Result<(), PathError>) -> Result<bool, Error> {
+    let Err(error) = linked else { return Ok(true) };
+    let kind = match error.fault() {
+        Faults::TooManyLinks => LimitationKind::LinkLimit,
+        Faults::Denied | Faults::Unsupported | Faults::OtherVolume => LimitationKind::Links,
+        Faults::Vanished | Faults::WrongKind => LimitationKind::Base,
+        _ => return Err(error.under(&folder.path()).into()),
+    };
+    shared.limitation(kind, || folder.path_of(name), &error.source);
+    Ok(false)
+}
+
+/// Waits for one file, where the volume cannot be waited for as a whole.
+pub(super) fn sync_alone(shared: &Shared<'_>, file: &FileWrite) -> Result<(), Error> {
+    if shared.target.volume_sync { Ok(()) } else { Ok(file.sync()?) }
+}
+
+/// What the other names of a group need to know of the first.
+pub(super) fn first_of(at: &At<'_>, outcome: &Outcome) -> First {
+    let mut path = stored_path(at.folder);
+    path.push(outcome.entry.stored_name());
+    First { path: path.as_bytes().to_vec(), stored: outcome.stored, hot: outcome.entry.hot }
+}
+
+/// Returns the path of a folder in the tree, of names as they are stored.
+pub(super) fn stored_path(folder: &Arc<Folder>) -> RelPath {
+    let mut names = Vec::new();
+    let mut levels = 0;
+    while let Some(ancestor) = folder.ancestor(levels).filter(|a| a.depth > 0) {
+        names.push(ancestor.entry.stored_name().to_vec());
+        levels += 1;
+    }
+    let mut path = RelPath::root();
+    names.iter().rev().for_each(|name| path.push(name));
+    path
+}
+
+/// Puts the name before an error about an open file.
+pub(super) fn named(error: CopyError, name: &[u8]) -> CopyError {
+    let with_name = |e: PathError| if e.path.is_empty() { PathError { path: name.to_vec(), ..e } } else { e };
+    match error {
+        CopyError::Source(e) => CopyError::Source(with_name(e)),
+        CopyError::Target(e) => CopyError::Target(with_name(e)),
+    }
+}
+
+/// Makes an error of setting metadata one of the target.
+pub(super) fn as_copy_error(error: Error) -> CopyError {
+    match error {
+        Error::Path(error) => CopyError::Target(error),
+        other => CopyError::Target(PathError::new("store", b"", std::io::Error::other(other.to_string()))),
+    }
+}
+
+/// Makes the folder of an entry in the tree of its parent.
+pub(super) fn make_folder(shared: &Shared<'_>, parent: &Arc<Folder>, entry: &mut Entry) -> Result<Option<Dir>, Error> {
+    if !parent.has(Side::Target) {
+        return Ok(None);
+    }
+    let target = parent.dir(Side::Target)?;
+    let made = with_name(shared, parent, entry, |name| target.make_dir(name, 0o700));
+    made.map_err(|e| e.under(&parent.path()))?;
+    Ok(Some(target.open_dir(entry.stored_name()).map_err(|e| e.under(&parent.path()))?))
+}
+
+/// Sets the metadata of a folder whose entries are all in.
+pub(super) fn finish_folder(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result<(), Error> {
+    if folder.has(Side::Target) && folder.depth > 0 {
+        let dir = folder.dir(Side::Target)?;
+        metadata::apply(shared, &metadata::Place::Name(&dir, b""), &folder.entry, &|| folder.path())?;
+    }
+    folder.close();
+    Ok(())
+}
+
+/// Returns what a stored content is recorded as.
+pub(super) fn known(entry: &Entry) -> Stored {
+    entry.content.map_or(Stored::Nothing, Stored::Known)
+}

@@ -1,0 +1,41 @@
+//! Keeps the walk from running far ahead of what is written: bounds memory and open folders.
+
+use std::sync::{Condvar, Mutex};
+
+/// Entries that are handed out and not written to the manifest yet.
+const ENTRIES_MAX: usize = 16_384;
+/// Chunks likewise; each may hold a folder open.
+const CHUNKS_MAX: usize = 160;
+
+/// Counts what is under way.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    under_way: Mutex<(usize, usize)>,
+    room: Condvar,
+}
+
+impl Throttle {
+    /// Waits for room for one chunk of entries, unless the run stops.
+    pub(super) fn enter(&self, entries: usize, is_stopped: impl Fn() -> bool) {
+        let mut under_way = self.under_way.lock().expect("no panic while the count is held");
+        while (under_way.0 >= ENTRIES_MAX || under_way.1 >= CHUNKS_MAX) && !is_stopped() {
+            under_way = self.room.wait(under_way).expect("no panic while the count is held");
+        }
+        under_way.0 += entries;
+        under_way.1 += 1;
+    }
+
+    /// One chunk is written.
+    pub(super) fn leave(&self, entries: usize) {
+        let mut under_way = self.under_way.lock().expect("no panic while the count is held");
+        under_way.0 = under_way.0.saturating_sub(entries);
+        under_way.1 = under_way.1.saturating_sub(1);
+        drop(under_way);
+        self.room.notify_one();
+    }
+
+    /// Wakes the walk so that it sees that the run stops.
+    pub(super) fn wake(&self) {
+        self.room.notify_all();
+    }
+}

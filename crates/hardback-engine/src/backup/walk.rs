@@ -1,0 +1,457 @@
+//! The walk: lists the source's folders in tree order, pairs each with the base's record, makes the folders in the new
+//! tree and hands their entries out in chunks.
+
+use super::collect::{Numbered, Output};
+use super::folder::{Folder, Handles, OPEN_LEVELS_MAX, Side};
+use super::metadata;
+use super::shared::{Item, Shared, SourceFacts};
+use super::store;
+use super::throttle::Throttle;
+use crate::Excludes;
+use crate::error::Error;
+use crate::job::JobSource;
+use crate::manifest::{Entry, ManifestError, TreeCursor};
+use crate::plan::Rules;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Counters;
+use crossbeam_channel::Sender;
+use hardback_platform::{Dir, FileRead, Kind, Listing, Metadata, PathError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Entries of a chunk.
+const CHUNK_ENTRIES: usize = 64;
+/// Folders with at most this many entries are split in two, so that a few large files keep two workers busy.
+const SMALL_FOLDER_ENTRIES: usize = 8;
+/// Deepest folder that is walked; deeper ones are problems.
+const DEPTH_MAX: usize = 50_000;
+
+/// Entries of one folder for a worker.
+pub(super) struct Chunk {
+    pub(super) number: u64,
+    pub(super) folder: Arc<Folder>,
+    pub(super) items: Vec<Item>,
+    pub(super) facts: SourceFacts,
+}
+
+/// The record of the base or of an unfinished run, walked beside the source.
+pub(super) type Cursor = TreeCursor<FileRead>;
+
+/// A folder that the walk is in.
+struct Level {
+    folder: Arc<Folder>,
+    /// Subfolders and how far the walk has come; `None` where the source cannot be listed and the base stands in.
+    listing: Option<(Listing, usize)>,
+    /// Where the source is: path below the source's root, for the excludes.
+    below: Option<Vec<u8>>,
+    in_base: bool,
+    in_adopted: Vec<bool>,
+    facts: SourceFacts,
+    volume: u64,
+    keep_marker_only: Option<Vec<u8>>,
+}
+
+/// What the walk needs beside the shared state.
+pub(super) struct Walk<'a> {
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) excludes: &'a Excludes,
+    pub(super) base: Option<Cursor>,
+    pub(super) adopted: Vec<Cursor>,
+    pub(super) chunks: Sender<Chunk>,
+    pub(super) outputs: Sender<Numbered>,
+    pub(super) throttle: &'a Throttle,
+    /// The target's top folder, which no source may contain.
+    pub(super) target_id: hardback_platform::FileId,
+    pub(super) next: u64,
+    pub(super) rules: Box<dyn Fn(&Dir) -> Rules + Send + 'a>,
+}
+
+fn base_failed(source: ManifestError) -> Error {
+    Error::Manifest { snapshot: "the base".into(), source }
+}
+
+impl Walk<'_> {
+    /// Walks all sources.
+    pub(super) fn run(&mut self, top: Folder, sources: &[JobSource], roots: &[Dir]) -> Result<(), Error> {
+        let top = Arc::new(top);
+        self.emit(Output::Dir(top.entry.clone()))?;
+        let in_adopted = vec![true; self.adopted.len()];
+        let in_base = self.base.is_some();
+        if let ([source], [root]) = (sources, roots)
+            && source.folder.is_empty()
+        {
+            let level = self.level_of_root(top, root.try_clone()?, in_base, in_adopted)?;
+            return self.run_level(level);
+        }
+        for (source, root) in sources.iter().zip(roots) {
+            let (entry, base_entry) = self.enter_named(&source.folder, in_base)?;
+            let in_adopted = self.enter_adopted(&source.folder, &in_adopted)?;
+            let mut entry = entry;
+            self.describe_root(&mut entry, root)?;
+            let handles = self.handles(&top, &mut entry, Some(root.try_clone()?), base_entry.as_ref())?;
+            let base_name = base_entry.as_ref().map(Entry::stored_name);
+            let folder = Arc::new(Folder::new(Some(top.clone()), entry, base_name, handles));
+            self.emit(Output::Dir(folder.entry.clone()))?;
+            let level = self.level_of_root(folder, root.try_clone()?, base_entry.is_some(), in_adopted)?;
+            self.run_level(level)?;
+        }
+        self.leave_top(top)
+    }
+
+    fn leave_top(&mut self, top: Arc<Folder>) -> Result<(), Error> {
+        if let Some(base) = &mut self.base {
+            let passed = base.leave().map_err(base_failed)?;
+            Counters::add(&self.shared.sums.removed, passed);
+        }
+        self.emit(Output::Up)?;
+        self.finish(&top)
+    }
+
+    fn describe_root(&self, entry: &mut Entry, root: &Dir) -> Result<(), Error> {
+        let metadata = root.metadata()?;
+        let rules = (self.rules)(root);
+        *entry = folder_entry(&entry.name, &metadata, rules, root, None);
+        entry.extra_mut().volume = Some(metadata.id.volume);
+        Ok(())
+    }
+
+    fn level_of_root(&mut self, folder: Arc<Folder>, root: Dir, in_base: bool, in_adopted: Vec<bool>) -> Result<Level, Error> {
+        let facts = SourceFacts { rules: (self.rules)(&root) };
+        let metadata = root.metadata()?;
+        let listing = root.list().map_err(|e| e.under(&folder.path()))?;
+        let mut level = Level {
+            folder,
+            listing: Some((listing, 0)),
+            below: Some(Vec::new()),
+            in_base,
+            in_adopted,
+            facts,
+            volume: metadata.id.volume,
+            keep_marker_only: None,
+        };
+        level.keep_marker_only = self.marker_of(&level, &root);
+        Ok(level)
+    }
+
+    /// Walks a folder and all below it, with a stack of its own.
+    fn run_level(&mut self, first: Level) -> Result<(), Error> {
+        let mut stack = vec![first];
+        self.hand_out_files(&mut stack[0])?;
+        while let Some(level) = stack.last_mut() {
+            if self.shared.is_stopped() {
+                return Err(self.shared.take_failure().unwrap_or(Error::Interrupted));
+            }
+            let next = if level.listing.is_some() { self.next_listed(level)? } else { self.next_of_base(level)? };
+            match next {
+                Some(mut below) => {
+                    self.hand_out_files(&mut below)?;
+                    if let Some(far) = below.folder.ancestor(OPEN_LEVELS_MAX) {
+                        far.close();
+                    }
+                    stack.push(below);
+                }
+                None => {
+                    let level = stack.pop().expect("the loop runs on the last level");
+                    self.leave(&level)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, level: &Level) -> Result<(), Error> {
+        if level.in_base
+            && let Some(base) = &mut self.base
+        {
+            let passed = base.leave().map_err(base_failed)?;
+            Counters::add(&self.shared.sums.removed, passed);
+        }
+        for (adopted, inside) in self.adopted.iter_mut().zip(&level.in_adopted) {
+            if *inside {
+                adopted.leave().map_err(base_failed)?;
+            }
+        }
+        self.emit(Output::Up)?;
+        self.finish(&level.folder)
+    }
+
+    fn finish(&self, folder: &Arc<Folder>) -> Result<(), Error> {
+        if folder.release() { store::finish_folder(self.shared, folder) } else { Ok(()) }
+    }
+
+    /// Enters the next subfolder that the source lists.
+    fn next_listed(&mut self, level: &mut Level) -> Result<Option<Level>, Error> {
+        loop {
+            let Some((listing, at)) = &mut level.listing else { return Ok(None) };
+            let index = (*at).max(listing.files_len());
+            if index >= listing.len() || level.keep_marker_only.is_some() {
+                return Ok(None);
+            }
+            *at = index + 1;
+            let name = listing.get(index).name.to_vec();
+            if self.is_excluded(level, &name, true)? {
+                continue;
+            }
+            if let Some(below) = self.enter(level, &name)? {
+                return Ok(Some(below));
+            }
+        }
+    }
+
+    /// Enters a subfolder of the source.
+    fn enter(&mut self, level: &Level, name: &[u8]) -> Result<Option<Level>, Error> {
+        let (_, base_entry) = self.enter_named(name, level.in_base)?;
+        let in_adopted = self.enter_adopted(name, &level.in_adopted)?;
+        let opened = level.folder.dir(Side::Source).and_then(|source| source.open_dir(name));
+        let opened = opened.and_then(|dir| Ok((dir.metadata()?, dir)));
+        let (metadata, dir) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
+        };
+        if metadata.id == self.target_id {
+            Counters::add(&self.shared.sums.excluded, 1);
+            self.skip_entered(base_entry.is_some(), &in_adopted)?;
+            return Ok(None);
+        }
+        let crosses = metadata.id.volume != level.volume;
+        let facts = if crosses { SourceFacts { rules: (self.rules)(&dir) } } else { level.facts };
+        let mut entry = folder_entry(name, &metadata, facts.rules, &dir, base_entry.as_ref());
+        if crosses {
+            entry.extra_mut().volume = Some(metadata.id.volume);
+        }
+        let stay_out = crosses && self.shared.options.one_file_system;
+        let too_deep = level.folder.depth >= DEPTH_MAX;
+        let listing = if stay_out { Ok(Listing::default()) } else if too_deep { Err(deep_error(name)) } else { dir.list() };
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
+        };
+        let below_path = level.below.as_ref().map(|below| join(below, name));
+        let handles = self.handles(&level.folder, &mut entry, Some(dir), base_entry.as_ref())?;
+        let base_name = base_entry.as_ref().map(Entry::stored_name);
+        let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
+        self.emit(Output::Dir(folder.entry.clone()))?;
+        let mut below = Level {
+            folder,
+            listing: Some((listing, 0)),
+            below: below_path,
+            in_base: base_entry.is_some(),
+            in_adopted,
+            facts,
+            volume: metadata.id.volume,
+            keep_marker_only: None,
+        };
+        if let Ok(source) = below.folder.dir(Side::Source) {
+            below.keep_marker_only = self.marker_of(&below, &source);
+        }
+        Ok(Some(below))
+    }
+
+    /// A folder that cannot be opened or listed: a problem, and the base's version of all of it stands in.
+    fn unreadable(
+        &mut self,
+        level: &Level,
+        name: &[u8],
+        base_entry: Option<Entry>,
+        in_adopted: Vec<bool>,
+        error: &PathError,
+    ) -> Result<Option<Level>, Error> {
+        let kind = ProblemKind::of_source(error);
+        self.shared.problem(Problem::new(&level.folder.path_of(name), kind, error));
+        if kind == ProblemKind::Vanished {
+            self.skip_entered(base_entry.is_some(), &in_adopted)?;
+            self.emit(Output::Problem)?;
+            return Ok(None);
+        }
+        self.skip_adopted(&in_adopted)?;
+        let in_adopted = vec![false; in_adopted.len()];
+        let in_base = base_entry.is_some();
+        let metadata = level.folder.dir(Side::Source).ok().and_then(|source| source.stat(name).ok());
+        let mut entry = match (base_entry.clone(), metadata) {
+            (Some(base), _) => base,
+            (None, Some(m)) => metadata::entry_of(name, &m, level.facts.rules.reliable_ctime, level.facts.rules.stable_ids),
+            (None, None) => Entry::new(name, Kind::Dir),
+        };
+        entry.kind = Kind::Dir;
+        entry.extra_mut().problem = Some(kind);
+        let handles = self.handles(&level.folder, &mut entry, None, base_entry.as_ref())?;
+        let base_name = base_entry.as_ref().map(Entry::stored_name);
+        let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
+        self.emit(Output::Dir(folder.entry.clone()))?;
+        Ok(Some(Level { listing: None, below: None, in_base, in_adopted, folder, keep_marker_only: None, ..*level }))
+    }
+
+    /// Enters the next subfolder of the base, where the base stands in.
+    fn next_of_base(&mut self, level: &Level) -> Result<Option<Level>, Error> {
+        let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
+        let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
+        let mut entry = base_entry.clone();
+        entry.extra_mut().problem = Some(ProblemKind::Unreadable);
+        let handles = self.handles(&level.folder, &mut entry, None, Some(&base_entry))?;
+        let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
+        self.emit(Output::Dir(folder.entry.clone()))?;
+        let in_adopted = vec![false; level.in_adopted.len()];
+        Ok(Some(Level { listing: None, below: None, in_base: true, in_adopted, folder, keep_marker_only: None, ..*level }))
+    }
+
+    fn handles(&self, parent: &Arc<Folder>, entry: &mut Entry, source: Option<Dir>, base: Option<&Entry>) -> Result<Handles, Error> {
+        let base = match base {
+            Some(base) if parent.has(Side::Base) => {
+                parent.dir(Side::Base).and_then(|dir| dir.open_dir(base.stored_name())).ok()
+            }
+            _ => None,
+        };
+        let target = store::make_folder(self.shared, parent, entry)?;
+        Ok(Handles { source, base, target })
+    }
+
+    fn enter_named(&mut self, name: &[u8], in_base: bool) -> Result<(Entry, Option<Entry>), Error> {
+        let mut passed = 0;
+        let base = match self.base.as_mut().filter(|_| in_base) {
+            Some(base) => base.enter(name, &mut passed).map_err(base_failed)?,
+            None => None,
+        };
+        Counters::add(&self.shared.sums.removed, passed);
+        Ok((Entry::new(name, Kind::Dir), base))
+    }
+
+    fn enter_adopted(&mut self, name: &[u8], inside: &[bool]) -> Result<Vec<bool>, Error> {
+        let mut entered = Vec::with_capacity(inside.len());
+        for (cursor, inside) in self.adopted.iter_mut().zip(inside) {
+            entered.push(*inside && cursor.enter(name, &mut 0).map_err(base_failed)?.is_some());
+        }
+        Ok(entered)
+    }
+
+    fn skip_entered(&mut self, in_base: bool, in_adopted: &[bool]) -> Result<(), Error> {
+        if in_base && let Some(base) = &mut self.base {
+            let passed = base.leave().map_err(base_failed)?;
+            Counters::add(&self.shared.sums.removed, passed + 1);
+        }
+        self.skip_adopted(in_adopted)
+    }
+
+    fn skip_adopted(&mut self, in_adopted: &[bool]) -> Result<(), Error> {
+        for (cursor, inside) in self.adopted.iter_mut().zip(in_adopted) {
+            if *inside {
+                cursor.leave().map_err(base_failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out the entries of a folder that are no folders.
+    fn hand_out_files(&mut self, level: &mut Level) -> Result<(), Error> {
+        let Some((listing, _)) = level.listing.take() else { return self.hand_out_base(level) };
+        let count = listing.files_len();
+        let chunk_entries =
+            if count <= SMALL_FOLDER_ENTRIES { count.div_ceil(2).max(1) } else { CHUNK_ENTRIES };
+        let mut items = Vec::with_capacity(chunk_entries.min(count));
+        for index in 0..count {
+            let listed = listing.get(index);
+            if self.is_excluded(level, listed.name, false)? {
+                continue;
+            }
+            items.push(self.item(level, listed.name)?);
+            if items.len() == chunk_entries {
+                self.hand_out(level, std::mem::take(&mut items))?;
+            }
+        }
+        level.listing = Some((listing, 0));
+        self.hand_out(level, items)
+    }
+
+    fn item(&mut self, level: &Level, name: &[u8]) -> Result<Item, Error> {
+        let mut item = Item { name: name.into(), base: None, adopted: Vec::new() };
+        if level.in_base
+            && let Some(base) = &mut self.base
+        {
+            let mut passed = 0;
+            item.base = base.file_named(name, &mut passed).map_err(base_failed)?;
+            if passed > 0 {
+                Counters::add(&self.shared.sums.removed, passed);
+            }
+        }
+        for (index, (cursor, inside)) in self.adopted.iter_mut().zip(&level.in_adopted).enumerate() {
+            if *inside && let Some(entry) = cursor.file_named(name, &mut 0).map_err(base_failed)? {
+                item.adopted.push((index, entry));
+            }
+        }
+        Ok(item)
+    }
+
+    /// Hands out what the base has in a folder whose source cannot be read.
+    fn hand_out_base(&mut self, level: &Level) -> Result<(), Error> {
+        let mut items = Vec::new();
+        while let Some(base) = self.base.as_mut().filter(|_| level.in_base) {
+            let Some((entry, _)) = base.next_file().map_err(base_failed)? else { break };
+            items.push(Item { name: entry.name.clone(), base: Some(entry), adopted: Vec::new() });
+            if items.len() == CHUNK_ENTRIES {
+                self.hand_out(level, std::mem::take(&mut items))?;
+            }
+        }
+        self.hand_out(level, items)
+    }
+
+    fn hand_out(&mut self, level: &Level, items: Vec<Item>) -> Result<(), Error> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.throttle.enter(items.len(), || self.shared.is_stopped());
+        level.folder.hold();
+        let chunk = Chunk { number: self.next, folder: level.folder.clone(), items, facts: level.facts };
+        self.next += 1;
+        self.chunks.send(chunk).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+    }
+
+    fn emit(&mut self, output: Output) -> Result<(), Error> {
+        let number = self.next;
+        self.next += 1;
+        self.outputs.send((number, output)).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+    }
+
+    fn is_excluded(&self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
+        let excluded = match (&level.keep_marker_only, &level.below) {
+            (Some(marker), _) => marker != name,
+            (None, Some(below)) if !self.excludes.rules.is_empty() => {
+                self.excludes.rules.excludes(&join(below, name), is_dir)
+            }
+            _ => false,
+        };
+        if excluded {
+            self.shared.sums.excluded.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(excluded)
+    }
+
+    /// Looks for a marker that says to keep only the folder and the marker.
+    fn marker_of(&self, level: &Level, source: &Dir) -> Option<Vec<u8>> {
+        let (listing, _) = level.listing.as_ref()?;
+        self.excludes.markers.find(listing, source)
+    }
+}
+
+fn join(below: &[u8], name: &[u8]) -> Vec<u8> {
+    if below.is_empty() { name.to_vec() } else { [below, b"/", name].concat() }
+}
+
+fn deep_error(name: &[u8]) -> PathError {
+    PathError::new("list", name, std::io::Error::other(format!("deeper than {DEPTH_MAX} folders")))
+}
+
+/// Makes the entry of a folder; its attributes are read again only if its ctime moved.
+fn folder_entry(name: &[u8], metadata: &Metadata, rules: Rules, dir: &Dir, base: Option<&Entry>) -> Entry {
+    let mut entry = metadata::entry_of(name, metadata, rules.reliable_ctime, rules.stable_ids);
+    let same = entry.ctime.is_some() && base.is_some_and(|b| b.ctime == entry.ctime && b.inode == entry.inode);
+    let (xattrs, attributes) = match base.filter(|_| same) {
+        Some(base) => (base.xattrs().to_vec(), base.attributes()),
+        None => (dir.xattrs(b"").unwrap_or_default(), dir.attributes()),
+    };
+    if !xattrs.is_empty() {
+        entry.extra_mut().xattrs = xattrs;
+    }
+    if attributes.0 != 0 {
+        entry.extra_mut().attributes = attributes;
+    }
+    entry
+}

@@ -1,0 +1,406 @@
+//! Stores one entry: looks at the source, asks the plan, obeys.
+
+use super::copy::{Buffers, Content, CopyError, Sink, copy_content};
+use super::folder::{Folder, Side};
+use super::groups::{First, Stored, Turn};
+use super::metadata::{self, Place};
+use super::shared::{Item, Outcome, Shared, SourceFacts};
+use super::store;
+use crate::error::Error;
+use crate::manifest::Entry;
+use crate::plan::{self, Action};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Counters;
+use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
+use std::sync::Arc;
+
+/// Times that a file which changes while it is read is read.
+const READ_ATTEMPTS_MAX: u32 = 3;
+
+/// A folder's handles while a chunk of it is worked on.
+pub(super) struct At<'a> {
+    pub(super) folder: &'a Arc<Folder>,
+    pub(super) source: Option<Arc<Dir>>,
+    pub(super) base: Option<Arc<Dir>>,
+    pub(super) target: Option<Arc<Dir>>,
+    pub(super) facts: SourceFacts,
+    /// The time shortly before the entries are read.
+    pub(super) now: Time,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn open(folder: &'a Arc<Folder>, facts: SourceFacts, now: Time) -> Result<Self, PathError> {
+        let side = |side| if folder.has(side) { folder.dir(side).map(Some) } else { Ok(None) };
+        Ok(Self {
+            folder,
+            source: side(Side::Source)?,
+            base: side(Side::Base)?,
+            target: side(Side::Target)?,
+            facts,
+            now,
+        })
+    }
+}
+
+/// One of the threads that store entries.
+pub(super) struct Worker<'a> {
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) buffers: Buffers,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        Self { shared, buffers: Buffers::new() }
+    }
+
+    /// Stores the entries of a chunk. An error is one of the target and ends the run.
+    pub(super) fn chunk(&mut self, at: &At<'_>, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            if self.shared.is_stopped() {
+                break;
+            }
+            outcomes.extend(self.item(at, item)?);
+            Counters::add(&self.shared.ctx.counters.entries, 1);
+        }
+        Ok(outcomes)
+    }
+
+    fn item(&mut self, at: &At<'_>, item: Item) -> Result<Option<Outcome>, Error> {
+        let Some(source) = &at.source else { return self.carry(at, item, None) };
+        let metadata = match source.stat(&item.name) {
+            Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
+                let what = "is not what it was when its folder was listed, or of an unknown kind";
+                let kind = if metadata.kind == Kind::Dir { ProblemKind::Replaced } else { ProblemKind::Unsupported };
+                self.shared.problem(Problem::with_detail(&at.folder.path_of(&item.name), kind, what));
+                return self.carry(at, item, Some(kind));
+            }
+            Ok(metadata) => metadata,
+            Err(error) => return self.source_failed(at, item, &error),
+        };
+        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
+        if self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+            Counters::add(&self.shared.sums.excluded, 1);
+            return Ok(None);
+        }
+        self.present(at, item, metadata)
+    }
+
+    /// Stores an entry that is there.
+    fn present(&mut self, at: &At<'_>, item: Item, metadata: Metadata) -> Result<Option<Outcome>, Error> {
+        let rules = at.facts.rules;
+        let action = plan::decide(&metadata, None, item.base.as_ref(), rules);
+        if action == Action::Link && self.links_left(at, item.base.as_ref())? {
+            // Names of one inode were linked to each other in the base: no need to look for the others.
+            let base = item.base.expect("only what is in the base is linked");
+            return self.link_unchanged(at, base, &metadata);
+        }
+        let mut entry = metadata::entry_of(&item.name, &metadata, rules.reliable_ctime, rules.stable_ids);
+        let action = if matches!(action, Action::Look) {
+            match self.look(at, &mut entry) {
+                Ok(()) => {
+                    let full = (&entry.xattrs().to_vec(), entry.link_text());
+                    plan::decide(&metadata, Some(full), item.base.as_ref(), rules)
+                }
+                Err(error) => return self.source_failed(at, item, &error),
+            }
+        } else {
+            action
+        };
+        let group = (metadata.nlink > 1).then_some(metadata.id);
+        let Some(id) = group.filter(|_| at.target.is_some()) else {
+            return self.perform(at, item, entry, &metadata, action);
+        };
+        match self.shared.groups.turn(id, metadata.nlink) {
+            Turn::Link(first) => self.join_group(at, item, entry, &metadata, &first),
+            Turn::First => {
+                let outcome = self.perform(at, item, entry, &metadata, action);
+                match &outcome {
+                    Ok(Some(outcome)) if outcome.entry.is_in_tree() => {
+                        self.shared.groups.stored(id, store::first_of(at, outcome));
+                    }
+                    _ => self.shared.groups.failed(id),
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Reads what `stat` does not tell.
+    fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
+        let source = at.source.as_ref().expect("looked at only with a source");
+        let xattrs = source.xattrs(&entry.name)?;
+        if !xattrs.is_empty() {
+            entry.extra_mut().xattrs = xattrs;
+        }
+        if entry.kind == Kind::Symlink {
+            let text = source.read_link(&entry.name)?;
+            entry.extra_mut().link_text = Some(text);
+        }
+        Ok(())
+    }
+
+    fn perform(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+        action: Action,
+    ) -> Result<Option<Outcome>, Error> {
+        if entry.kind != Kind::File {
+            return self.special(at, item, entry, metadata, action);
+        }
+        if let Some(outcome) = self.adopt(at, &item, &entry, metadata)? {
+            return Ok(Some(outcome));
+        }
+        match (action, item.base.as_ref()) {
+            (Action::Link, Some(base)) => {
+                self.keep_looked_up(&mut entry, base);
+                self.link_or_refill(at, item, entry, metadata)
+            }
+            (Action::Restamp, Some(_)) => self.refill(at, item, entry, metadata),
+            (Action::Compare, Some(base)) => {
+                let base = base.clone();
+                match self.same_content(at, &entry, metadata, &base) {
+                    Ok(true) => self.as_compared(at, item, entry, metadata, &base),
+                    Ok(false) => self.copy(at, item, entry, metadata, "content changed"),
+                    Err(CopyError::Source(error)) => self.source_failed(at, item, &error),
+                    Err(CopyError::Target(error)) => Err(error.into()),
+                }
+            }
+            (_, None) => match self.find_moved(at, &mut entry, metadata)? {
+                Some(found) => self.link_moved(at, item, entry, metadata, &found),
+                None => self.copy(at, item, entry, metadata, "new"),
+            },
+            _ => self.copy(at, item, entry, metadata, "changed"),
+        }
+    }
+
+    /// The content is as in the base: link if the metadata is too, else fill a new inode from the base.
+    fn as_compared(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+        base: &Entry,
+    ) -> Result<Option<Outcome>, Error> {
+        entry.hot = self.is_hot(at, metadata);
+        if entry.extra.as_ref().is_none_or(|e| e.xattrs.is_empty())
+            && let Err(error) = self.look(at, &mut entry)
+        {
+            return self.source_failed(at, item, &error);
+        }
+        let same = base.mode == entry.mode && base.owner == entry.owner && base.xattrs() == entry.xattrs();
+        if same { self.link_or_refill(at, item, entry, metadata) } else { self.refill(at, item, entry, metadata) }
+    }
+
+    /// With the same inode and ctime the attributes that were recorded are still those of the source.
+    fn keep_looked_up(&mut self, entry: &mut Entry, base: &Entry) {
+        if let Some(extra) = &base.extra
+            && entry.xattrs().is_empty()
+        {
+            entry.extra_mut().xattrs = extra.xattrs.clone();
+            entry.extra_mut().attributes = extra.attributes;
+        }
+    }
+
+    /// Copies from the source, again if it changed meanwhile.
+    pub(super) fn copy(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        entry: Entry,
+        metadata: &Metadata,
+        why: &'static str,
+    ) -> Result<Option<Outcome>, Error> {
+        if at.target.is_none() {
+            self.shared.would_copy(at.folder.path_of(&entry.name), metadata.size_bytes, why);
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
+        }
+        if metadata.size_bytes >= super::LARGE_FILE_BYTES {
+            self.shared.ctx.counters.set_current(&at.folder.path_of(&entry.name));
+        }
+        for attempt in 1..=READ_ATTEMPTS_MAX {
+            match self.copy_once(at, &item, &entry) {
+                Ok((mut outcome, settled)) => {
+                    if settled {
+                        return Ok(Some(outcome));
+                    }
+                    if attempt == READ_ATTEMPTS_MAX {
+                        let path = at.folder.path_of(&entry.name);
+                        let what = format!("read {attempt} times; the last reading is stored");
+                        self.shared.problem(Problem::with_detail(&path, ProblemKind::Changing, what));
+                        outcome.entry.extra_mut().problem = Some(ProblemKind::Changing);
+                        return Ok(Some(outcome));
+                    }
+                    store::remove(at, &outcome.entry)?;
+                }
+                Err(CopyError::Source(error)) => return self.source_failed(at, item, &error),
+                Err(CopyError::Target(error)) => return self.target_failed(at, item, error),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Copies once; returns the outcome and whether the source stood still meanwhile.
+    fn copy_once(&mut self, at: &At<'_>, item: &Item, entry: &Entry) -> Result<(Outcome, bool), CopyError> {
+        let source = at.source.as_ref().expect("copied only with a source");
+        let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
+        let before = file.metadata().map_err(CopyError::Source)?;
+        if before.kind != Kind::File {
+            let error = std::io::Error::other("it is no regular file any more");
+            return Err(CopyError::Source(PathError::new("read", &entry.name, error)));
+        }
+        let rules = at.facts.rules;
+        let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
+        entry.hot = self.is_hot(at, &before);
+        let xattrs = file.xattrs().map_err(CopyError::Source)?;
+        if !xattrs.is_empty() {
+            entry.extra_mut().xattrs = xattrs;
+        }
+        let attributes = file.attributes();
+        if attributes.0 != 0 {
+            entry.extra_mut().attributes = attributes;
+        }
+        let under = |e: CopyError| store::named(e, &entry.name);
+        let made = store::create(self.shared, at, &mut entry.clone(), item.base.as_ref()).map_err(under)?;
+        let mut entry = Entry { extra: made.extra, ..entry };
+        let sink = if made.is_clone { Sink::Patch(&made.file) } else { Sink::Write(&made.file) };
+        let content = copy_content(&file, before.size_bytes, before.blocks, &sink, &mut self.buffers)
+            .map_err(|e| store::named(e, &entry.name))?;
+        let after = file.metadata().map_err(CopyError::Source)?;
+        let settled = content.size_bytes == before.size_bytes && is_same_moment(&before, &after);
+        entry.size_bytes = content.size_bytes;
+        let path = || at.folder.path_of(&entry.name);
+        let finished = metadata::apply(self.shared, &Place::File(&made.file), &entry, &path)
+            .and_then(|()| store::sync_alone(self.shared, &made.file));
+        finished.map_err(store::as_copy_error)?;
+        self.count(&content);
+        let stored = if content.size_bytes == 0 { Stored::Nothing } else { Stored::New(content.digest) };
+        let group = (before.nlink > 1).then_some(before.id);
+        Ok((Outcome { entry, stored, group }, settled))
+    }
+
+    fn count(&self, content: &Content) {
+        Counters::add(&self.shared.ctx.counters.bytes_read, content.read_bytes);
+        Counters::add(&self.shared.ctx.counters.bytes_written, content.written_bytes);
+    }
+
+    /// Returns whether the source's file has the base's content, by reading it.
+    fn same_content(
+        &mut self,
+        at: &At<'_>,
+        entry: &Entry,
+        metadata: &Metadata,
+        base: &Entry,
+    ) -> Result<bool, CopyError> {
+        let Some(content) = base.content else { return Ok(metadata.size_bytes == 0) };
+        let Ok(known) = self.shared.digests.get(content) else { return Ok(false) };
+        Ok(self.digest_of(at, entry, metadata)? == Some(known))
+    }
+
+    /// Reads and hashes the source's file; `None` if it changed meanwhile.
+    pub(super) fn digest_of(
+        &mut self,
+        at: &At<'_>,
+        entry: &Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<crate::manifest::Digest>, CopyError> {
+        let source = at.source.as_ref().expect("compared only with a source");
+        let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
+        let read = copy_content(&file, metadata.size_bytes, metadata.blocks, &Sink::Hash, &mut self.buffers)?;
+        Counters::add(&self.shared.ctx.counters.bytes_read, read.read_bytes);
+        let after = file.metadata().map_err(CopyError::Source)?;
+        let settled = read.size_bytes == metadata.size_bytes && is_same_moment(metadata, &after);
+        Ok(settled.then_some(read.digest))
+    }
+
+    /// A file touched shortly before it was read may change again without moving its times.
+    pub(super) fn is_hot(&self, at: &At<'_>, metadata: &Metadata) -> bool {
+        let window_s = self.shared.options.hot_window_s;
+        let touched = metadata.ctime.filter(|_| at.facts.rules.reliable_ctime).unwrap_or(metadata.mtime);
+        window_s > 0 && at.now.seconds.saturating_sub(touched.seconds) < window_s
+    }
+
+    /// The source's entry cannot be read: its base's version stands in, and it is a problem.
+    pub(super) fn source_failed(&mut self, at: &At<'_>, item: Item, error: &PathError) -> Result<Option<Outcome>, Error> {
+        let kind = ProblemKind::of_source(error);
+        self.shared.problem(Problem::new(&at.folder.path_of(&item.name), kind, error));
+        self.carry(at, item, Some(kind))
+    }
+
+    /// The target refused one entry; a failing target ends the run.
+    pub(super) fn target_failed(&mut self, at: &At<'_>, item: Item, error: PathError) -> Result<Option<Outcome>, Error> {
+        use hardback_platform::Faults;
+        let path = at.folder.path_of(&item.name);
+        if matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished) || is_stop(&error) {
+            return Err(PathError { path, ..error }.into());
+        }
+        self.shared.problem(Problem::new(&path, ProblemKind::NotStored, &error));
+        self.carry(at, item, Some(ProblemKind::NotStored))
+    }
+
+    /// Links the base's version of an entry whose source cannot be read. What vanished is gone.
+    fn carry(&mut self, at: &At<'_>, item: Item, problem: Option<ProblemKind>) -> Result<Option<Outcome>, Error> {
+        if problem == Some(ProblemKind::Vanished) {
+            return Ok(None);
+        }
+        let Some(mut entry) = item.base else {
+            let Some(kind) = problem else { return Ok(None) };
+            let mut entry = Entry::new(&item.name, Kind::Other);
+            entry.extra_mut().absent = true;
+            entry.extra_mut().problem = Some(kind);
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
+        };
+        // The old version may be out of date: the next run must not take it for the source's.
+        entry.extra_mut().problem = Some(problem.unwrap_or(ProblemKind::Unreadable));
+        if entry.is_in_tree() && at.target.is_some() && !store::link_from_base(self.shared, at, &mut entry)? {
+            entry.extra_mut().absent = true;
+        }
+        let stored = entry.content.map_or(Stored::Nothing, Stored::Known);
+        Ok(Some(Outcome { entry, stored, group: None }))
+    }
+
+    /// One more name of what the first of a group stored.
+    fn join_group(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+        first: &First,
+    ) -> Result<Option<Outcome>, Error> {
+        if let Err(error) = self.look(at, &mut entry) {
+            return self.source_failed(at, item, &error);
+        }
+        entry.hot = first.hot;
+        if store::link_to_first(self.shared, at, &mut entry, first)? {
+            return Ok(Some(Outcome { entry, stored: first.stored, group: Some(metadata.id) }));
+        }
+        // The group is as large as the volume allows: it goes on with a fresh copy.
+        let outcome = if entry.kind == Kind::File {
+            self.copy(at, item, entry, metadata, "link limit")?
+        } else {
+            self.special(at, item, entry, metadata, Action::Copy)?
+        };
+        if let Some(outcome) = &outcome {
+            self.shared.groups.stored(metadata.id, store::first_of(at, outcome));
+        }
+        Ok(outcome)
+    }
+}
+
+/// Errors that a test's watch uses to stop a run at a call.
+fn is_stop(error: &PathError) -> bool {
+    error.source.kind() == std::io::ErrorKind::Interrupted
+}
+
+/// Returns whether a file has not been touched between two looks.
+fn is_same_moment(before: &Metadata, after: &Metadata) -> bool {
+    before.size_bytes == after.size_bytes
+        && before.mtime == after.mtime
+        && before.ctime == after.ctime
+        && before.id == after.id
+}

@@ -1,0 +1,97 @@
+//! A target: the place that holds snapshots. Opened once, by handle; everything goes through that handle.
+
+pub(crate) mod layout;
+mod create;
+pub(crate) mod escape;
+pub(crate) mod trash;
+
+pub use create::{Opened, init_target, open_or_create_target, open_target};
+
+use crate::error::Error;
+use hardback_platform::{Dir, Faults, Lock, PathError};
+use std::path::PathBuf;
+
+/// Mode of the folders that gate a target: set-user-id programs in it are nobody's but the owner's to run.
+pub(crate) const PRIVATE_DIR: u32 = 0o700;
+
+/// An open target.
+#[derive(Debug)]
+pub struct Target {
+    /// The path that the user gave, for messages.
+    pub path: PathBuf,
+    /// Random id of the target.
+    pub id: String,
+    pub(crate) root: Dir,
+    pub(crate) ours: Dir,
+}
+
+impl Target {
+    /// Opens a folder of ours, making what is missing.
+    pub(crate) fn ours_dir(&self, names: &[&[u8]]) -> Result<Dir, PathError> {
+        let mut dir = self.ours.try_clone()?;
+        for name in names {
+            dir = open_or_make_dir(&dir, name, PRIVATE_DIR)?;
+        }
+        Ok(dir)
+    }
+
+    /// Opens a folder of ours if it is there.
+    pub(crate) fn ours_dir_if_any(&self, names: &[&[u8]]) -> Result<Option<Dir>, PathError> {
+        let mut dir = self.ours.try_clone()?;
+        for name in names {
+            dir = match dir.open_dir(name) {
+                Ok(dir) => dir,
+                Err(e) if e.fault() == Faults::Vanished => return Ok(None),
+                Err(e) => return Err(e),
+            };
+        }
+        Ok(Some(dir))
+    }
+
+    /// Opens the folder of a job if it is there.
+    pub(crate) fn job_dir_if_any(&self, job: &str) -> Result<Option<Dir>, PathError> {
+        match self.root.open_dir(job.as_bytes()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(e) if e.fault() == Faults::Vanished => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes the lock of the target.
+    pub(crate) fn lock(&self, info: &str) -> Result<Lock, Error> {
+        match Lock::try_take(&self.ours, layout::LOCK, info.as_bytes())? {
+            Some(lock) => Ok(lock),
+            None => Err(Error::Locked { holder: Lock::holder(&self.ours, layout::LOCK).filter(|h| !h.is_empty()) }),
+        }
+    }
+}
+
+/// Opens a subdirectory, making it if it is missing.
+pub(crate) fn open_or_make_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<Dir, PathError> {
+    match dir.open_dir(name) {
+        Err(e) if e.fault() == Faults::Vanished => {
+            match dir.make_dir(name, mode) {
+                Err(e) if e.fault() != Faults::Exists => return Err(e),
+                _ => {}
+            }
+            dir.open_dir(name)
+        }
+        other => other,
+    }
+}
+
+/// Writes a small file whole: a temporary name, sync, rename over the old, sync of the folder.
+pub(crate) fn replace_file(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<(), PathError> {
+    let mut temporary = name.to_vec();
+    temporary.extend_from_slice(b".new");
+    match dir.unlink(&temporary) {
+        Err(e) if e.fault() != Faults::Vanished => return Err(e),
+        _ => {}
+    }
+    let file = dir.create_file(&temporary, 0o644)?;
+    file.write_all_at(bytes, 0).map_err(|e| e.under(name))?;
+    file.sync().map_err(|e| e.under(name))?;
+    drop(file);
+    dir.rename_over(&temporary, dir, name)?;
+    dir.sync()
+}
