@@ -7,6 +7,7 @@ pub mod catalog;
 mod clock;
 mod context;
 mod error;
+pub mod exclude;
 mod job;
 pub mod manifest;
 mod plan;

@@ -15,6 +15,7 @@
 
 pub mod error;
 pub mod metadata;
+pub mod name;
 pub mod path;
 pub mod seam;
 
