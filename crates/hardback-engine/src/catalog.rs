@@ -4,7 +4,7 @@ use crate::clock::timestamp;
 use crate::error::Error;
 use crate::manifest::{Reader, Seal};
 use crate::target::{Target, layout};
-use hardback_platform::{Faults, FileRead, Kind};
+use hardback_platform::{FileRead, Kind};
 use jiff::tz::TimeZone;
 
 /// Longest seal that is read.
@@ -64,6 +64,19 @@ pub fn open_manifest(target: &Target, job: &str, snapshot: &str) -> Result<Reade
     Reader::open(file).map_err(|source| Error::Manifest { snapshot: snapshot.to_owned(), source })
 }
 
+/// Opens the file of a manifest.
+pub(crate) fn open_manifest_file(target: &Target, job: &str, snapshot: &str) -> Result<FileRead, Error> {
+    let dir = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
+    Ok(dir.open_file(&layout::manifest_name(snapshot))?)
+}
+
+/// Returns the highest generation that has a digest list, 0 if there is none: a generation is never used again.
+pub(crate) fn highest_digest_list(target: &Target, job: &str) -> Result<u32, Error> {
+    let Some(dir) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])? else { return Ok(0) };
+    let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_suffix(".b3")?.parse::<u32>().ok();
+    Ok(dir.list()?.iter().filter_map(|e| number(e.name)).max().unwrap_or(0))
+}
+
 /// Finds the job that is meant: the given one, or the only one.
 pub fn choose_job(target: &Target, job: Option<&str>, host: &str) -> Result<String, Error> {
     let all = jobs(target)?;
@@ -118,9 +131,4 @@ fn point_in_time(when: &str, now: jiff::Timestamp, zone: &TimeZone) -> Option<ji
         _ => when.replace('_', " ").parse().ok()?,
     };
     local.to_zoned(zone.clone()).ok().map(|z| z.timestamp())
-}
-
-/// Returns whether an error means that the thing is simply not there.
-pub(crate) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Path(e) if e.fault() == Faults::Vanished)
 }

@@ -1,6 +1,7 @@
 //! What to back up: validated input that cannot be inconsistent.
 
 use crate::error::Error;
+use hardback_platform::Seam;
 use std::path::PathBuf;
 
 /// A backup to make.
@@ -12,6 +13,8 @@ pub struct Job {
     pub sources: Vec<JobSource>,
     /// Choices.
     pub options: BackupOptions,
+    /// Watches the calls on the sources, in tests.
+    pub source_seam: Seam,
 }
 
 /// One source of a job.
@@ -119,6 +122,6 @@ impl Job {
                 }
             }
         }
-        Ok(Self { name, sources, options })
+        Ok(Self { name, sources, options, source_seam: Seam::default() })
     }
 }

@@ -3,11 +3,14 @@
 //! The engine does not print, read the environment or know arguments; it reports through [`Monitor`] and returns
 //! reports. Read `backup` first: it names the steps in order.
 
+mod backup;
 pub mod catalog;
 mod clock;
 mod context;
+mod digests;
 mod error;
 pub mod exclude;
+mod excludes;
 mod job;
 pub mod manifest;
 mod plan;
@@ -16,8 +19,11 @@ mod report;
 mod target;
 
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
+pub use backup::backup;
 pub use context::Context;
+pub use digests::DigestLists;
 pub use error::Error;
+pub use excludes::Excludes;
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
 pub use target::{Opened, Target, init_target, open_or_create_target, open_target};

@@ -5,18 +5,18 @@ use hardback_platform::{Attributes, Kind, Metadata, Xattrs};
 
 /// What the decision needs to know beside the entry itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The source's file ids stay the same while a file lives.
-    pub stable_ids: bool,
+    pub(crate) stable_ids: bool,
     /// The source's change time moves on every change.
-    pub reliable_ctime: bool,
+    pub(crate) reliable_ctime: bool,
     /// Compare contents even where size and times agree.
-    pub checksum: bool,
+    pub(crate) checksum: bool,
 }
 
 /// What to do with an entry that is no directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Content and metadata are as in the base: link to its file.
     Link,
     /// Nothing looks changed but that cannot be trusted: compare the content, then link, restamp or copy.
@@ -36,7 +36,7 @@ const STAT_ATTRIBUTES: u32 = Attributes::IMMUTABLE | Attributes::APPEND | Attrib
 ///
 /// `full` is what is read only when needed: the extended attributes and, of a symlink, the text. Without it the answer
 /// may be [`Action::Look`], never a guess.
-pub fn decide(source: &Metadata, full: Option<(&Xattrs, Option<&[u8]>)>, base: Option<&Entry>, rules: Rules) -> Action {
+pub(crate) fn decide(source: &Metadata, full: Option<(&Xattrs, Option<&[u8]>)>, base: Option<&Entry>, rules: Rules) -> Action {
     let Some(base) = base.filter(|b| is_usable(b, source)) else { return Action::Copy };
     if source.kind == Kind::File && (base.size_bytes != source.size_bytes || base.mtime != source.mtime) {
         return Action::Copy;

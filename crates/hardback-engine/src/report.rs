@@ -183,8 +183,8 @@ impl Limitations {
     }
 
     /// Returns all, sorted by kind.
-    pub(crate) fn take(&self) -> Vec<Limitation> {
-        let mut all = std::mem::take(&mut *self.0.lock().expect("no panic while the list is held"));
+    pub(crate) fn list(&self) -> Vec<Limitation> {
+        let mut all = self.0.lock().expect("no panic while the list is held").clone();
         all.sort_by_key(|l| l.kind);
         all
     }

@@ -99,7 +99,6 @@ pub(super) struct Recorded {
     pub(super) manifest: Finished<Appender>,
     pub(super) digests: Appender,
     pub(super) digests_digest: Digest,
-    pub(super) digests_bytes: u64,
 }
 
 impl<'a> Collector<'a> {
@@ -219,7 +218,6 @@ impl<'a> Collector<'a> {
         Ok(Recorded {
             manifest,
             digests_digest: *self.digests.hasher.finalize().as_bytes(),
-            digests_bytes: self.digests.out.at,
             digests: self.digests.out,
         })
     }

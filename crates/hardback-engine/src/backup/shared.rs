@@ -5,12 +5,12 @@ use super::moved::MovedFiles;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
-use crate::job::BackupOptions;
+use crate::job::{BackupOptions, Job};
 use crate::manifest::Entry;
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Dir, FileId, Owner};
+use hardback_platform::{Dir, FileId, Metadata, Owner, RelPath};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -66,6 +66,8 @@ pub(super) struct Shared<'a> {
     pub(super) tree: Option<Dir>,
     /// The base's tree.
     pub(super) base_tree: Option<Dir>,
+    /// The sources' folders and handles.
+    source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
     pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
     failure: Mutex<Option<Error>>,
@@ -89,11 +91,32 @@ impl<'a> Shared<'a> {
             adoptable: parts.adoptable,
             tree: parts.tree,
             base_tree: parts.base_tree,
+            source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
             would_copy: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
         }
+    }
+
+    /// Takes handles of the sources, for looking at single paths.
+    pub(super) fn set_source_roots(&self, job: &Job, roots: &[Dir]) -> Result<(), Error> {
+        let mut all = self.source_roots.lock().expect("no panic while the roots are held");
+        for (source, root) in job.sources.iter().zip(roots) {
+            all.push((source.folder.clone(), root.try_clone()?));
+        }
+        Ok(())
+    }
+
+    /// Looks at a path of the snapshot in the sources.
+    pub(super) fn stat_source(&self, path: &RelPath) -> Option<Metadata> {
+        let roots = self.source_roots.lock().expect("no panic while the roots are held");
+        let (below, root) = roots.iter().find_map(|(folder, root)| {
+            let bytes = path.as_bytes();
+            let below = if folder.is_empty() { bytes } else { bytes.strip_prefix(&folder[..])?.strip_prefix(b"/")? };
+            Some((RelPath::from_bytes(below).ok()?, root))
+        })?;
+        root.open_dir_at(&below.parent()).ok()?.stat(below.name()).ok()
     }
 
     /// Tells of a problem: the only way to report one.

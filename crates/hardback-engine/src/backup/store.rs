@@ -105,6 +105,9 @@ pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
 /// Links an entry to the base's file of the same path. `false` where it has to be stored anew.
 pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
     let (Some(base), Some(target)) = (&at.base, &at.target) else { return Ok(at.target.is_none()) };
+    if !may_link(shared, at.folder, &entry.name) {
+        return Ok(false);
+    }
     let base_name = entry.stored_name().to_vec();
     let linked = with_name(shared, at.folder, entry, |name| base.link(&base_name, target, name));
     linked_or_not(shared, at.folder, &entry.name, linked)
@@ -119,6 +122,9 @@ pub(super) fn link_from(
     name_there: &[u8],
 ) -> Result<bool, Error> {
     let target = at.target.as_ref().expect("linked only into a target");
+    if !may_link(shared, at.folder, &entry.name) {
+        return Ok(false);
+    }
     let linked = with_name(shared, at.folder, entry, |name| dir.link(name_there, target, name));
     linked_or_not(shared, at.folder, &entry.name, linked)
 }
@@ -129,6 +135,14 @@ pub(super) fn link_to_first(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry,
     let path = RelPath::from_bytes(&first.path).expect("paths in the tree are made of names");
     let dir = tree.open_dir_at(&path.parent())?;
     link_from(shared, at, entry, &dir, path.name())
+}
+
+/// Returns whether the target has hard links at all.
+fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8]) -> bool {
+    if !shared.target.links {
+        shared.limitation(LimitationKind::Links, || folder.path_of(name), "a link was tried and shares nothing");
+    }
+    shared.target.links
 }
 
 fn linked_or_not(shared: &Shared<'_>, folder: &Folder, name: &[u8], linked: Result<(), PathError>) -> Result<bool, Error> {

@@ -414,7 +414,7 @@ impl Walk<'_> {
         let excluded = match (&level.keep_marker_only, &level.below) {
             (Some(marker), _) => marker != name,
             (None, Some(below)) if !self.excludes.rules.is_empty() => {
-                self.excludes.rules.excludes(&join(below, name), is_dir)
+                self.excludes.rules.check(&join(below, name), is_dir).is_excluded()
             }
             _ => false,
         };
@@ -427,7 +427,7 @@ impl Walk<'_> {
     /// Looks for a marker that says to keep only the folder and the marker.
     fn marker_of(&self, level: &Level, source: &Dir) -> Option<Vec<u8>> {
         let (listing, _) = level.listing.as_ref()?;
-        self.excludes.markers.find(listing, source)
+        self.excludes.marker_in(listing, source)
     }
 }
 

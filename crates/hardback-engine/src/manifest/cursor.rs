@@ -18,16 +18,23 @@ pub struct TreeCursor<R> {
     ahead: Option<(Line, Position)>,
     depth: usize,
     complete: bool,
+    lenient: bool,
 }
 
 impl<R: ReadAt> TreeCursor<R> {
     /// Starts at the top; returns the cursor and the entry of the root.
     pub fn open(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
-        let mut cursor = Self { reader, ahead: None, depth: 1, complete: false };
+        let mut cursor = Self { reader, ahead: None, depth: 1, complete: false, lenient: false };
         match cursor.take()? {
             Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
             _ => Err(ManifestError::Damaged { offset: 0, what: "no root entry" }),
         }
+    }
+
+    /// Starts at the top of the record of an unfinished run, which may end anywhere, also within a frame.
+    pub fn open_lenient(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
+        let (cursor, root) = Self::open(reader)?;
+        Ok((Self { lenient: true, ..cursor }, root))
     }
 
     /// Returns whether the end was reached and stood there.
@@ -45,7 +52,15 @@ impl<R: ReadAt> TreeCursor<R> {
             return Ok(Some(ahead));
         }
         loop {
-            match self.reader.next_line()? {
+            let line = match self.reader.next_line() {
+                Err(ManifestError::Damaged { .. } | ManifestError::Line { .. }) if self.lenient => None,
+                other => other?,
+            };
+            match line {
+                // A whole record says where it ends: without that the rest would count as deleted.
+                None if !self.lenient && !self.complete => {
+                    return Err(ManifestError::Damaged { offset: 0, what: "it ends before its end" });
+                }
                 Some((Line::User(..) | Line::Group(..), _)) => {}
                 Some((Line::End, _)) => {
                     self.complete = true;

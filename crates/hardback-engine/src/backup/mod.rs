@@ -1,0 +1,397 @@
+//! The backup: lock, recover, walk, plan, apply, seal.
+//!
+//! One thread walks the sources beside the base's record, workers store entries, and this thread brings the results
+//! back into tree order and writes the record. Nothing holds more than a bounded number of entries.
+
+mod collect;
+mod copy;
+mod folder;
+mod groups;
+mod metadata;
+mod moved;
+mod probe;
+mod recover;
+mod relink;
+mod seal;
+mod shared;
+mod store;
+mod throttle;
+mod walk;
+mod worker;
+
+use crate::Excludes;
+use crate::catalog::{self, Snapshot};
+use crate::clock::timestamp;
+use crate::context::Context;
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::job::{BackupOptions, Job};
+use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
+use crate::plan::Rules;
+use crate::report::{BackupReport, Phase};
+use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir, trash};
+use collect::{Appender, Collector, Output, Recorded};
+use crossbeam_channel::bounded;
+use folder::{Folder, Handles};
+use hardback_platform::{Dir, FileId, Kind, Seam, Time};
+use moved::MovedFiles;
+use seal::Sealing;
+use shared::{Parts, Shared};
+use std::sync::atomic::Ordering;
+use throttle::Throttle;
+use walk::{Chunk, Cursor, Walk};
+use worker::{At, Worker};
+
+/// Files from this size on are shown as what is being worked on.
+const LARGE_FILE_BYTES: u64 = 16 << 20;
+/// Chunks that wait for a worker.
+const CHUNK_QUEUE: usize = 32;
+/// Outputs that wait for the collector.
+const OUTPUT_QUEUE: usize = 1024;
+/// Workers where none are asked for: two keep a warm cache busy, more keep a cold disk busy.
+const WORKERS_DEFAULT: usize = 4;
+/// Most workers.
+const WORKERS_MAX: usize = 64;
+/// Highest number of a generation that is taken from disk as it stands.
+const GENERATION_MAX: u32 = u32::MAX - 1;
+
+/// Backs up a job into a target: one new snapshot, or with [`BackupOptions::dry_run`] what it would hold.
+///
+/// # Errors
+/// When no snapshot could be made. What concerns single entries is in the report: a snapshot with problems is sealed
+/// and counts as incomplete.
+pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes) -> Result<BackupReport, Error> {
+    let began = hardback_platform::monotonic_now();
+    let _lock = if job.options.dry_run { None } else { Some(target.lock(&lock_info(ctx, job))?) };
+    let roots = open_sources(job)?;
+    probe::check_places(Some(&target.root), &roots, job.options.same_disk)?;
+    let mut run = Run::prepare(ctx, target, job)?;
+    let shared = run.shared(ctx, target, job)?;
+    let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
+    shared.set_source_roots(job, &roots)?;
+    ctx.monitor.phase(Phase::Copying);
+    let recorded = run.walk_and_store(&shared, excludes, job, &roots)?;
+    let seal = match &run.partial {
+        Some(partial) => Some(run.sealing(target, job, partial).seal(&shared, recorded.0)?),
+        None => None,
+    };
+    run.clean_up(ctx, target, job, seal.is_some())?;
+    Ok(run.report(&shared, job, seal.as_ref(), recorded.1, began))
+}
+
+fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
+    let since = timestamp(ctx.clock.now());
+    format!("job {}, process {}, since {since}\n", job.name, std::process::id())
+}
+
+/// Opens the sources once; everything else goes through these handles.
+fn open_sources(job: &Job) -> Result<Vec<(String, Dir)>, Error> {
+    let open = |source: &crate::JobSource| match Dir::open(&source.path, Seam::clone(&job.source_seam)) {
+        Ok(dir) => Ok((source.path.display().to_string(), dir)),
+        Err(error) => Err(Error::Refused {
+            message: format!("{error}: {}", error.source),
+            hint: Some("a source is a folder that exists and may be read; is its disk mounted?".into()),
+        }),
+    };
+    job.sources.iter().map(open).collect()
+}
+
+/// A run between its start and its seal.
+struct Run {
+    snapshot: String,
+    generation: u32,
+    started: Time,
+    utc_offset_s: i32,
+    host: String,
+    base: Option<Snapshot>,
+    base_cursor: Option<Cursor>,
+    recovered: recover::Recovered,
+    /// The folder of the unfinished snapshot; `None` in a dry run.
+    partial: Option<Dir>,
+    target_id: FileId,
+}
+
+impl Run {
+    fn prepare(ctx: &Context<'_>, target: &Target, job: &Job) -> Result<Self, Error> {
+        let name = job.name.as_str();
+        let dry_run = job.options.dry_run;
+        ctx.monitor.phase(Phase::Recovering);
+        let recovered = if dry_run { recover::Recovered::default() } else { recover::recover(ctx, target, name)? };
+        let snapshots = catalog::snapshots(target, name)?;
+        let base = snapshots.last().cloned();
+        let highest = catalog::seals(target, name)?.iter().map(|s| s.generation).max().unwrap_or(0);
+        let highest = highest.max(recovered.generation).max(catalog::highest_digest_list(target, name)?);
+        let started = ctx.clock.now();
+        let zone = ctx.clock.zone();
+        let trees = target.job_dir_if_any(name)?;
+        let is_taken = |n: &str| {
+            let in_trees = trees.as_ref().is_some_and(|t| t.stat(n.as_bytes()).is_ok());
+            in_trees || snapshots.iter().any(|s| s.name == n) || recovered.names.iter().any(|p| p == n.as_bytes())
+        };
+        let snapshot = layout::snapshot_name(timestamp(started), &zone, is_taken);
+        let partial = if dry_run { None } else { Some(make_partial(target, name, &snapshot)?) };
+        let base_cursor = match &base {
+            Some(base) => {
+                ctx.counters.expected_entries.store(base.seal.totals.entries, Ordering::Relaxed);
+                let reader = catalog::open_manifest(target, name, &base.name)?;
+                let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
+                Some(Cursor::open(reader).map_err(failed)?.0)
+            }
+            None => None,
+        };
+        Ok(Self {
+            snapshot,
+            generation: highest.min(GENERATION_MAX - 1) + 1,
+            started,
+            utc_offset_s: timestamp(started).to_zoned(zone).offset().seconds(),
+            host: hardback_platform::local_host_name(),
+            base,
+            base_cursor,
+            recovered,
+            partial,
+            target_id: target.root.metadata()?.id,
+        })
+    }
+
+    fn shared<'a>(&mut self, ctx: &Context<'a>, target: &Target, job: &'a Job) -> Result<Shared<'a>, Error> {
+        let name = job.name.as_str();
+        let facts = match &self.partial {
+            Some(partial) => probe::probe(partial, &job.options)?,
+            None => probe::assumed(&job.options),
+        };
+        let base_tree = match &self.base {
+            Some(base) => target.job_dir_if_any(name)?.map(|trees| trees.open_dir(base.name.as_bytes())).transpose()?,
+            None => None,
+        };
+        let moved = match (&self.base, &self.partial) {
+            (Some(base), Some(partial)) => {
+                let index = catalog::open_manifest(target, name, &base.name)?;
+                let entries = catalog::open_manifest_file(target, name, &base.name)?;
+                MovedFiles::new(index, entries, partial.try_clone()?)
+            }
+            _ => MovedFiles::default(),
+        };
+        let tree = match &self.partial {
+            Some(partial) => {
+                partial.make_dir(layout::PARTIAL_TREE, 0o755)?;
+                Some(partial.open_dir(layout::PARTIAL_TREE)?)
+            }
+            None => None,
+        };
+        let adoptable = std::mem::take(&mut self.recovered.adoptable);
+        let digests = DigestLists::open(target, name)?;
+        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree };
+        Ok(Shared::new(*ctx, &job.options, parts))
+    }
+
+    fn header(&self, job: &Job) -> Header {
+        Header {
+            job: job.name.as_str().to_owned(),
+            snapshot: self.snapshot.clone(),
+            generation: self.generation,
+            started: self.started,
+            utc_offset_s: self.utc_offset_s,
+            host: self.host.clone(),
+            base: self.base.as_ref().map(|b| (b.name.clone(), b.seal.generation)),
+            sources: job.sources.iter().map(|s| (s.folder.clone(), s.path_bytes.clone())).collect(),
+        }
+    }
+
+    /// Runs the walk, the workers and the collector; returns the record.
+    fn walk_and_store(
+        &mut self,
+        shared: &Shared<'_>,
+        excludes: &Excludes,
+        job: &Job,
+        roots: &[Dir],
+    ) -> Result<(Recorded, Totals), Error> {
+        let create = |name: &[u8]| self.partial.as_ref().map(|dir| dir.create_file(name, 0o600)).transpose();
+        let sink = Appender::new(create(layout::PARTIAL_MANIFEST)?);
+        let digests = Appender::new(create(layout::PARTIAL_DIGESTS)?);
+        let manifest = ManifestWriter::create(sink, &self.header(job))
+            .map_err(|e| hardback_platform::PathError::new("write", layout::PARTIAL_MANIFEST, e))?;
+        let mut collector = Collector::new(shared, self.generation, manifest, digests);
+        let throttle = Throttle::default();
+        let (chunk_sender, chunks) = bounded::<Chunk>(CHUNK_QUEUE);
+        let (output_sender, outputs) = bounded(OUTPUT_QUEUE);
+        let mut walk = Walk {
+            shared,
+            excludes,
+            base: self.base_cursor.take(),
+            adopted: std::mem::take(&mut self.recovered.cursors),
+            chunks: chunk_sender,
+            outputs: output_sender.clone(),
+            throttle: &throttle,
+            target_id: self.target_id,
+            next: 0,
+            rules: Box::new(|dir| rules_of(dir, &job.options)),
+        };
+        let top = self.top(shared, job, roots)?;
+        std::thread::scope(|scope| {
+            for _ in 0..worker_count(&job.options) {
+                let (chunks, outputs) = (chunks.clone(), output_sender.clone());
+                scope.spawn(|| store_chunks(shared, chunks, outputs));
+            }
+            drop((chunks, output_sender));
+            scope.spawn(|| {
+                if let Err(error) = walk.run(top, &job.sources, roots) {
+                    shared.fail(error);
+                }
+                drop(walk);
+            });
+            if let Err(error) = collector.run(&outputs, &throttle) {
+                shared.fail(error);
+            }
+            // Senders that wait must see that nobody takes any more.
+            drop(outputs);
+            throttle.wake();
+        });
+        if let Some(error) = shared.take_failure() {
+            collector.abandon();
+            return Err(error);
+        }
+        let recorded = collector.finish()?;
+        let totals = recorded.manifest.totals;
+        Ok((recorded, totals))
+    }
+
+    /// The top folder: the only source itself, or one that holds the sources' folders.
+    fn top(&self, shared: &Shared<'_>, job: &Job, roots: &[Dir]) -> Result<Folder, Error> {
+        let mut entry = Entry::new(b".", Kind::Dir);
+        entry.mtime = self.started;
+        entry.mode = Some(0o755);
+        let mut handles = Handles::default();
+        if let ([source], [root]) = (&job.sources[..], roots)
+            && source.folder.is_empty()
+        {
+            let metadata = root.metadata()?;
+            let rules = rules_of(root, &job.options);
+            entry = metadata::entry_of(b".", &metadata, rules.reliable_ctime, rules.stable_ids);
+            entry.extra_mut().volume = Some(metadata.id.volume);
+            entry.extra_mut().xattrs = root.xattrs(b"").unwrap_or_default();
+            handles.source = Some(root.try_clone()?);
+        }
+        handles.base = shared.base_tree.as_ref().map(Dir::try_clone).transpose()?;
+        handles.target = shared.tree.as_ref().map(Dir::try_clone).transpose()?;
+        Ok(Folder::new(None, entry, None, handles))
+    }
+
+    fn sealing<'a>(&'a self, target: &'a Target, job: &'a Job, partial: &'a Dir) -> Sealing<'a> {
+        Sealing {
+            target,
+            job: job.name.as_str(),
+            snapshot: &self.snapshot,
+            generation: self.generation,
+            started: self.started,
+            utc_offset_s: self.utc_offset_s,
+            partial,
+        }
+    }
+
+    /// Removes what is left over; a failure here costs room, not safety.
+    fn clean_up(&self, ctx: &Context<'_>, target: &Target, job: &Job, sealed: bool) -> Result<(), Error> {
+        if !sealed {
+            return Ok(());
+        }
+        ctx.monitor.phase(Phase::Cleaning);
+        recover::discard(target, job.name.as_str(), &self.recovered.names)?;
+        if let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.name.as_str().as_bytes()])? {
+            trash::move_to_trash(target, &dir, self.snapshot.as_bytes())?;
+        }
+        if let Err(error) = trash::empty(target, ctx.cancel) {
+            ctx.monitor.notice(&format!("the trash could not be emptied: {error}: {}", error.source));
+        }
+        Ok(())
+    }
+
+    fn report(&self, shared: &Shared<'_>, job: &Job, seal: Option<&Seal>, totals: Totals, began: u64) -> BackupReport {
+        let sum = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let sums = &shared.sums;
+        let mut would_copy = std::mem::take(&mut *shared.would_copy.lock().expect("all threads are done"));
+        would_copy.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        BackupReport {
+            job: job.name.as_str().to_owned(),
+            snapshot: seal.map(|s| s.snapshot.clone()),
+            generation: self.generation,
+            base: self.base.as_ref().map(|b| b.name.clone()),
+            totals,
+            linked: sum(&sums.linked),
+            moved: sum(&sums.moved),
+            adopted: sum(&sums.adopted),
+            adopted_bytes: sum(&sums.adopted_bytes),
+            restamped: sum(&sums.restamped),
+            removed: sum(&sums.removed),
+            excluded: sum(&sums.excluded),
+            bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
+            record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
+            limitations: shared.limitations.list(),
+            problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
+            elapsed_ns: hardback_platform::monotonic_now().saturating_sub(began),
+            would_copy,
+        }
+    }
+}
+
+/// A worker's thread.
+fn store_chunks(
+    shared: &Shared<'_>,
+    chunks: crossbeam_channel::Receiver<Chunk>,
+    outputs: crossbeam_channel::Sender<collect::Numbered>,
+) {
+    let mut worker = Worker::new(shared);
+    for chunk in chunks {
+        if shared.is_stopped() {
+            break;
+        }
+        if let Err(error) = store_chunk(shared, &mut worker, chunk, &outputs) {
+            shared.fail(error);
+            break;
+        }
+    }
+}
+
+fn store_chunk(
+    shared: &Shared<'_>,
+    worker: &mut Worker<'_>,
+    chunk: Chunk,
+    outputs: &crossbeam_channel::Sender<collect::Numbered>,
+) -> Result<(), Error> {
+    let Chunk { number, folder, items, facts } = chunk;
+    let handed_out = items.len();
+    let at = At::open(&folder, facts, shared.ctx.clock.now()).map_err(|e| e.under(&folder.path()))?;
+    let outcomes = worker.chunk(&at, items)?;
+    drop(at);
+    if folder.release() {
+        store::finish_folder(shared, &folder)?;
+    }
+    // The collector is gone only when the run stops.
+    outputs.send((number, Output::Entries(handed_out, outcomes))).map_err(|_| Error::Interrupted)
+}
+
+fn worker_count(options: &BackupOptions) -> usize {
+    if options.workers == 0 { WORKERS_DEFAULT } else { options.workers.min(WORKERS_MAX) }
+}
+
+fn rules_of(dir: &Dir, options: &BackupOptions) -> Rules {
+    let traits = dir.volume().ok();
+    Rules {
+        stable_ids: traits.is_some_and(|t| t.stable_ids),
+        reliable_ctime: traits.is_some_and(|t| t.reliable_ctime),
+        checksum: options.checksum,
+    }
+}
+
+/// Makes the folder of the unfinished snapshot.
+fn make_partial(target: &Target, job: &str, snapshot: &str) -> Result<Dir, Error> {
+    let parent = target.ours_dir(&[layout::PARTIAL, job.as_bytes()])?;
+    // A seal and a manifest of this name can only be those of a run that died before its tree got the name.
+    let manifests = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
+    for name in [layout::seal_name(snapshot), layout::manifest_name(snapshot)] {
+        match manifests.unlink(&name) {
+            Err(e) if e.fault() != hardback_platform::Faults::Vanished => return Err(e.into()),
+            _ => {}
+        }
+    }
+    parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR)?;
+    Ok(open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?)
+}

@@ -1,0 +1,106 @@
+//! Finds out by trying what a target can do. Limits that cannot be tried come with the kind of its file system.
+
+use super::shared::TargetFacts;
+use crate::error::Error;
+use crate::job::BackupOptions;
+use hardback_platform::{Dir, Faults, PathError};
+use std::sync::atomic::AtomicBool;
+
+const PROBE: &[u8] = b"probe";
+const PROBE_LINK: &[u8] = b"probe-link";
+/// A mode that no volume has by default.
+const PROBE_MODE: u32 = 0o606;
+
+/// Tries the target in the folder of the unfinished snapshot.
+pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, Error> {
+    let traits = dir.volume()?;
+    let file = dir.create_file(PROBE, PROBE_MODE)?;
+    let made = file.metadata()?;
+    drop(file);
+    let links = match dir.link(PROBE, dir, PROBE_LINK) {
+        Ok(()) => {
+            // A file system that "links" by copying shares nothing.
+            let shared = dir.stat(PROBE)?.id == dir.stat(PROBE_LINK)?.id;
+            dir.unlink(PROBE_LINK)?;
+            shared
+        }
+        Err(e) if matches!(e.fault(), Faults::Denied | Faults::Unsupported | Faults::TooManyLinks) => false,
+        Err(e) => return Err(e.into()),
+    };
+    dir.unlink(PROBE)?;
+    let volume_sync = match dir.sync_volume() {
+        Ok(()) => true,
+        Err(e) if e.fault() == Faults::Unsupported || e.fault() == Faults::Denied => false,
+        Err(e) => return Err(e.into()),
+    };
+    Ok(TargetFacts {
+        links,
+        default_owner: made.owner,
+        exact_modes: made.mode == Some(PROBE_MODE),
+        links_max: options.max_links.or(traits.links_max),
+        no_clone: AtomicBool::new(false),
+        volume_sync,
+    })
+}
+
+/// Facts for a dry run, which tries nothing.
+pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
+    TargetFacts {
+        links: true,
+        default_owner: None,
+        exact_modes: true,
+        links_max: options.max_links,
+        no_clone: AtomicBool::new(true),
+        volume_sync: true,
+    }
+}
+
+/// Returns an error if a source and the target lie in one another, or on one volume without leave.
+pub(super) fn check_places(
+    target: Option<&Dir>,
+    roots: &[(String, Dir)],
+    same_disk: bool,
+) -> Result<(), Error> {
+    let Some(target) = target else { return Ok(()) };
+    let target_id = target.metadata()?.id;
+    for (path, root) in roots {
+        let source_id = root.metadata()?.id;
+        if is_above(root, target)? || source_id == target_id {
+            return Err(Error::refused(
+                format!("the target is inside the source {path}"),
+                "a backup inside what it backs up grows without end; choose another target",
+            ));
+        }
+        if is_above(target, root)? {
+            return Err(Error::refused(
+                format!("the source {path} is inside the target"),
+                "snapshots are never backed up into their own target; choose another source",
+            ));
+        }
+        if source_id.volume == target_id.volume && !same_disk {
+            return Err(Error::refused(
+                format!("the target is on the same volume as the source {path}"),
+                "a disk that dies takes both; use another disk, or allow it with --same-disk",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a directory is above another, by going up from that one.
+fn is_above(above: &Dir, below: &Dir) -> Result<bool, PathError> {
+    let wanted = above.metadata()?.id;
+    let mut dir = below.try_clone()?;
+    loop {
+        let here = dir.metadata()?.id;
+        let parent = dir.open_dir(b"..")?;
+        let up = parent.metadata()?.id;
+        if up == wanted {
+            return Ok(here != wanted);
+        }
+        if up == here {
+            return Ok(false);
+        }
+        dir = parent;
+    }
+}

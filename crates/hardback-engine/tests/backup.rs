@@ -1,0 +1,141 @@
+//! The main job end to end, on plain files in temporary folders.
+#![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
+
+use hardback_engine::{
+    BackupOptions, BackupReport, Cancel, Context, Counters, Excludes, Job, JobName, JobSource, Monitor, Phase, Problem,
+    SystemClock, Target, backup, catalog, open_or_create_target,
+};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+struct Quiet;
+
+impl Monitor for Quiet {
+    fn problem(&self, _: &Problem) {}
+    fn notice(&self, text: &str) {
+        eprintln!("notice: {text}");
+    }
+    fn phase(&self, _: Phase) {}
+}
+
+struct Bench {
+    _temp: tempfile::TempDir,
+    source: PathBuf,
+    target: PathBuf,
+    options: BackupOptions,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, target) = (temp.path().join("docs"), temp.path().join("target"));
+        fs::create_dir(&source).unwrap();
+        let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+        Self { _temp: temp, source, target, options }
+    }
+
+    fn open(&self) -> Target {
+        open_or_create_target(&self.target, None, &SystemClock, Default::default()).unwrap().target
+    }
+
+    fn backup(&self) -> BackupReport {
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        let source = JobSource {
+            folder: b"docs".to_vec(),
+            path: self.source.clone(),
+            path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
+        };
+        let job = Job::new(JobName::new("test").unwrap(), vec![source], self.options.clone()).unwrap();
+        backup(&ctx, &self.open(), &job, &Excludes::default()).unwrap()
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.source.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn stored(&self, report: &BackupReport, path: &str) -> PathBuf {
+        self.target.join("test").join(report.snapshot.as_ref().unwrap()).join("docs").join(path)
+    }
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::symlink_metadata(path).unwrap().ino()
+}
+
+#[test]
+fn an_unchanged_file_is_a_link_and_a_changed_one_a_copy() {
+    let bench = Bench::new();
+    bench.write("a.txt", "a");
+    bench.write("sub/deep/b.txt", "b");
+    let first = bench.backup();
+    assert_eq!(first.totals.problems, 0);
+    bench.write("sub/deep/b.txt", "changed");
+    let second = bench.backup();
+    assert_eq!(inode(&bench.stored(&first, "a.txt")), inode(&bench.stored(&second, "a.txt")));
+    assert_eq!(fs::read(bench.stored(&first, "sub/deep/b.txt")).unwrap(), b"b");
+    assert_eq!(fs::read(bench.stored(&second, "sub/deep/b.txt")).unwrap(), b"changed");
+    assert_eq!((second.totals.new_files, second.linked), (1, 1));
+    let all = catalog::snapshots(&bench.open(), "test").unwrap();
+    assert_eq!(all.iter().map(|s| s.seal.generation).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(fs::read_link(bench.target.join("test/latest")).unwrap(), Path::new(&second.snapshot.unwrap()));
+}
+
+#[test]
+fn a_changed_mode_makes_a_new_inode_from_the_base_and_leaves_the_old() {
+    let bench = Bench::new();
+    bench.write("a.txt", "content");
+    let first = bench.backup();
+    fs::set_permissions(bench.source.join("a.txt"), fs::Permissions::from_mode(0o600)).unwrap();
+    let second = bench.backup();
+    let mode = |r: &BackupReport| fs::metadata(bench.stored(r, "a.txt")).unwrap().mode() & 0o7777;
+    assert_eq!((mode(&first), mode(&second)), (0o644, 0o600));
+    assert_eq!((second.restamped, second.bytes_read), (1, 0));
+}
+
+#[test]
+fn a_moved_folder_writes_nothing() {
+    let bench = Bench::new();
+    for n in 0..50 {
+        bench.write(&format!("old/{n}.txt"), &format!("content {n}"));
+    }
+    let first = bench.backup();
+    fs::rename(bench.source.join("old"), bench.source.join("new")).unwrap();
+    let second = bench.backup();
+    assert_eq!((second.moved, second.totals.new_bytes, second.bytes_read), (50, 0, 0));
+    assert_eq!(inode(&bench.stored(&first, "old/7.txt")), inode(&bench.stored(&second, "new/7.txt")));
+    let third = bench.backup();
+    assert_eq!((third.linked, third.totals.new_bytes), (50, 0));
+}
+
+#[test]
+fn names_of_one_inode_stay_names_of_one_inode() {
+    let bench = Bench::new();
+    bench.write("a", "shared");
+    fs::hard_link(bench.source.join("a"), bench.source.join("b")).unwrap();
+    bench.write("sub/x", "x");
+    fs::hard_link(bench.source.join("a"), bench.source.join("sub/c")).unwrap();
+    let first = bench.backup();
+    let second = bench.backup();
+    for report in [&first, &second] {
+        let inodes: Vec<u64> = ["a", "b", "sub/c"].iter().map(|p| inode(&bench.stored(report, p))).collect();
+        assert_eq!(inodes, vec![inodes[0]; 3]);
+    }
+    assert_eq!(fs::metadata(bench.stored(&first, "a")).unwrap().nlink(), 6);
+    assert_eq!((first.totals.new_files, second.totals.new_files), (2, 0));
+}
+
+#[test]
+fn a_same_size_edit_with_the_time_put_back_is_noticed() {
+    let bench = Bench::new();
+    bench.write("a.txt", "one");
+    let mtime = fs::metadata(bench.source.join("a.txt")).unwrap().modified().unwrap();
+    bench.backup();
+    bench.write("a.txt", "two");
+    fs::File::options().write(true).open(bench.source.join("a.txt")).unwrap().set_modified(mtime).unwrap();
+    let second = bench.backup();
+    assert_eq!(fs::read(bench.stored(&second, "a.txt")).unwrap(), b"two");
+}
