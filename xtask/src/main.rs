@@ -3,8 +3,12 @@
 //! One module per command; a new command is a module with a
 //! `main(&[String]) -> Result<()>` and one line in [`COMMANDS`].
 
+mod needed;
 mod process;
+mod steps;
+mod test;
 mod tidy;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -17,11 +21,28 @@ struct Command {
     main: fn(&[String]) -> Result<()>,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "tidy",
-    about: "the house rules that no compiler checks",
-    main: tidy::main,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "test",
+        about: "format, lints, tests on Linux and on Windows (Wine), tidy; says what it skipped",
+        main: test::main,
+    },
+    Command {
+        name: "ci",
+        about: "the same, and a skip is a failure",
+        main: test::main_without_skips,
+    },
+    Command {
+        name: "windows",
+        about: "only the Windows part of test; `windows setup` prepares it and runs nothing",
+        main: windows::main,
+    },
+    Command {
+        name: "tidy",
+        about: "the house rules that no compiler checks",
+        main: tidy::main,
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
