@@ -4,6 +4,7 @@
 //! `main(&[String]) -> Result<()>` and one line in [`COMMANDS`].
 
 mod needed;
+mod nightly;
 mod process;
 mod steps;
 mod test;
@@ -36,6 +37,11 @@ const COMMANDS: &[Command] = &[
         name: "windows",
         about: "only the Windows part of test; `windows setup` prepares it and runs nothing",
         main: windows::main,
+    },
+    Command {
+        name: "nightly",
+        about: "the slow suites",
+        main: nightly::main,
     },
     Command {
         name: "tidy",
