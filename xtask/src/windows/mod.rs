@@ -8,6 +8,7 @@
 mod debian;
 mod wine;
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,10 @@ const TARGET: &str = "x86_64-pc-windows-gnu";
 
 /// The C compiler and linker for [`TARGET`].
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
+
+/// Set to take Debian's Rust even where rustup has the target: to try on a
+/// developer's machine what a bare one does.
+const DEBIAN_RUST: &str = "HARDBACK_XTASK_DEBIAN_RUST";
 
 /// How long one test program may run under Wine before a merge.
 const PROCESS_SECONDS_MAX: u32 = 300;
@@ -129,9 +134,13 @@ pub fn set_up() -> Result<Setup> {
     Ok(Setup::Ready(Toolchain { compiler, wine }))
 }
 
-/// Where our own compiler keeps its standard library for Windows, if it has one.
+/// Where our own compiler keeps its standard library for Windows, if it has one
+/// and is to use it.
 fn own_standard_library() -> Result<Option<PathBuf>> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if env::var_os(DEBIAN_RUST).is_some() {
+        return Ok(None);
+    }
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let line =
         process::output(command(rustc).args(["--print", "target-libdir", "--target", TARGET]))?;
     let dir = PathBuf::from(line.trim());
@@ -210,7 +219,7 @@ fn debian_cargo(root: &Path) -> Command {
 /// and must not find rustup's.
 fn path_with(first: &Path) -> OsString {
     let mut path = first.as_os_str().to_owned();
-    if let Some(rest) = std::env::var_os("PATH") {
+    if let Some(rest) = env::var_os("PATH") {
         path.push(":");
         path.push(rest);
     }
