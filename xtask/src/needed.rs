@@ -1,0 +1,161 @@
+//! The programs that the tests want besides Rust, and the Debian packages that
+//! bring them.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+
+use crate::process::{self, command, find_program, run};
+use crate::steps::Steps;
+
+/// A Debian package, and the programs of which it must bring at least one.
+struct Needed {
+    package: &'static str,
+    programs: &'static [&'static str],
+    /// What cannot be tested without it.
+    used_by: &'static str,
+}
+
+const fn needed(
+    package: &'static str,
+    programs: &'static [&'static str],
+    used_by: &'static str,
+) -> Needed {
+    Needed {
+        package,
+        programs,
+        used_by,
+    }
+}
+
+const NEEDED: &[Needed] = &[
+    needed("rsync", &["rsync"], "tests that read trees with rsync"),
+    needed("xfsprogs", &["mkfs.xfs"], "tests on XFS volumes"),
+    needed("btrfs-progs", &["mkfs.btrfs"], "tests on Btrfs volumes"),
+    needed("ntfs-3g", &["mkfs.ntfs", "mkntfs"], "tests on NTFS volumes"),
+    needed("e2fsprogs", &["mkfs.ext4"], "tests on ext4 volumes"),
+    needed("acl", &["setfacl"], "tests of access control lists"),
+    needed("attr", &["setfattr"], "tests of extended attributes"),
+    needed("libarchive-tools", &["bsdtar"], "tests with bsdtar"),
+    needed("strace", &["strace"], "tests that count system calls"),
+    needed(
+        "zstd",
+        &["zstd"],
+        "tests that read manifests by other tools",
+    ),
+    needed(
+        "gcc-mingw-w64-x86-64-win32",
+        &["x86_64-w64-mingw32-gcc"],
+        "the Windows build",
+    ),
+    needed(
+        "g++-mingw-w64-x86-64-win32",
+        &["x86_64-w64-mingw32-g++"],
+        "the Windows build",
+    ),
+    needed("wine", &["wine", "wine-stable"], "the tests on Windows"),
+    needed(
+        "wine64",
+        &["/usr/lib/wine/wine64", "wine64"],
+        "the tests on Windows",
+    ),
+];
+
+impl Needed {
+    fn is_present(&self) -> bool {
+        self.programs
+            .iter()
+            .any(|name| find_program(name).is_some())
+    }
+}
+
+/// Installs what is missing where that is possible; notes the rest as skipped.
+pub fn install_missing(steps: &mut Steps) -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("    all {} packages are there", NEEDED.len());
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|needed| needed.package).collect();
+    println!("    missing: {}", packages.join(" "));
+    let result = match why_not_installable() {
+        None => apt_update().and_then(|()| apt_install(&packages)),
+        Some(why) => {
+            println!("    cannot install: {why}");
+            Ok(())
+        }
+    };
+    for still in self::missing() {
+        steps.skip(
+            still.used_by,
+            format!("package {} is missing", still.package),
+        );
+    }
+    result
+}
+
+/// Why packages cannot be installed here, if they cannot.
+pub fn why_not_installable() -> Option<&'static str> {
+    if find_program("apt-get").is_none() {
+        Some("there is no apt-get")
+    } else if !process::is_root() {
+        Some("only root may install packages")
+    } else {
+        None
+    }
+}
+
+/// Refreshes the package lists, once a run.
+pub fn apt_update() -> Result<()> {
+    static UPDATED: AtomicBool = AtomicBool::new(false);
+    if !UPDATED.load(Ordering::Relaxed) {
+        run(apt_get().args(["update", "-q"]))?;
+        UPDATED.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Installs `packages` without asking anything.
+pub fn apt_install(packages: &[impl AsRef<str>]) -> Result<()> {
+    run(apt_get()
+        .args(["install", "-q", "-y", "--no-install-recommends"])
+        .args(packages.iter().map(AsRef::as_ref)))
+}
+
+/// Fetches the package files of `packages` into `dir`.
+pub fn apt_download(packages: &[impl AsRef<str>], dir: &Path) -> Result<()> {
+    run(apt_get()
+        // apt's own user need not be able to write where we unpack.
+        .args(["-o", "APT::Sandbox::User=root", "download", "-q"])
+        .args(packages.iter().map(AsRef::as_ref))
+        .current_dir(dir))
+}
+
+fn apt_get() -> Command {
+    let mut apt_get = command("apt-get");
+    apt_get
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // A machine just started may still be updating itself.
+        .args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
+    apt_get
+}
+
+fn missing() -> Vec<&'static Needed> {
+    NEEDED
+        .iter()
+        .filter(|needed| !needed.is_present())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_present_when_any_of_its_programs_is() {
+        assert!(needed("x", &["no-such-program-here", "sh"], "").is_present());
+        assert!(!needed("x", &["no-such-program-here"], "").is_present());
+    }
+}
