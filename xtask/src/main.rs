@@ -28,26 +28,14 @@ const COMMANDS: &[Command] = &[
         about: "format, lints, tests on Linux and on Windows (Wine), tidy; says what it skipped",
         main: test::main,
     },
-    Command {
-        name: "ci",
-        about: "the same, and a skip is a failure",
-        main: test::main_without_skips,
-    },
+    Command { name: "ci", about: "the same, and a skip is a failure", main: test::main_without_skips },
     Command {
         name: "windows",
         about: "only the Windows part of test; `windows setup` prepares it and runs nothing",
         main: windows::main,
     },
-    Command {
-        name: "nightly",
-        about: "the slow suites",
-        main: nightly::main,
-    },
-    Command {
-        name: "tidy",
-        about: "the house rules that no compiler checks",
-        main: tidy::main,
-    },
+    Command { name: "nightly", about: "the slow suites", main: nightly::main },
+    Command { name: "tidy", about: "the house rules that no compiler checks", main: tidy::main },
 ];
 
 fn main() -> ExitCode {

@@ -18,16 +18,8 @@ struct Needed {
     used_by: &'static str,
 }
 
-const fn needed(
-    package: &'static str,
-    programs: &'static [&'static str],
-    used_by: &'static str,
-) -> Needed {
-    Needed {
-        package,
-        programs,
-        used_by,
-    }
+const fn needed(package: &'static str, programs: &'static [&'static str], used_by: &'static str) -> Needed {
+    Needed { package, programs, used_by }
 }
 
 const NEEDED: &[Needed] = &[
@@ -40,34 +32,16 @@ const NEEDED: &[Needed] = &[
     needed("attr", &["setfattr"], "tests of extended attributes"),
     needed("libarchive-tools", &["bsdtar"], "tests with bsdtar"),
     needed("strace", &["strace"], "tests that count system calls"),
-    needed(
-        "zstd",
-        &["zstd"],
-        "tests that read manifests by other tools",
-    ),
-    needed(
-        "gcc-mingw-w64-x86-64-win32",
-        &["x86_64-w64-mingw32-gcc"],
-        "the Windows build",
-    ),
-    needed(
-        "g++-mingw-w64-x86-64-win32",
-        &["x86_64-w64-mingw32-g++"],
-        "the Windows build",
-    ),
+    needed("zstd", &["zstd"], "tests that read manifests by other tools"),
+    needed("gcc-mingw-w64-x86-64-win32", &["x86_64-w64-mingw32-gcc"], "the Windows build"),
+    needed("g++-mingw-w64-x86-64-win32", &["x86_64-w64-mingw32-g++"], "the Windows build"),
     needed("wine", &["wine", "wine-stable"], "the tests on Windows"),
-    needed(
-        "wine64",
-        &["/usr/lib/wine/wine64", "wine64"],
-        "the tests on Windows",
-    ),
+    needed("wine64", &["/usr/lib/wine/wine64", "wine64"], "the tests on Windows"),
 ];
 
 impl Needed {
     fn is_present(&self) -> bool {
-        self.programs
-            .iter()
-            .any(|name| find_program(name).is_some())
+        self.programs.iter().any(|name| find_program(name).is_some())
     }
 }
 
@@ -88,10 +62,7 @@ pub fn install_missing(steps: &mut Steps) -> Result<()> {
         }
     };
     for still in self::missing() {
-        steps.skip(
-            still.used_by,
-            format!("package {} is missing", still.package),
-        );
+        steps.skip(still.used_by, format!("package {} is missing", still.package));
     }
     result
 }
@@ -119,9 +90,7 @@ pub fn apt_update() -> Result<()> {
 
 /// Installs `packages` without asking anything.
 pub fn apt_install(packages: &[impl AsRef<str>]) -> Result<()> {
-    run(apt_get()
-        .args(["install", "-q", "-y", "--no-install-recommends"])
-        .args(packages.iter().map(AsRef::as_ref)))
+    run(apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages.iter().map(AsRef::as_ref)))
 }
 
 /// Fetches the package files of `packages` into `dir`.
@@ -143,10 +112,7 @@ fn apt_get() -> Command {
 }
 
 fn missing() -> Vec<&'static Needed> {
-    NEEDED
-        .iter()
-        .filter(|needed| !needed.is_present())
-        .collect()
+    NEEDED.iter().filter(|needed| !needed.is_present()).collect()
 }
 
 #[cfg(test)]

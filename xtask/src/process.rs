@@ -33,9 +33,7 @@ pub fn cargo() -> Command {
 pub fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
     println!("    $ {line}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run `{line}`"))?;
+    let status = command.status().with_context(|| format!("cannot run `{line}`"))?;
     if !status.success() {
         bail!("`{line}` failed ({status})");
     }
@@ -45,9 +43,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs `command` and returns what it wrote to standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = command_line(command);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run `{line}`"))?;
+    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` failed ({}): {}", output.status, complaint.trim());
@@ -75,9 +71,7 @@ fn command_line(command: &Command) -> String {
         .chain(command.get_args())
         .map(|word| {
             let word = word.to_string_lossy();
-            let plain = word
-                .chars()
-                .all(|c| c.is_alphanumeric() || "-_=./:+,@%".contains(c));
+            let plain = word.chars().all(|c| c.is_alphanumeric() || "-_=./:+,@%".contains(c));
             match plain && !word.is_empty() {
                 true => word.into_owned(),
                 false => format!("'{word}'"),

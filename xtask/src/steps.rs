@@ -36,12 +36,7 @@ struct Skipped {
 impl Steps {
     /// A run that has not done anything yet.
     pub fn new(no_skip: bool) -> Self {
-        Self {
-            no_skip,
-            started: Instant::now(),
-            finished: Vec::new(),
-            skipped: Vec::new(),
-        }
+        Self { no_skip, started: Instant::now(), finished: Vec::new(), skipped: Vec::new() }
     }
 
     /// Whether children are to treat a skip as a failure.
@@ -61,11 +56,7 @@ impl Steps {
             Ok(()) => println!("<== {name}: done in {seconds:.1} s"),
             Err(error) => println!("<== {name}: FAILED after {seconds:.1} s: {error:#}"),
         }
-        self.finished.push(Finished {
-            name,
-            took,
-            failed: result.is_err(),
-        });
+        self.finished.push(Finished { name, took, failed: result.is_err() });
     }
 
     /// Notes that `what` was not done.
@@ -77,10 +68,7 @@ impl Steps {
 
     /// The summary, and the verdict on the whole run.
     pub fn finish(self) -> Result<()> {
-        println!(
-            "\n==> summary after {:.0} s",
-            self.started.elapsed().as_secs_f64()
-        );
+        println!("\n==> summary after {:.0} s", self.started.elapsed().as_secs_f64());
         for step in &self.finished {
             let verdict = if step.failed { "FAILED" } else { "ok" };
             let seconds = step.took.as_secs_f64();
@@ -97,12 +85,7 @@ impl Steps {
     }
 
     fn verdict(&self) -> Result<()> {
-        let failed: Vec<_> = self
-            .finished
-            .iter()
-            .filter(|step| step.failed)
-            .map(|step| step.name)
-            .collect();
+        let failed: Vec<_> = self.finished.iter().filter(|step| step.failed).map(|step| step.name).collect();
         if !failed.is_empty() {
             bail!("failed: {}", failed.join(", "));
         }

@@ -96,7 +96,12 @@ pub fn choose_job(target: &Target, job: Option<&str>, host: &str) -> Result<Stri
 /// Finds the snapshot that is meant by a name, `latest`, a date, a date and time, or a span such as "2 days ago".
 ///
 /// A point in time means the newest snapshot that was started at or before it; a bare date means the end of that day.
-pub fn find_snapshot(all: &[Snapshot], when: &str, now: hardback_platform::Time, zone: &TimeZone) -> Result<Snapshot, Error> {
+pub fn find_snapshot(
+    all: &[Snapshot],
+    when: &str,
+    now: hardback_platform::Time,
+    zone: &TimeZone,
+) -> Result<Snapshot, Error> {
     let none = || Error::NotFound(format!("there is no snapshot for {when:?}"));
     let newest = all.last().ok_or_else(|| Error::NotFound("there is no snapshot yet".into()))?;
     if when == "latest" {

@@ -61,7 +61,9 @@ impl Error {
                 Faults::Io => Some("the disk reports errors: check its cable and its health before trusting it".into()),
                 _ => None,
             },
-            Self::Locked { .. } => Some("wait for it to end; the lock goes with its process, even if that is killed".into()),
+            Self::Locked { .. } => {
+                Some("wait for it to end; the lock goes with its process, even if that is killed".into())
+            }
             Self::Manifest { .. } => Some(
                 "the files of the snapshot are plain files and can be copied without it; `hardback verify` tells more"
                     .into(),

@@ -98,7 +98,9 @@ impl Job {
         }
         sources.sort_by(|a, b| a.folder.cmp(&b.folder));
         for source in &sources {
-            let bad = source.folder.contains(&b'/') || source.folder.contains(&0) || matches!(&source.folder[..], b"." | b"..");
+            let bad = source.folder.contains(&b'/')
+                || source.folder.contains(&0)
+                || matches!(&source.folder[..], b"." | b"..");
             if bad || (source.folder.is_empty() && sources.len() > 1) {
                 let path = source.path.display();
                 return Err(Error::refused(

@@ -18,15 +18,13 @@ mod problem;
 mod report;
 mod target;
 
-pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use backup::backup;
+pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use digests::DigestLists;
 pub use error::Error;
 pub use excludes::Excludes;
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
+pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use target::{Opened, Target, init_target, open_or_create_target, open_target};
-pub use report::{
-    BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase,
-};

@@ -36,7 +36,12 @@ const STAT_ATTRIBUTES: u32 = Attributes::IMMUTABLE | Attributes::APPEND | Attrib
 ///
 /// `full` is what is read only when needed: the extended attributes and, of a symlink, the text. Without it the answer
 /// may be [`Action::Look`], never a guess.
-pub(crate) fn decide(source: &Metadata, full: Option<(&Xattrs, Option<&[u8]>)>, base: Option<&Entry>, rules: Rules) -> Action {
+pub(crate) fn decide(
+    source: &Metadata,
+    full: Option<(&Xattrs, Option<&[u8]>)>,
+    base: Option<&Entry>,
+    rules: Rules,
+) -> Action {
     let Some(base) = base.filter(|b| is_usable(b, source)) else { return Action::Copy };
     if source.kind == Kind::File && (base.size_bytes != source.size_bytes || base.mtime != source.mtime) {
         return Action::Copy;
@@ -53,7 +58,8 @@ pub(crate) fn decide(source: &Metadata, full: Option<(&Xattrs, Option<&[u8]>)>, 
     }
     let Some((xattrs, link_text)) = full else { return Action::Look };
     if source.kind != Kind::File {
-        let same = same_stat && base.xattrs() == xattrs && base.link_text() == link_text && base.device() == source.device;
+        let same =
+            same_stat && base.xattrs() == xattrs && base.link_text() == link_text && base.device() == source.device;
         return if same { Action::Link } else { Action::Copy };
     }
     let same_metadata = same_stat && base.xattrs() == xattrs;
@@ -137,9 +143,33 @@ mod tests {
         // A same-size edit with the mtime put back moves only the ctime.
         check(Action::Compare, touched, as_is, RULES);
         check(Action::Compare, |s| s.id.file = 43, as_is, RULES);
-        check(Action::Restamp, |s| { touched(s); s.mode = Some(0o600); }, as_is, RULES);
-        check(Action::Restamp, |s| { touched(s); s.owner = Some(Owner { uid: 9, gid: 2 }); }, as_is, RULES);
-        check(Action::Compare, |s| { s.id.file = 43; s.mode = Some(0o600); }, as_is, RULES);
+        check(
+            Action::Restamp,
+            |s| {
+                touched(s);
+                s.mode = Some(0o600);
+            },
+            as_is,
+            RULES,
+        );
+        check(
+            Action::Restamp,
+            |s| {
+                touched(s);
+                s.owner = Some(Owner { uid: 9, gid: 2 });
+            },
+            as_is,
+            RULES,
+        );
+        check(
+            Action::Compare,
+            |s| {
+                s.id.file = 43;
+                s.mode = Some(0o600);
+            },
+            as_is,
+            RULES,
+        );
         check(Action::Compare, same, |b| b.hot = true, RULES);
         check(Action::Compare, same, as_is, Rules { checksum: true, ..RULES });
         check(Action::Copy, same, |b| b.extra_mut().problem = Some(crate::ProblemKind::Changing), RULES);
@@ -161,7 +191,15 @@ mod tests {
     #[test]
     fn without_ctime_and_ids_size_and_mtime_and_metadata_decide() {
         let rules = Rules { stable_ids: false, reliable_ctime: false, checksum: false };
-        check(Action::Link, |s| { s.id.file = 9; s.ctime = None; }, |_| {}, rules);
+        check(
+            Action::Link,
+            |s| {
+                s.id.file = 9;
+                s.ctime = None;
+            },
+            |_| {},
+            rules,
+        );
         check(Action::Restamp, |s| s.mode = Some(0o600), |_| {}, rules);
     }
 

@@ -117,8 +117,16 @@ pub enum LimitationKind {
 impl LimitationKind {
     /// All kinds.
     pub const ALL: [Self; 10] = [
-        Self::Owners, Self::Modes, Self::Times, Self::Xattrs, Self::Names, Self::Symlinks, Self::Specials, Self::Links,
-        Self::LinkLimit, Self::Base,
+        Self::Owners,
+        Self::Modes,
+        Self::Times,
+        Self::Xattrs,
+        Self::Names,
+        Self::Symlinks,
+        Self::Specials,
+        Self::Links,
+        Self::LinkLimit,
+        Self::Base,
     ];
 
     /// Returns the word for it in seals and JSON.

@@ -14,9 +14,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hardback_engine::exclude::{
-    ExcludeBuilder, ExcludeError, ExcludeRules, PatternFault, RuleOrigin,
-};
+use hardback_engine::exclude::{ExcludeBuilder, ExcludeError, ExcludeRules, PatternFault, RuleOrigin};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -74,9 +72,8 @@ fn pattern() -> impl Strategy<Value = String> {
     let components = prop::collection::vec(component, 1..4);
     let prefix = prop::sample::select(vec!["", "", "", "!", "/", "!/", "**/"]);
     let suffix = prop::sample::select(vec!["", "", "", "/", "/**", " ", "  ", "\\ "]);
-    (prefix, components, suffix).prop_map(|(prefix, components, suffix)| {
-        format!("{prefix}{}{suffix}", components.join("/"))
-    })
+    (prefix, components, suffix)
+        .prop_map(|(prefix, components, suffix)| format!("{prefix}{}{suffix}", components.join("/")))
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -85,8 +82,7 @@ fn path() -> impl Strategy<Value = String> {
         1 => "[ab*?\\\\{},#! +$^(|.-]{1,3}".prop_filter("no dots", |name| name != "." && name != ".."),
     ];
     let slash = prop::sample::select(vec!["", "/"]);
-    (prop::collection::vec(name, 1..5), slash)
-        .prop_map(|(names, slash)| format!("{}{slash}", names.join("/")))
+    (prop::collection::vec(name, 1..5), slash).prop_map(|(names, slash)| format!("{}{slash}", names.join("/")))
 }
 
 /// Tells whether git reads the pattern otherwise than its manual says.
@@ -114,12 +110,7 @@ fn make_directories(root: &Path, paths: &mut [String]) -> Vec<bool> {
 }
 
 /// Returns the line that decides for each path, according to git.
-fn lines_by_git(
-    repository: &Path,
-    list: &str,
-    paths: &[String],
-    ignore_case: bool,
-) -> Vec<Option<usize>> {
+fn lines_by_git(repository: &Path, list: &str, paths: &[String], ignore_case: bool) -> Vec<Option<usize>> {
     let excludes = repository.join(".git/list");
     std::fs::write(&excludes, list).unwrap();
     let mut child = Command::new("git")
@@ -128,48 +119,24 @@ fn lines_by_git(
         .env("HOME", repository)
         .args(["-c", &format!("core.excludesFile={}", excludes.display())])
         .args(["-c", &format!("core.ignoreCase={ignore_case}")])
-        .args([
-            "check-ignore",
-            "--no-index",
-            "--verbose",
-            "--non-matching",
-            "--stdin",
-            "-z",
-        ])
+        .args(["check-ignore", "--no-index", "--verbose", "--non-matching", "--stdin", "-z"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let input: String = paths.iter().map(|path| format!("{path}\0")).collect();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let fields: Vec<&str> = output.split_terminator('\0').collect();
     let records: Vec<&[&str]> = fields.chunks(4).collect();
-    assert_eq!(
-        records.iter().map(|record| record[3]).collect::<Vec<_>>(),
-        paths,
-        "{list:?}"
-    );
-    records
-        .iter()
-        .map(|record| record[1].parse().ok())
-        .collect()
+    assert_eq!(records.iter().map(|record| record[3]).collect::<Vec<_>>(), paths, "{list:?}");
+    records.iter().map(|record| record[1].parse().ok()).collect()
 }
 
 /// Returns the line that decides for a path, according to us.
 fn line_by_us(rules: &ExcludeRules, path: &str, is_dir: bool) -> Option<usize> {
-    match &rules
-        .explain(path.as_bytes(), is_dir)
-        .verdict
-        .rule()?
-        .origin
-    {
+    match &rules.explain(path.as_bytes(), is_dir).verdict.rule()?.origin {
         RuleOrigin::File { line, .. } => Some(*line),
         other => panic!("{other}"),
     }
@@ -183,50 +150,30 @@ fn usable(mut lines: Vec<String>, ignore_case: bool) -> (String, ExcludeRules) {
             Err(ExcludeError::BadPattern { fault, .. }) => Some(fault),
             _ => None,
         };
-        assert!(
-            !matches!(
-                fault,
-                Some(PatternFault::TooLong | PatternFault::NeedlessEscape(_))
-            ),
-            "{line:?}"
-        );
+        assert!(!matches!(fault, Some(PatternFault::TooLong | PatternFault::NeedlessEscape(_))), "{line:?}");
         if fault.is_some() || is_shortened_by_git(line) {
             *line = "#".to_owned();
         }
     }
     let list = lines.join("\n");
-    let rules = ExcludeBuilder::new()
-        .case_insensitive(ignore_case)
-        .file(list.as_bytes(), "list")
-        .build()
-        .unwrap();
+    let rules = ExcludeBuilder::new().case_insensitive(ignore_case).file(list.as_bytes(), "list").build().unwrap();
     (list, rules)
 }
 
 fn compare(ignore_case: bool) {
     let repository = tempfile::tempdir().unwrap();
-    let git = Command::new("git")
-        .args(["init", "--quiet"])
-        .arg(repository.path())
-        .status();
+    let git = Command::new("git").args(["init", "--quiet"]).arg(repository.path()).status();
     if !git.is_ok_and(|status| status.success()) {
         eprintln!("skipped: there is no git");
         return;
     }
     let lists = prop::collection::vec(pattern(), 1..8);
     let paths = prop::collection::vec(path(), 40);
-    let mut runner = TestRunner::new(Config {
-        cases: LISTS,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: LISTS, failure_persistence: None, ..Config::default() });
     let result = runner.run(&(lists, paths), |(lines, mut paths)| {
         if ignore_case {
             // Patterns stay in small letters: git never folds the letters inside [].
-            paths
-                .iter_mut()
-                .step_by(2)
-                .for_each(|path| *path = path.to_uppercase());
+            paths.iter_mut().step_by(2).for_each(|path| *path = path.to_uppercase());
         }
         let (list, rules) = usable(lines, ignore_case);
         let root = repository.path().join("tree");

@@ -10,26 +10,11 @@ struct Picture {
 
 /// Dependencies point one way only.
 const PICTURE: &[Picture] = &[
-    Picture {
-        name: "hardback",
-        may_use: &["hardback-engine", "hardback-platform"],
-    },
-    Picture {
-        name: "hardback-engine",
-        may_use: &["hardback-platform"],
-    },
-    Picture {
-        name: "hardback-platform",
-        may_use: &[],
-    },
-    Picture {
-        name: TESTING,
-        may_use: &["hardback-engine", "hardback-platform"],
-    },
-    Picture {
-        name: "xtask",
-        may_use: &[],
-    },
+    Picture { name: "hardback", may_use: &["hardback-engine", "hardback-platform"] },
+    Picture { name: "hardback-engine", may_use: &["hardback-platform"] },
+    Picture { name: "hardback-platform", may_use: &[] },
+    Picture { name: TESTING, may_use: &["hardback-engine", "hardback-platform"] },
+    Picture { name: "xtask", may_use: &[] },
 ];
 
 /// What only tests may use, and any test may.
@@ -52,8 +37,8 @@ pub(super) fn dependency_direction(repository: &Repository) -> Vec<Finding> {
             continue;
         };
         for dependency in dependencies(text) {
-            let allowed = picture.may_use.contains(&dependency.name)
-                || dependency.for_tests && dependency.name == TESTING;
+            let allowed =
+                picture.may_use.contains(&dependency.name) || dependency.for_tests && dependency.name == TESTING;
             if !allowed {
                 let message = format!("{name} may not depend on {}", dependency.name);
                 findings.push(Finding::new(path, dependency.line, message));
@@ -92,11 +77,7 @@ fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
         if let (Some(for_tests), Some(name)) = (table, named) {
             let name = name.trim_matches('"');
             if is_ours(name) {
-                found.push(Dependency {
-                    name,
-                    line: index + 1,
-                    for_tests,
-                });
+                found.push(Dependency { name, line: index + 1, for_tests });
             }
         }
     }
@@ -106,11 +87,7 @@ fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
 /// For the header of a dependency table whether it is for tests only, and the
 /// dependency that it names itself.
 fn split_header(header: &str) -> (Option<bool>, Option<&str>) {
-    for (kind, for_tests) in [
-        ("dev-dependencies", true),
-        ("build-dependencies", false),
-        ("dependencies", false),
-    ] {
+    for (kind, for_tests) in [("dev-dependencies", true), ("build-dependencies", false), ("dependencies", false)] {
         if header == kind || header.ends_with(&format!(".{kind}")) {
             return (Some(for_tests), None);
         }
@@ -130,10 +107,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, manifest: &str, expected: &str) {
-        assert_eq!(
-            findings(dependency_direction, &[(path, manifest)]),
-            expected
-        );
+        assert_eq!(findings(dependency_direction, &[(path, manifest)]), expected);
     }
 
     #[test]
@@ -141,42 +115,18 @@ mod tests {
         let path = "crates/hardback-platform/Cargo.toml";
         let found = "crates/hardback-platform/Cargo.toml:2: \
                      hardback-platform may not depend on hardback-engine";
-        check(
-            path,
-            "[dependencies]\nhardback-engine.workspace = true\n",
-            found,
-        );
-        check(
-            path,
-            "[build-dependencies]\nhardback-engine = \"1\"\n",
-            found,
-        );
-        check(
-            path,
-            "[dev-dependencies]\nhardback-engine = { path = \"\" }\n",
-            found,
-        );
+        check(path, "[dependencies]\nhardback-engine.workspace = true\n", found);
+        check(path, "[build-dependencies]\nhardback-engine = \"1\"\n", found);
+        check(path, "[dev-dependencies]\nhardback-engine = { path = \"\" }\n", found);
         check(path, "\n[dependencies.hardback-engine]\n", found);
-        check(
-            path,
-            "[target.'cfg(unix)'.dependencies]\n\"hardback-engine\" = \"1\"\n",
-            found,
-        );
-        check(
-            path,
-            "\n[target.'cfg(unix)'.dependencies.hardback-engine]\n",
-            found,
-        );
+        check(path, "[target.'cfg(unix)'.dependencies]\n\"hardback-engine\" = \"1\"\n", found);
+        check(path, "\n[target.'cfg(unix)'.dependencies.hardback-engine]\n", found);
     }
 
     #[test]
     fn the_testing_crate_is_for_tests_only() {
         let path = "crates/hardback/Cargo.toml";
-        check(
-            path,
-            "[dev-dependencies]\nhardback-testing.workspace = true\n",
-            "",
-        );
+        check(path, "[dev-dependencies]\nhardback-testing.workspace = true\n", "");
         check(
             path,
             "[dependencies]\nhardback-testing.workspace = true\n",
@@ -192,11 +142,7 @@ mod tests {
              anyhow = \"1\"\n[lints]\nhardback-testing = \"x\"\n",
             "",
         );
-        check(
-            "Cargo.toml",
-            "[workspace.dependencies]\nhardback-testing = \"1\"\n",
-            "",
-        );
+        check("Cargo.toml", "[workspace.dependencies]\nhardback-testing = \"1\"\n", "");
     }
 
     #[test]

@@ -127,15 +127,9 @@ mod tests {
 
     #[track_caller]
     fn check_paths(line: &str, missing: &[&str]) {
-        let files = [
-            ("README.md", ""),
-            ("crates/a/src/lib.rs", ""),
-            ("docs/design/001-x.md", line),
-        ];
-        let expected: Vec<_> = missing
-            .iter()
-            .map(|path| format!("docs/design/001-x.md:1: names `{path}`, which is not there"))
-            .collect();
+        let files = [("README.md", ""), ("crates/a/src/lib.rs", ""), ("docs/design/001-x.md", line)];
+        let expected: Vec<_> =
+            missing.iter().map(|path| format!("docs/design/001-x.md:1: names `{path}`, which is not there")).collect();
         assert_eq!(findings(paths_exist, &files), expected.join("\n"), "{line}");
     }
 
@@ -143,10 +137,7 @@ mod tests {
     fn a_path_in_backticks_that_is_not_there_is_found() {
         check_paths("see `crates/a/src/lib.rs` and `crates/a/`", &[]);
         check_paths("see `crates/a/src/lib.rs:12` and `docs/design`", &[]);
-        check_paths(
-            "see `crates/a/src/gone.rs`, `.ci/run --now`",
-            &["crates/a/src/gone.rs", ".ci/run"],
-        );
+        check_paths("see `crates/a/src/gone.rs`, `.ci/run --now`", &["crates/a/src/gone.rs", ".ci/run"]);
         check_paths("`crates/*/src`, `docs/<name>.md`, `docs/NNN-title.md`", &[]);
         check_paths("`src/main.rs` and plain crates/gone", &[]);
     }
@@ -165,16 +156,12 @@ mod tests {
     fn examples_in_a_block_are_not_checked() {
         check_paths("", &[]);
         let text = "```\n[a](gone.md) `docs/gone`\n```\n[a](gone.md)\n";
-        assert_eq!(
-            findings(paths_exist, &[("a.md", text)]),
-            "a.md:4: names `gone.md`, which is not there"
-        );
+        assert_eq!(findings(paths_exist, &[("a.md", text)]), "a.md:4: names `gone.md`, which is not there");
     }
 
     #[test]
     fn a_word_defined_twice_is_found() {
-        let text =
-            "| word | means |\n|---|---|\n| **job** | a |\n| **base** | b |\n| **Job** | c |\n";
+        let text = "| word | means |\n|---|---|\n| **job** | a |\n| **base** | b |\n| **Job** | c |\n";
         assert_eq!(
             findings(glossary_defines_each_word_once, &[(GLOSSARY, text)]),
             "docs/glossary.md:5: defines \"Job\" again (line 3)"

@@ -45,11 +45,7 @@ struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -92,9 +88,7 @@ impl Repository {
 
     /// The text files, in order of their paths.
     fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
+        self.files.iter().filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
     }
 
     /// The text files whose name ends in `suffix`.
@@ -108,11 +102,7 @@ impl Repository {
         let in_folder = format!("{path}/");
         path.is_empty()
             || self.files.contains_key(path)
-            || self
-                .files
-                .range(in_folder.clone()..)
-                .next()
-                .is_some_and(|(next, _)| next.starts_with(&in_folder))
+            || self.files.range(in_folder.clone()..).next().is_some_and(|(next, _)| next.starts_with(&in_folder))
     }
 }
 
@@ -124,11 +114,7 @@ fn tracked_paths(root: &Path) -> Result<Vec<String>> {
             .args(["--cached", "--others", "--exclude-standard"])
             .current_dir(root),
     )?;
-    Ok(list
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(list.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }
 
 fn walk(root: &Path) -> Result<Vec<String>> {
@@ -172,10 +158,7 @@ pub fn check() -> Result<()> {
 /// The findings of `rule` on a repository of these files, one a line.
 #[cfg(test)]
 fn findings(rule: Rule, files: &[(&str, &str)]) -> String {
-    let files = files
-        .iter()
-        .map(|(path, text)| (path.to_string(), Some(text.to_string())))
-        .collect();
+    let files = files.iter().map(|(path, text)| (path.to_string(), Some(text.to_string()))).collect();
     let found = rule(&Repository { files });
     let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
     lines.join("\n")

@@ -80,9 +80,7 @@ fn has_word<'l>(line: &'l str, word: &str) -> Option<&'l str> {
 }
 
 fn names_an_issue(text: &str) -> bool {
-    text.split('#')
-        .skip(1)
-        .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    text.split('#').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// No file knows where it was written.
@@ -105,10 +103,7 @@ fn machine_path(line: &str) -> Option<String> {
         !line[..start].ends_with(inside)
     };
     for dir in MACHINE_DIRS {
-        if line
-            .match_indices(dir)
-            .any(|(start, _)| starts_there(start))
-        {
+        if line.match_indices(dir).any(|(start, _)| starts_there(start)) {
             return Some(dir.to_string());
         }
     }
@@ -116,8 +111,7 @@ fn machine_path(line: &str) -> Option<String> {
         let (user, _) = line[start + HOME_DIRS.len()..].split_once('/')?;
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let is_user = !user.is_empty() && user.chars().all(is_name);
-        (starts_there(start) && is_user && !EXAMPLE_USERS.contains(&user))
-            .then(|| format!("{HOME_DIRS}{user}/"))
+        (starts_there(start) && is_user && !EXAMPLE_USERS.contains(&user)).then(|| format!("{HOME_DIRS}{user}/"))
     })
 }
 
@@ -153,10 +147,9 @@ pub(super) fn pure_modules(repository: &Repository) -> Vec<Finding> {
 
 fn is_pure(path: &str) -> bool {
     path.strip_prefix(ENGINE_SOURCES).is_some_and(|rest| {
-        PURE_MODULES.iter().any(|module| {
-            rest.strip_prefix(module)
-                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-        })
+        PURE_MODULES
+            .iter()
+            .any(|module| rest.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/')))
     })
 }
 
@@ -243,40 +236,25 @@ mod tests {
     #[test]
     fn only_a_source_above_the_limit_is_too_long() {
         let (at, above) = ("\n".repeat(LINES_MAX), "\n".repeat(LINES_MAX + 1));
-        let files = [
-            ("crates/a/at.rs", at.as_str()),
-            ("crates/a/above.rs", above.as_str()),
-            ("docs/long.md", above.as_str()),
-        ];
-        assert_eq!(
-            findings(file_lengths, &files),
-            "crates/a/above.rs: 801 lines, more than 800"
-        );
+        let files =
+            [("crates/a/at.rs", at.as_str()), ("crates/a/above.rs", above.as_str()), ("docs/long.md", above.as_str())];
+        assert_eq!(findings(file_lengths, &files), "crates/a/above.rs: 801 lines, more than 800");
     }
 
     #[test]
     fn unfinished_work_is_found_unless_it_has_an_issue() {
-        let code = format!(
-            "// {FIX_ME} soon\n// {TO_DO}: later\n// {TO_DO}(#12): later\n// see {TO_DO}S\n// {TO_DO} #x\n"
-        );
+        let code =
+            format!("// {FIX_ME} soon\n// {TO_DO}: later\n// {TO_DO}(#12): later\n// see {TO_DO}S\n// {TO_DO} #x\n");
         let document = format!("No `{TO_DO}` here.\n{TO_DO} write this\n");
         let files = [("crates/a.rs", code.as_str()), ("a.md", document.as_str())];
         let found = findings(unfinished_work, &files);
-        let places: Vec<_> = found
-            .lines()
-            .map(|line| line.split(": ").next().unwrap())
-            .collect();
-        assert_eq!(
-            places,
-            ["a.md:2", "crates/a.rs:1", "crates/a.rs:2", "crates/a.rs:5"]
-        );
+        let places: Vec<_> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        assert_eq!(places, ["a.md:2", "crates/a.rs:1", "crates/a.rs:2", "crates/a.rs:5"]);
     }
 
     #[test]
     fn folders_of_one_machine_are_found_in_any_text() {
-        let [first, second] = MACHINE_DIRS else {
-            panic!("two machine folders")
-        };
+        let [first, second] = MACHINE_DIRS else { panic!("two machine folders") };
         let carol = concat!("/home/", "carol/");
         for (line, found) in [
             (format!("cd {first}.cargo"), true),
@@ -304,19 +282,13 @@ mod tests {
         let found = findings(pure_modules, &files);
         assert_eq!(found.lines().count(), 4, "{found}");
         assert!(found.contains("plan.rs:2: mentions `std::fs`"), "{found}");
-        assert!(
-            found.contains("rules.rs:3: mentions `std::time`"),
-            "{found}"
-        );
+        assert!(found.contains("rules.rs:3: mentions `std::time`"), "{found}");
         assert!(!found.contains("planner.rs"), "{found}");
     }
 
     #[track_caller]
     fn check_imports(code: &str, refused: &[&str]) {
-        let found = findings(
-            pure_modules,
-            &[("crates/hardback-engine/src/plan.rs", code)],
-        );
+        let found = findings(pure_modules, &[("crates/hardback-engine/src/plan.rs", code)]);
         assert_eq!(found.lines().count(), refused.len(), "{code}: {found}");
         for name in refused {
             assert!(found.contains(&format!("`{name}`")), "{code}: {found}");
@@ -327,18 +299,12 @@ mod tests {
     fn a_deciding_module_takes_only_types_from_the_platform() {
         check_imports("use hardback_platform::RelPath;", &[]);
         check_imports("use hardback_platform::metadata::{Kind, Metadata};", &[]);
-        check_imports(
-            "use hardback_platform::{\n    RelPath,\n    times::Timestamp as Time,\n};\nfn x() {}",
-            &[],
-        );
+        check_imports("use hardback_platform::{\n    RelPath,\n    times::Timestamp as Time,\n};\nfn x() {}", &[]);
         check_imports("let a = hardback_platform::RelPath::parse(b);", &[]);
         check_imports("fn f(a: &hardback_platform::Kind) -> u8 { b }", &[]);
         check_imports("use hardback_platform::link;", &["link"]);
         check_imports("use hardback_platform::link::hard_link;", &["hard_link"]);
-        check_imports(
-            "use hardback_platform::{RelPath, copy::{copy, Mode}};",
-            &["copy"],
-        );
+        check_imports("use hardback_platform::{RelPath, copy::{copy, Mode}};", &["copy"]);
         check_imports("use hardback_platform::*;", &["*"]);
         check_imports("use hardback_platform::times::{self, Time};", &["self"]);
         check_imports("use hardback_platform::LINKS_MAX;", &["LINKS_MAX"]);

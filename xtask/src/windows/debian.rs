@@ -16,13 +16,7 @@ use crate::needed;
 use crate::process::{command, find_program, output, run};
 
 /// What is unpacked; the libraries that these need of the same family follow.
-const PACKAGES: &[&str] = &[
-    "rustc-web",
-    "cargo-web",
-    "rust-web-clippy",
-    "rust-web-src",
-    "libstd-rust-web-dev",
-];
+const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-clippy", "rust-web-src", "libstd-rust-web-dev"];
 
 /// How names of the family's versioned library begin (libstd-rust-web-1.96).
 const LIBRARY_PREFIX: &str = "libstd-rust-web-";
@@ -46,10 +40,7 @@ pub(super) fn set_up(dir: &Path) -> Result<Outcome> {
         return Ok(Outcome::Unpacked(root));
     }
     if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
-        return Ok(Outcome::Missing(format!(
-            "no standard library for {}, and this is not Debian",
-            super::TARGET
-        )));
+        return Ok(Outcome::Missing(format!("no standard library for {}, and this is not Debian", super::TARGET)));
     }
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
@@ -79,11 +70,7 @@ pub(super) fn library_dir(root: &Path) -> PathBuf {
 
 fn version(root: &Path) -> Result<String> {
     ensure!(root.join("usr/bin/cargo").is_file(), "there is no cargo");
-    output(
-        command(root.join("usr/bin/rustc"))
-            .arg("--version")
-            .env("LD_LIBRARY_PATH", library_dir(root)),
-    )
+    output(command(root.join("usr/bin/rustc")).arg("--version").env("LD_LIBRARY_PATH", library_dir(root)))
 }
 
 /// Fetches the family into `dir`; returns the shared libraries that it needs
@@ -133,20 +120,13 @@ fn package_files(dir: &Path) -> Result<Vec<PathBuf>> {
 fn first_alternatives(depends: &str) -> impl Iterator<Item = &str> {
     depends.split(',').filter_map(|relation| {
         let end = |c: char| c.is_whitespace() || "(|:".contains(c);
-        relation
-            .trim()
-            .split(end)
-            .next()
-            .filter(|name| !name.is_empty())
+        relation.trim().split(end).next().filter(|name| !name.is_empty())
     })
 }
 
 /// Installs what is missing of `libraries`; says why where that cannot be done.
 fn install_libraries(libraries: &BTreeSet<String>) -> Result<Option<String>> {
-    let missing: Vec<_> = libraries
-        .iter()
-        .filter(|name| !is_installed(name))
-        .collect();
+    let missing: Vec<_> = libraries.iter().filter(|name| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(None);
     }
@@ -171,16 +151,7 @@ mod tests {
         let depends = "libc6 (>= 2.34), libstd-rust-web-1.96 (= 1.96.0), gcc | clang | \
                        c-compiler, python3:any, libllvm22\n";
         let names: Vec<_> = first_alternatives(depends).collect();
-        assert_eq!(
-            names,
-            [
-                "libc6",
-                "libstd-rust-web-1.96",
-                "gcc",
-                "python3",
-                "libllvm22"
-            ]
-        );
+        assert_eq!(names, ["libc6", "libstd-rust-web-1.96", "gcc", "python3", "libllvm22"]);
         assert_eq!(first_alternatives("\n").count(), 0);
     }
 }

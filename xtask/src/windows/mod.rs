@@ -45,12 +45,7 @@ const PROFILE: &[&str] = &[
 /// What is refused when clippy is Debian's, which may be newer than ours: what
 /// we chose ourselves. With `-D warnings`, a lint that tomorrow's clippy adds
 /// would fail today's commit. Levels of deny in Cargo.toml hold in any case.
-const REFUSED_BY_ANY_CLIPPY: &[&str] = &[
-    "unused",
-    "missing_docs",
-    "unreachable_pub",
-    "clippy::too_many_lines",
-];
+const REFUSED_BY_ANY_CLIPPY: &[&str] = &["unused", "missing_docs", "unreachable_pub", "clippy::too_many_lines"];
 
 /// Whether this machine can build and test for Windows.
 pub enum Setup {
@@ -141,8 +136,7 @@ fn own_standard_library() -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let line =
-        process::output(command(rustc).args(["--print", "target-libdir", "--target", TARGET]))?;
+    let line = process::output(command(rustc).args(["--print", "target-libdir", "--target", TARGET]))?;
     let dir = PathBuf::from(line.trim());
     Ok(dir.is_dir().then_some(dir))
 }
@@ -158,9 +152,7 @@ impl Toolchain {
         clippy.args(["--all-targets", "--"]);
         match self.compiler {
             Compiler::Own => clippy.args(["-D", "warnings"]),
-            Compiler::Debian { .. } => {
-                clippy.args(REFUSED_BY_ANY_CLIPPY.iter().flat_map(|lint| ["-D", lint]))
-            }
+            Compiler::Debian { .. } => clippy.args(REFUSED_BY_ANY_CLIPPY.iter().flat_map(|lint| ["-D", lint])),
         };
         clippy
     }
@@ -171,10 +163,7 @@ impl Toolchain {
         let mut tests = self.cargo("test");
         tests
             .arg("--no-fail-fast")
-            .env(
-                "CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER",
-                self.wine.runner(process_seconds_max),
-            )
+            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", self.wine.runner(process_seconds_max))
             .envs(self.wine.environment())
             // Wine is not Windows: lets a test say what it does not believe.
             .env("HARDBACK_TEST_WINE", "1");

@@ -58,10 +58,7 @@ pub(super) struct Wine {
 impl Wine {
     /// Makes the prefix, unless it is there, and starts its server.
     pub(super) fn set_up(programs: Programs, prefix: &Path) -> Result<Self> {
-        let wine = Self {
-            programs,
-            prefix: prefix.to_owned(),
-        };
+        let wine = Self { programs, prefix: prefix.to_owned() };
         let stamp = wine.expected_stamp()?;
         let stamp_path = prefix.join(STAMP);
         if !fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp) {
@@ -75,8 +72,7 @@ impl Wine {
 
     /// What runs a program, as cargo wants it: words apart by spaces.
     pub(super) fn runner(&self, process_seconds_max: u32) -> OsString {
-        let mut runner =
-            OsString::from(format!("timeout -k {KILL_SECONDS} {process_seconds_max} "));
+        let mut runner = OsString::from(format!("timeout -k {KILL_SECONDS} {process_seconds_max} "));
         runner.push(&self.programs.loader);
         runner
     }
@@ -101,8 +97,7 @@ impl Wine {
     fn make_prefix(&self) -> Result<()> {
         if self.prefix.exists() {
             self.stop_server();
-            fs::remove_dir_all(&self.prefix)
-                .with_context(|| format!("cannot empty {}", self.prefix.display()))?;
+            fs::remove_dir_all(&self.prefix).with_context(|| format!("cannot empty {}", self.prefix.display()))?;
         }
         fs::create_dir_all(&self.prefix)?;
         let mut boot = command("timeout");
@@ -114,11 +109,7 @@ impl Wine {
         // Wine writes its registry when the last of its processes is gone.
         run(self.silently(command(&self.programs.server).arg("--wait")))?;
         let system_dir = self.prefix.join("drive_c/windows/system32");
-        ensure!(
-            system_dir.join("kernel32.dll").exists(),
-            "wineboot left no {}",
-            system_dir.display()
-        );
+        ensure!(system_dir.join("kernel32.dll").exists(), "wineboot left no {}", system_dir.display());
         let dll = system_dir.join(PRNG_DLL);
         if !dll.exists() {
             run(command(LINKER)
@@ -137,9 +128,7 @@ impl Wine {
         let persist = format!("--persistent={SERVER_SECONDS}");
         // It refuses when one is running already, of a run that was killed; the
         // program below shows whether that one works.
-        let _running_already = self
-            .silently(command(&self.programs.server).arg(persist))
-            .status();
+        let _running_already = self.silently(command(&self.programs.server).arg(persist)).status();
         let mut first = command(&self.programs.loader);
         first.args(["cmd", "/c", "exit"]);
         run(self.silently(&mut first)).context("Wine does not run the simplest program")
@@ -147,17 +136,11 @@ impl Wine {
 
     fn stop_server(&self) {
         // Nothing to do when it fails: it is not running, or will end itself.
-        let _not_running = self
-            .silently(command(&self.programs.server).arg("--kill"))
-            .status();
+        let _not_running = self.silently(command(&self.programs.server).arg("--kill")).status();
     }
 
     fn silently<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        command
-            .envs(self.environment())
-            .env_remove("DISPLAY")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+        command.envs(self.environment()).env_remove("DISPLAY").stdout(Stdio::null()).stderr(Stdio::null())
     }
 }
 

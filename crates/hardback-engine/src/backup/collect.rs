@@ -215,11 +215,7 @@ impl<'a> Collector<'a> {
     pub(super) fn finish(mut self) -> Result<Recorded, Error> {
         self.digests.flush().map_err(record_failed)?;
         let manifest = self.manifest.finish().map_err(record_failed)?;
-        Ok(Recorded {
-            manifest,
-            digests_digest: *self.digests.hasher.finalize().as_bytes(),
-            digests: self.digests.out,
-        })
+        Ok(Recorded { manifest, digests_digest: *self.digests.hasher.finalize().as_bytes(), digests: self.digests.out })
     }
 }
 

@@ -32,7 +32,12 @@ pub(super) enum Place<'a> {
 }
 
 /// Sets owner, extended attributes, mode and time, in the order in which none undoes another.
-pub(super) fn apply(shared: &Shared<'_>, place: &Place<'_>, entry: &Entry, path: &dyn Fn() -> Vec<u8>) -> Result<(), Error> {
+pub(super) fn apply(
+    shared: &Shared<'_>,
+    place: &Place<'_>,
+    entry: &Entry,
+    path: &dyn Fn() -> Vec<u8>,
+) -> Result<(), Error> {
     let new_file = matches!(place, Place::File(_));
     let limit = |kind, result: Result<(), PathError>| limited(shared, kind, path, result);
     let symlink = entry.kind == hardback_platform::Kind::Symlink;

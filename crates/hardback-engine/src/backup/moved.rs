@@ -5,7 +5,7 @@
 //! hundred kilobytes of memory for millions of entries.
 
 use crate::error::Error;
-use crate::manifest::{Entry, EntriesByPosition, Line, ManifestError, Position, Reader};
+use crate::manifest::{EntriesByPosition, Entry, Line, ManifestError, Position, Reader};
 use hardback_platform::{Dir, FileRead, FileWrite, Kind, PathError, RelPath};
 use std::sync::Mutex;
 

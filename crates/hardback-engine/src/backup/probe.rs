@@ -56,11 +56,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 }
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
-pub(super) fn check_places(
-    target: Option<&Dir>,
-    roots: &[(String, Dir)],
-    same_disk: bool,
-) -> Result<(), Error> {
+pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_disk: bool) -> Result<(), Error> {
     let Some(target) = target else { return Ok(()) };
     let target_id = target.metadata()?.id;
     for (path, root) in roots {

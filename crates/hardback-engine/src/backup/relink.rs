@@ -24,7 +24,9 @@ impl Worker<'_> {
     /// Returns whether the base's file may get one more name. Asked for only where we set a limit of our own; the
     /// volume's own limit is met by trying.
     pub(super) fn links_left(&self, at: &At<'_>, base: Option<&Entry>) -> Result<bool, Error> {
-        let (Some(max), Some(base), Some(dir)) = (self.shared.target.links_max, base, &at.base) else { return Ok(true) };
+        let (Some(max), Some(base), Some(dir)) = (self.shared.target.links_max, base, &at.base) else {
+            return Ok(true);
+        };
         let Ok(there) = dir.stat(base.stored_name()) else { return Ok(true) };
         if there.nlink < max {
             return Ok(true);
@@ -35,7 +37,12 @@ impl Worker<'_> {
     }
 
     /// Links an entry that is as it was.
-    pub(super) fn link_unchanged(&mut self, at: &At<'_>, mut base: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+    pub(super) fn link_unchanged(
+        &mut self,
+        at: &At<'_>,
+        mut base: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
         if store::link_from_base(self.shared, at, &mut base)? {
             Counters::add(&self.shared.sums.linked, 1);
             let stored = store::known(&base);
@@ -74,7 +81,13 @@ impl Worker<'_> {
 
     /// Makes a new inode with the base's content: a clone where the volume can, else a copy of the base's file. The
     /// old inode is not touched: its names belong to older snapshots. The source is not read.
-    pub(super) fn refill(&mut self, at: &At<'_>, item: Item, entry: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+    pub(super) fn refill(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        entry: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
         let Some(base) = item.base.as_ref() else { return self.copy(at, item, entry, metadata, "new") };
         if at.target.is_none() {
             self.shared.would_copy(at.folder.path_of(&entry.name), metadata.size_bytes, "metadata changed");
@@ -147,11 +160,13 @@ impl Worker<'_> {
         if action == Action::Link && item.base.is_some() {
             return self.link_special(at, item, entry, metadata);
         }
-        if let Some(Err(error)) = at.source.as_ref().map(|source| source.xattrs(&entry.name).map(|x| {
-            if !x.is_empty() {
-                entry.extra_mut().xattrs = x;
-            }
-        })) {
+        if let Some(Err(error)) = at.source.as_ref().map(|source| {
+            source.xattrs(&entry.name).map(|x| {
+                if !x.is_empty() {
+                    entry.extra_mut().xattrs = x;
+                }
+            })
+        }) {
             return self.source_failed(at, item, &error);
         }
         if entry.kind == Kind::Symlink && entry.link_text().is_none() {
@@ -184,7 +199,13 @@ impl Worker<'_> {
         Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
     }
 
-    fn link_special(&mut self, at: &At<'_>, item: Item, mut entry: Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+    fn link_special(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        mut entry: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
         let base = item.base.as_ref().expect("linked only with a base");
         if let Some(extra) = &base.extra {
             let own = entry.extra_mut();
@@ -202,7 +223,13 @@ impl Worker<'_> {
 
     /// Takes over what an interrupted run finished, if it is still the source's version and its bytes are what was
     /// read then.
-    pub(super) fn adopt(&mut self, at: &At<'_>, item: &Item, entry: &Entry, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+    pub(super) fn adopt(
+        &mut self,
+        at: &At<'_>,
+        item: &Item,
+        entry: &Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
         if at.target.is_none() || metadata.size_bytes == 0 {
             return Ok(None);
         }
@@ -257,7 +284,12 @@ impl Worker<'_> {
     /// Looks for a new file in the base under another name: the same file id, size and time.
     ///
     /// With the same ctime it is the same file, untouched (its folder moved); otherwise its content must be the same.
-    pub(super) fn find_moved(&mut self, at: &At<'_>, entry: &mut Entry, metadata: &Metadata) -> Result<Option<Found>, Error> {
+    pub(super) fn find_moved(
+        &mut self,
+        at: &At<'_>,
+        entry: &mut Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Found>, Error> {
         let rules = at.facts.rules;
         let Some(base_tree) = &self.shared.base_tree else { return Ok(None) };
         if !rules.stable_ids || metadata.size_bytes == 0 || at.target.is_none() {
@@ -317,7 +349,8 @@ impl Worker<'_> {
         entry.content = found.entry.content;
         entry.hot = self.is_hot(at, metadata);
         let group = (metadata.nlink > 1).then_some(metadata.id);
-        if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())? {
+        if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())?
+        {
             Counters::add(&self.shared.sums.moved, 1);
             Counters::add(&self.shared.sums.linked, 1);
             return Ok(Some(Outcome { stored: store::known(&entry), entry, group }));

@@ -130,7 +130,12 @@ impl<'a> Shared<'a> {
     }
 
     /// Counts a limitation of the target.
-    pub(super) fn limitation(&self, kind: LimitationKind, path: impl FnOnce() -> Vec<u8>, detail: impl std::fmt::Display) {
+    pub(super) fn limitation(
+        &self,
+        kind: LimitationKind,
+        path: impl FnOnce() -> Vec<u8>,
+        detail: impl std::fmt::Display,
+    ) {
         self.limitations.meet(kind, path, detail);
     }
 

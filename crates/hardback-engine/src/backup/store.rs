@@ -145,7 +145,12 @@ fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8]) -> bool {
     shared.target.links
 }
 
-fn linked_or_not(shared: &Shared<'_>, folder: &Folder, name: &[u8], linked: Result<(), PathError>) -> Result<bool, Error> {
+fn linked_or_not(
+    shared: &Shared<'_>,
+    folder: &Folder,
+    name: &[u8],
+    linked: Result<(), PathError>,
+) -> Result<bool, Error> {
     let Err(error) = linked else { return Ok(true) };
     let kind = match error.fault() {
         Faults::TooManyLinks => LimitationKind::LinkLimit,

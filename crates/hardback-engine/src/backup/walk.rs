@@ -115,7 +115,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn level_of_root(&mut self, folder: Arc<Folder>, root: Dir, in_base: bool, in_adopted: Vec<bool>) -> Result<Level, Error> {
+    fn level_of_root(
+        &mut self,
+        folder: Arc<Folder>,
+        root: Dir,
+        in_base: bool,
+        in_adopted: Vec<bool>,
+    ) -> Result<Level, Error> {
         let facts = SourceFacts { rules: (self.rules)(&root) };
         let metadata = root.metadata()?;
         let listing = root.list().map_err(|e| e.under(&folder.path()))?;
@@ -221,7 +227,13 @@ impl Walk<'_> {
         }
         let stay_out = crosses && self.shared.options.one_file_system;
         let too_deep = level.folder.depth >= DEPTH_MAX;
-        let listing = if stay_out { Ok(Listing::default()) } else if too_deep { Err(deep_error(name)) } else { dir.list() };
+        let listing = if stay_out {
+            Ok(Listing::default())
+        } else if too_deep {
+            Err(deep_error(name))
+        } else {
+            dir.list()
+        };
         let listing = match listing {
             Ok(listing) => listing,
             Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
@@ -269,7 +281,9 @@ impl Walk<'_> {
         let metadata = level.folder.dir(Side::Source).ok().and_then(|source| source.stat(name).ok());
         let mut entry = match (base_entry.clone(), metadata) {
             (Some(base), _) => base,
-            (None, Some(m)) => metadata::entry_of(name, &m, level.facts.rules.reliable_ctime, level.facts.rules.stable_ids),
+            (None, Some(m)) => {
+                metadata::entry_of(name, &m, level.facts.rules.reliable_ctime, level.facts.rules.stable_ids)
+            }
             (None, None) => Entry::new(name, Kind::Dir),
         };
         entry.kind = Kind::Dir;
@@ -291,10 +305,24 @@ impl Walk<'_> {
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
         let in_adopted = vec![false; level.in_adopted.len()];
-        Ok(Some(Level { listing: None, below: None, in_base: true, in_adopted, folder, keep_marker_only: None, ..*level }))
+        Ok(Some(Level {
+            listing: None,
+            below: None,
+            in_base: true,
+            in_adopted,
+            folder,
+            keep_marker_only: None,
+            ..*level
+        }))
     }
 
-    fn handles(&self, parent: &Arc<Folder>, entry: &mut Entry, source: Option<Dir>, base: Option<&Entry>) -> Result<Handles, Error> {
+    fn handles(
+        &self,
+        parent: &Arc<Folder>,
+        entry: &mut Entry,
+        source: Option<Dir>,
+        base: Option<&Entry>,
+    ) -> Result<Handles, Error> {
         let base = match base {
             Some(base) if parent.has(Side::Base) => {
                 parent.dir(Side::Base).and_then(|dir| dir.open_dir(base.stored_name())).ok()
@@ -344,8 +372,7 @@ impl Walk<'_> {
     fn hand_out_files(&mut self, level: &mut Level) -> Result<(), Error> {
         let Some((listing, _)) = level.listing.take() else { return self.hand_out_base(level) };
         let count = listing.files_len();
-        let chunk_entries =
-            if count <= SMALL_FOLDER_ENTRIES { count.div_ceil(2).max(1) } else { CHUNK_ENTRIES };
+        let chunk_entries = if count <= SMALL_FOLDER_ENTRIES { count.div_ceil(2).max(1) } else { CHUNK_ENTRIES };
         let mut items = Vec::with_capacity(chunk_entries.min(count));
         for index in 0..count {
             let listed = listing.get(index);

@@ -325,14 +325,24 @@ impl<'a> Worker<'a> {
     }
 
     /// The source's entry cannot be read: its base's version stands in, and it is a problem.
-    pub(super) fn source_failed(&mut self, at: &At<'_>, item: Item, error: &PathError) -> Result<Option<Outcome>, Error> {
+    pub(super) fn source_failed(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        error: &PathError,
+    ) -> Result<Option<Outcome>, Error> {
         let kind = ProblemKind::of_source(error);
         self.shared.problem(Problem::new(&at.folder.path_of(&item.name), kind, error));
         self.carry(at, item, Some(kind))
     }
 
     /// The target refused one entry; a failing target ends the run.
-    pub(super) fn target_failed(&mut self, at: &At<'_>, item: Item, error: PathError) -> Result<Option<Outcome>, Error> {
+    pub(super) fn target_failed(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        error: PathError,
+    ) -> Result<Option<Outcome>, Error> {
         use hardback_platform::Faults;
         let path = at.folder.path_of(&item.name);
         if matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished) || is_stop(&error) {

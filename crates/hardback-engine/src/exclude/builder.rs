@@ -37,29 +37,21 @@ impl ExcludeBuilder {
     /// Adds one pattern as it stands: no comment, no trimming (as `git ls-files --exclude` does it).
     #[must_use]
     pub fn pattern(mut self, text: &[u8], origin: RuleOrigin) -> Self {
-        self.lists.push(List::Pattern {
-            text: text.to_vec(),
-            origin,
-        });
+        self.lists.push(List::Pattern { text: text.to_vec(), origin });
         self
     }
 
     /// Adds the lines of a list: with comments, blank lines, and spaces at the end that do not count.
     #[must_use]
     pub fn file(mut self, text: &[u8], name: &str) -> Self {
-        self.lists.push(List::File {
-            text: text.to_vec(),
-            name: name.to_owned(),
-        });
+        self.lists.push(List::File { text: text.to_vec(), name: name.to_owned() });
         self
     }
 
     /// Adds the rules of the preset of that name; `build` fails if there is none.
     #[must_use]
     pub fn preset(mut self, name: &str) -> Self {
-        self.lists.push(List::Preset {
-            name: name.to_owned(),
-        });
+        self.lists.push(List::Preset { name: name.to_owned() });
         self
     }
 
@@ -85,10 +77,7 @@ impl ExcludeBuilder {
             true => None,
             false => Some(Arc::new(Layer::new(rules, Vec::new(), 0, None)?)),
         };
-        Ok(ExcludeRules {
-            innermost,
-            case_insensitive,
-        })
+        Ok(ExcludeRules { innermost, case_insensitive })
     }
 
     /// Translates all patterns, in order.
@@ -97,22 +86,15 @@ impl ExcludeBuilder {
         for list in &self.lists {
             match list {
                 List::Pattern { text, origin } => {
-                    rules.push(self.compile_pattern(
-                        text,
-                        origin.clone(),
-                        self.case_insensitive,
-                    )?);
+                    rules.push(self.compile_pattern(text, origin.clone(), self.case_insensitive)?);
                 }
                 List::File { text, name } => {
-                    let origin = |line| RuleOrigin::File {
-                        name: name.clone(),
-                        line,
-                    };
+                    let origin = |line| RuleOrigin::File { name: name.clone(), line };
                     self.compile_lines(&mut rules, text, name, origin, self.case_insensitive)?;
                 }
                 List::Preset { name } => {
-                    let preset = presets::find(name)
-                        .ok_or_else(|| ExcludeError::UnknownPreset { name: name.clone() })?;
+                    let preset =
+                        presets::find(name).ok_or_else(|| ExcludeError::UnknownPreset { name: name.clone() })?;
                     self.compile_preset(&mut rules, preset)?;
                 }
             }
@@ -120,23 +102,10 @@ impl ExcludeBuilder {
         Ok(rules)
     }
 
-    fn compile_preset(
-        &self,
-        rules: &mut Vec<CompiledRule>,
-        preset: &Preset,
-    ) -> Result<(), ExcludeError> {
-        let origin = |line| RuleOrigin::Preset {
-            name: preset.name,
-            line,
-        };
+    fn compile_preset(&self, rules: &mut Vec<CompiledRule>, preset: &Preset) -> Result<(), ExcludeError> {
+        let origin = |line| RuleOrigin::Preset { name: preset.name, line };
         let case_insensitive = self.case_insensitive || preset.case_insensitive;
-        self.compile_lines(
-            rules,
-            preset.text.as_bytes(),
-            preset.name,
-            origin,
-            case_insensitive,
-        )
+        self.compile_lines(rules, preset.text.as_bytes(), preset.name, origin, case_insensitive)
     }
 
     fn compile_lines(
@@ -151,10 +120,7 @@ impl ExcludeBuilder {
         for (line, content) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             // Names cannot hold one; a list in UTF-16 does, and would match nothing without a word.
             if content.contains(&0) {
-                return Err(ExcludeError::NotText {
-                    name: name.to_owned(),
-                    line,
-                });
+                return Err(ExcludeError::NotText { name: name.to_owned(), line });
             }
             if let Some(pattern) = pattern_of_line(content) {
                 rules.push(self.compile_pattern(pattern, origin(line), case_insensitive)?);
@@ -175,26 +141,10 @@ impl ExcludeBuilder {
         };
         match Pattern::parse(text, self.source_root.as_ref(), case_insensitive) {
             Ok((pattern, regex)) => {
-                let Pattern {
-                    reincludes,
-                    directories_only,
-                    ..
-                } = pattern;
-                Ok(CompiledRule {
-                    rule: Rule {
-                        pattern: written,
-                        origin,
-                        reincludes,
-                        directories_only,
-                    },
-                    regex,
-                })
+                let Pattern { reincludes, directories_only, .. } = pattern;
+                Ok(CompiledRule { rule: Rule { pattern: written, origin, reincludes, directories_only }, regex })
             }
-            Err(fault) => Err(ExcludeError::BadPattern {
-                origin,
-                pattern: written,
-                fault,
-            }),
+            Err(fault) => Err(ExcludeError::BadPattern { origin, pattern: written, fault }),
         }
     }
 }

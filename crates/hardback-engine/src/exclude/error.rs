@@ -54,10 +54,7 @@ impl ExcludeError {
             Self::BadPattern { fault, .. } => fault.hint(),
             Self::NotText { .. } => "save the file as UTF-8; this looks like UTF-16".to_owned(),
             Self::UnknownPreset { .. } => {
-                let names: Vec<&str> = super::presets::presets()
-                    .iter()
-                    .map(|preset| preset.name)
-                    .collect();
+                let names: Vec<&str> = super::presets::presets().iter().map(|preset| preset.name).collect();
                 format!("the presets are {}", names.join(", "))
             }
             Self::TooLarge { .. } => "exclude whole directories instead of single files".to_owned(),

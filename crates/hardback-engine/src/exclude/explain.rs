@@ -23,11 +23,7 @@ pub struct Explanation<'a> {
 }
 
 pub(super) fn explain<'a>(rules: &'a ExcludeRules, path: &[u8], is_dir: bool) -> Explanation<'a> {
-    let parents = path
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'/')
-        .filter_map(|(end, _)| path.get(..end));
+    let parents = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(end, _)| path.get(..end));
     for parent in parents {
         let verdict = rules.check(parent, true);
         if verdict.is_excluded() {
@@ -52,50 +48,28 @@ pub(super) fn explain<'a>(rules: &'a ExcludeRules, path: &[u8], is_dir: bool) ->
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.verdict.is_excluded() {
-            "excluded"
-        } else {
-            "included"
-        };
+        let state = if self.verdict.is_excluded() { "excluded" } else { "included" };
         write!(formatter, "{}: {state}", display(&self.path))?;
         if let Some(parent) = &self.excluded_parent {
-            write!(
-                formatter,
-                "\n  the directory {} is excluded:",
-                display(parent)
-            )?;
+            write!(formatter, "\n  the directory {} is excluded:", display(parent))?;
         }
         if self.matched.is_empty() {
             write!(formatter, "\n  no rule matches")?;
         }
         for (index, rule) in self.matched.iter().enumerate() {
-            let verb = if rule.reincludes {
-                "brings back"
-            } else {
-                "excludes"
-            };
+            let verb = if rule.reincludes { "brings back" } else { "excludes" };
             write!(formatter, "\n  {verb}: {rule}")?;
             if index + 1 == self.matched.len() && index > 0 {
                 write!(formatter, "; the last rule decides")?;
             }
         }
         for rule in &self.unheard {
-            write!(
-                formatter,
-                "\n  without effect: {rule}; what is below an excluded directory is not looked at"
-            )?;
+            write!(formatter, "\n  without effect: {rule}; what is below an excluded directory is not looked at")?;
         }
-        if let (Some(rule), Some(parent), false) = (
-            self.verdict.rule(),
-            &self.excluded_parent,
-            self.unheard.is_empty(),
-        ) {
+        if let (Some(rule), Some(parent), false) = (self.verdict.rule(), &self.excluded_parent, self.unheard.is_empty())
+        {
             let parent = display(parent);
-            write!(
-                formatter,
-                "\n  hint: '/{parent}/*' instead of '{}' leaves room for '!'",
-                rule.pattern
-            )?;
+            write!(formatter, "\n  hint: '/{parent}/*' instead of '{}' leaves room for '!'", rule.pattern)?;
         }
         Ok(())
     }

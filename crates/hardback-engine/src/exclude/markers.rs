@@ -41,11 +41,7 @@ impl DirectoryMarkers {
 
     /// Returns whether an entry of this name can mark its directory. The walker asks once per entry.
     pub fn candidates(&self, name: &[u8]) -> Option<MarkerKind> {
-        if self
-            .if_present
-            .iter()
-            .any(|marker| self.same_name(marker, name))
-        {
+        if self.if_present.iter().any(|marker| self.same_name(marker, name)) {
             return Some(MarkerKind::Present);
         }
         (self.caches && self.same_name(CACHEDIR_TAG_NAME, name)).then_some(MarkerKind::CacheTag)

@@ -29,9 +29,7 @@ use regex_automata::{Anchored, Input, MatchKind, PatternID, meta};
 pub use builder::ExcludeBuilder;
 pub use error::{ExcludeError, PatternFault};
 pub use explain::Explanation;
-pub use markers::{
-    CACHEDIR_TAG_NAME, CACHEDIR_TAG_SIGNATURE, DirectoryMarkers, MarkerKind, is_cachedir_tag,
-};
+pub use markers::{CACHEDIR_TAG_NAME, CACHEDIR_TAG_SIGNATURE, DirectoryMarkers, MarkerKind, is_cachedir_tag};
 pub use presets::{Preset, presets};
 pub use rule::{Rule, RuleOrigin, Verdict};
 
@@ -117,26 +115,17 @@ impl ExcludeRules {
         let mut file = scope.clone();
         file.extend_from_slice(DIRECTORY_FILE_NAME);
         let name = display(&file).to_string();
-        let rules = ExcludeBuilder::new()
-            .case_insensitive(self.case_insensitive)
-            .file(text, &name)
-            .compile()?;
+        let rules = ExcludeBuilder::new().case_insensitive(self.case_insensitive).file(text, &name).compile()?;
         if rules.is_empty() {
             return Ok(self.clone());
         }
         let nested = self.innermost.as_ref().map_or(0, |layer| layer.nested) + 1;
         if nested > DIRECTORY_FILES_NESTED_MAX {
             let directory = display(directory).to_string();
-            return Err(ExcludeError::TooDeep {
-                directory,
-                max: DIRECTORY_FILES_NESTED_MAX,
-            });
+            return Err(ExcludeError::TooDeep { directory, max: DIRECTORY_FILES_NESTED_MAX });
         }
         let layer = Layer::new(rules, scope, nested, self.innermost.clone())?;
-        Ok(Self {
-            innermost: Some(Arc::new(layer)),
-            case_insensitive: self.case_insensitive,
-        })
+        Ok(Self { innermost: Some(Arc::new(layer)), case_insensitive: self.case_insensitive })
     }
 
     /// Returns every rule that matches this entry, in the order in which they are asked to decide: last one wins.
@@ -173,15 +162,7 @@ impl Layer {
             false => Automaton::new(&compiled, |rule| !rule.directories_only)?,
         };
         let rules = compiled.into_iter().map(|each| each.rule).collect();
-        Ok(Self {
-            outer,
-            scope,
-            nested,
-            rules,
-            for_directories,
-            for_others,
-            one_for_all,
-        })
+        Ok(Self { outer, scope, nested, rules, for_directories, for_others, one_for_all })
     }
 
     fn decide(&self, path: &[u8], is_dir: bool) -> Option<&Rule> {
@@ -193,20 +174,15 @@ impl Layer {
     fn all_matches(&self, path: &[u8], is_dir: bool) -> Vec<&Rule> {
         let below = path.strip_prefix(self.scope.as_slice());
         match (below, self.automaton(is_dir)) {
-            (Some(below), Some(automaton)) => automaton
-                .all_matches(below)
-                .filter_map(|index| self.rules.get(index))
-                .collect(),
+            (Some(below), Some(automaton)) => {
+                automaton.all_matches(below).filter_map(|index| self.rules.get(index)).collect()
+            }
             _ => Vec::new(),
         }
     }
 
     fn automaton(&self, is_dir: bool) -> Option<&Automaton> {
-        if is_dir || self.one_for_all {
-            self.for_directories.as_ref()
-        } else {
-            self.for_others.as_ref()
-        }
+        if is_dir || self.one_for_all { self.for_directories.as_ref() } else { self.for_others.as_ref() }
     }
 }
 
@@ -219,10 +195,7 @@ struct Automaton {
 }
 
 impl Automaton {
-    fn new(
-        compiled: &[CompiledRule],
-        wanted: impl Fn(&Rule) -> bool,
-    ) -> Result<Option<Self>, ExcludeError> {
+    fn new(compiled: &[CompiledRule], wanted: impl Fn(&Rule) -> bool) -> Result<Option<Self>, ExcludeError> {
         let (rules, patterns): (Vec<usize>, Vec<&str>) = compiled
             .iter()
             .enumerate()
@@ -246,30 +219,22 @@ impl Automaton {
             .syntax(syntax::Config::new().utf8(false))
             .configure(config)
             .build_many(&patterns)
-            .map_err(|error| ExcludeError::TooLarge {
-                count: patterns.len(),
-                source: Box::new(error),
-            })?;
+            .map_err(|error| ExcludeError::TooLarge { count: patterns.len(), source: Box::new(error) })?;
         Ok(Some(Self { regex, rules }))
     }
 
     /// Returns the rule that decides.
     fn first_match(&self, path: &[u8]) -> Option<usize> {
-        let found = self
-            .regex
-            .search_half(&Input::new(path).anchored(Anchored::Yes))?;
+        let found = self.regex.search_half(&Input::new(path).anchored(Anchored::Yes))?;
         self.rules.get(found.pattern().as_usize()).copied()
     }
 
     /// Returns all rules that match, the one that decides first.
     fn all_matches<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-        self.rules
-            .iter()
-            .enumerate()
-            .filter_map(move |(pattern, rule)| {
-                let pattern = PatternID::new(pattern).ok()?;
-                let input = Input::new(path).anchored(Anchored::Pattern(pattern));
-                self.regex.search_half(&input).map(|_| *rule)
-            })
+        self.rules.iter().enumerate().filter_map(move |(pattern, rule)| {
+            let pattern = PatternID::new(pattern).ok()?;
+            let input = Input::new(path).anchored(Anchored::Pattern(pattern));
+            self.regex.search_half(&input).map(|_| *rule)
+        })
     }
 }

@@ -89,12 +89,7 @@ impl Pattern {
             return Err(PatternFault::Empty);
         }
         let components = parse_components(text)?;
-        let mut pattern = Self {
-            reincludes,
-            directories_only,
-            anchored,
-            components,
-        };
+        let mut pattern = Self { reincludes, directories_only, anchored, components };
 
         let below = match source_root {
             Some(root) if rooted => pattern.components_below(root, case_insensitive),
@@ -115,16 +110,13 @@ impl Pattern {
     fn components_below(&self, root: &SourceRoot, case_insensitive: bool) -> Option<usize> {
         let count = root.components.len();
         let spelled = self.components.get(..count)?;
-        let same = spelled
-            .iter()
-            .zip(&root.components)
-            .all(|(component, name)| match component {
-                Component::Name(pieces) => match pieces.as_slice() {
-                    [Piece::Text(text)] => root.same_name(text, name, case_insensitive),
-                    _ => false,
-                },
-                Component::AnyDirectories => false,
-            });
+        let same = spelled.iter().zip(&root.components).all(|(component, name)| match component {
+            Component::Name(pieces) => match pieces.as_slice() {
+                [Piece::Text(text)] => root.same_name(text, name, case_insensitive),
+                _ => false,
+            },
+            Component::AnyDirectories => false,
+        });
         (same && count > 0).then_some(count)
     }
 
@@ -142,9 +134,7 @@ impl Pattern {
                 }
                 Component::AnyDirectories => regex.push_str(ANY_DIRECTORIES),
                 Component::Name(pieces) => {
-                    pieces
-                        .iter()
-                        .for_each(|piece| push_piece(&mut regex, piece));
+                    pieces.iter().for_each(|piece| push_piece(&mut regex, piece));
                     if index != last {
                         regex.push('/');
                     }
@@ -278,11 +268,7 @@ fn parse_class(cursor: &mut Cursor) -> Result<String, PatternFault> {
         }
     }
     // A class never matches the separator, whatever it lists.
-    Ok(if negated {
-        format!(r"(?:[^/{items}]|{STRAY_BYTE})")
-    } else {
-        format!("[{items}&&[^/]]")
-    })
+    Ok(if negated { format!(r"(?:[^/{items}]|{STRAY_BYTE})") } else { format!("[{items}&&[^/]]") })
 }
 
 /// Reads the pattern from left to right.
@@ -292,10 +278,8 @@ struct Cursor {
 }
 
 /// The names that POSIX gives; `regex-automata` knows the same ones, and two more.
-const NAMED_CLASSES: [&str; 12] = [
-    "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
-    "upper", "xdigit",
-];
+const NAMED_CLASSES: [&str; 12] =
+    ["alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"];
 
 impl Cursor {
     fn new(text: &[u8]) -> Self {
@@ -349,10 +333,7 @@ impl Cursor {
     /// Tells whether a `-` and the upper end of a range come next.
     fn range_follows(&self) -> bool {
         self.peek() == Some(Unit::Character('-'))
-            && !matches!(
-                self.units.get(self.at + 1),
-                None | Some(Unit::Character(']'))
-            )
+            && !matches!(self.units.get(self.at + 1), None | Some(Unit::Character(']')))
     }
 
     /// Takes the rest of `[:name:]`, if that is what the `[` begins.
@@ -361,12 +342,8 @@ impl Cursor {
             return Ok(None);
         }
         let rest = self.units.get(self.at + 1..).unwrap_or_default();
-        let length = rest
-            .iter()
-            .position(|unit| *unit == Unit::Character(']'))
-            .ok_or(PatternFault::UnclosedClass)?;
-        let Some((Unit::Character(':'), name)) = rest.get(..length).and_then(<[Unit]>::split_last)
-        else {
+        let length = rest.iter().position(|unit| *unit == Unit::Character(']')).ok_or(PatternFault::UnclosedClass)?;
+        let Some((Unit::Character(':'), name)) = rest.get(..length).and_then(<[Unit]>::split_last) else {
             return Ok(None);
         };
         let name: String = name

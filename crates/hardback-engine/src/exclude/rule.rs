@@ -74,11 +74,7 @@ pub enum Verdict<'a> {
 impl<'a> Verdict<'a> {
     /// Returns what a rule that matched says.
     pub(super) fn of(rule: &'a Rule) -> Self {
-        if rule.reincludes {
-            Self::Reincluded(rule)
-        } else {
-            Self::Excluded(rule)
-        }
+        if rule.reincludes { Self::Reincluded(rule) } else { Self::Excluded(rule) }
     }
 
     /// Tells whether the entry stays out.
@@ -101,9 +97,7 @@ pub(super) fn same_folded(left: &[u8], right: &[u8]) -> bool {
         return left.eq_ignore_ascii_case(right);
     }
     let fold = |name: &[u8]| -> Vec<(String, Vec<u8>)> {
-        name.utf8_chunks()
-            .map(|chunk| (chunk.valid().to_lowercase(), chunk.invalid().to_vec()))
-            .collect()
+        name.utf8_chunks().map(|chunk| (chunk.valid().to_lowercase(), chunk.invalid().to_vec())).collect()
     };
     fold(left) == fold(right)
 }

@@ -16,18 +16,9 @@ impl SourceRoot {
     /// Reads a path as the user or the system spells it: `/home/anna`, `C:\Users`, `\\?\C:\`, `\\server\share`.
     pub(super) fn new(path: &[u8]) -> Self {
         let is_windows = is_windows_absolute(path);
-        let slashed = if is_windows {
-            with_slashes(path)
-        } else {
-            path.to_vec()
-        };
-        let components = slashed
-            .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty());
-        Self {
-            components: components.map(<[u8]>::to_vec).collect(),
-            is_windows,
-        }
+        let slashed = if is_windows { with_slashes(path) } else { path.to_vec() };
+        let components = slashed.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        Self { components: components.map(<[u8]>::to_vec).collect(), is_windows }
     }
 
     /// Returns a Windows absolute path as a pattern with a leading `/`, its `\` being separators.
@@ -38,10 +29,7 @@ impl SourceRoot {
             return None;
         }
         let slashed = with_slashes(pattern);
-        let names = slashed
-            .iter()
-            .position(|byte| *byte != b'/')
-            .unwrap_or(slashed.len());
+        let names = slashed.iter().position(|byte| *byte != b'/').unwrap_or(slashed.len());
         let mut text = vec![b'/'];
         text.extend_from_slice(slashed.get(names..).unwrap_or_default());
         Some(text)
@@ -69,7 +57,5 @@ fn with_slashes(text: &[u8]) -> Vec<u8> {
         Some(share) => share,
         None => text.strip_prefix(br"\\?\").unwrap_or(text),
     };
-    text.iter()
-        .map(|byte| if *byte == b'\\' { b'/' } else { *byte })
-        .collect()
+    text.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
 }

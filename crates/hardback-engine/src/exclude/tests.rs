@@ -16,18 +16,10 @@ fn is_out(rules: &ExcludeRules, path: &[u8]) -> bool {
 
 fn check_rules(what: &str, rules: &ExcludeRules, out: &[&[u8]], inside: &[&[u8]]) {
     for path in out {
-        assert!(
-            is_out(rules, path),
-            "{} should be out with {what}",
-            String::from_utf8_lossy(path)
-        );
+        assert!(is_out(rules, path), "{} should be out with {what}", String::from_utf8_lossy(path));
     }
     for path in inside {
-        assert!(
-            !is_out(rules, path),
-            "{} should be in with {what}",
-            String::from_utf8_lossy(path)
-        );
+        assert!(!is_out(rules, path), "{} should be in with {what}", String::from_utf8_lossy(path));
     }
 }
 
@@ -38,42 +30,22 @@ fn check(list: &[u8], out: &[&[u8]], inside: &[&[u8]]) {
 
 #[test]
 fn names_directories_and_anchors() {
-    check(
-        b"*.o",
-        &[b"a.o", b"x/y/a.o", b"a.o/", b".o"],
-        &[b"a.oo", b"a.O", b"o"],
-    );
-    check(
-        b"cache/",
-        &[b"cache/", b"x/cache/"],
-        &[b"cache", b"x/cache", b"xcache/"],
-    );
+    check(b"*.o", &[b"a.o", b"x/y/a.o", b"a.o/", b".o"], &[b"a.oo", b"a.O", b"o"]);
+    check(b"cache/", &[b"cache/", b"x/cache/"], &[b"cache", b"x/cache", b"xcache/"]);
     check(b"/tmp", &[b"tmp", b"tmp/"], &[b"a/tmp", b"tmpx"]);
-    check(
-        b"docs/*.pdf",
-        &[b"docs/a.pdf"],
-        &[b"x/docs/a.pdf", b"docs/x/a.pdf"],
-    );
+    check(b"docs/*.pdf", &[b"docs/a.pdf"], &[b"x/docs/a.pdf", b"docs/x/a.pdf"]);
     check(b"/a/", &[b"a/"], &[b"a", b"b/a/"]);
     check(b"a/b/", &[b"a/b/"], &[b"a/b", b"c/a/b/"]);
     check(b"*", &[b"a", b"a/b/c"], &[]);
     check(b"/*", &[b"a"], &[b"a/b"]);
-    check(
-        b"a?c",
-        &[b"abc", "a\u{e4}c".as_bytes()],
-        &[b"ac", b"a/c", b"abbc"],
-    );
+    check(b"a?c", &[b"abc", "a\u{e4}c".as_bytes()], &[b"ac", b"a/c", b"abbc"]);
 }
 
 #[test]
 fn two_stars_stand_for_directories() {
     check(b"**/x", &[b"x", b"a/x", b"a/b/x"], &[b"xx", b"a/bx"]);
     check(b"**/a/x", &[b"a/x", b"b/a/x"], &[b"x", b"ba/x"]);
-    check(
-        b"a/**/x",
-        &[b"a/x", b"a/b/x", b"a/b/c/x"],
-        &[b"x", b"ax", b"b/a/x", b"a/bx"],
-    );
+    check(b"a/**/x", &[b"a/x", b"a/b/x", b"a/b/c/x"], &[b"x", b"ax", b"b/a/x", b"a/bx"]);
     check(b"a/**", &[b"a/b", b"a/b/c"], &[b"a", b"a/", b"b/a/c"]);
     check(b"a/**/", &[b"a/b/", b"a/b/c/"], &[b"a/", b"a/b"]);
     check(b"**", &[b"a", b"a/b"], &[]);
@@ -85,11 +57,7 @@ fn two_stars_stand_for_directories() {
 #[test]
 fn classes() {
     check(b"[ab]", &[b"a", b"x/b"], &[b"c", b"ab"]);
-    check(
-        b"[!ab]",
-        &[b"c", "\u{e4}".as_bytes(), b"\xff"],
-        &[b"a", b"cd"],
-    );
+    check(b"[!ab]", &[b"c", "\u{e4}".as_bytes(), b"\xff"], &[b"a", b"cd"]);
     check(b"[^a-c]", &[b"d", b"-"], &[b"b"]);
     check(b"[a-c-e]", &[b"a", b"-", b"e"], &[b"d"]);
     check(b"[]a]", &[b"]", b"a"], &[b"[]a]"]);
@@ -124,13 +92,8 @@ fn the_last_rule_wins() {
     check(b"/x/*\n!/x/y\n", &[b"x/z"], &[b"x/", b"x/y"]);
     let rules = rules(b"*.o\n!keep.o\n");
     assert_eq!(rules.check(b"b", false), Verdict::Included);
-    let Verdict::Reincluded(rule) = rules.check(b"keep.o", false) else {
-        panic!("not brought back")
-    };
-    assert_eq!(
-        (rule.pattern.as_str(), rule.origin.to_string().as_str()),
-        ("!keep.o", "list:2")
-    );
+    let Verdict::Reincluded(rule) = rules.check(b"keep.o", false) else { panic!("not brought back") };
+    assert_eq!((rule.pattern.as_str(), rule.origin.to_string().as_str()), ("!keep.o", "list:2"));
 }
 
 #[test]
@@ -144,10 +107,7 @@ fn lists_have_comments_blank_lines_and_spaces_at_the_end() {
     check(b"\xef\xbb\xbfa\n", &[b"a"], &[b"b"]);
     check(b"a #b\n", &[b"a #b"], &[b"a"]);
     let origin = RuleOrigin::CommandLine { index: 0 };
-    let one = ExcludeBuilder::new()
-        .pattern(b"#a ", origin)
-        .build()
-        .unwrap();
+    let one = ExcludeBuilder::new().pattern(b"#a ", origin).build().unwrap();
     check_rules("--exclude '#a '", &one, &[b"#a "], &[b"#a"]);
 }
 
@@ -165,27 +125,11 @@ fn names_that_are_not_utf8() {
 #[test]
 fn case_counts_unless_told_otherwise() {
     let list = "Users/*.TMP\n[a-c]x\nÄRGER\nmixed\\\u{20}[[:upper:]]\n".as_bytes();
-    let any_case = ExcludeBuilder::new()
-        .case_insensitive(true)
-        .file(list, "list")
-        .build()
-        .unwrap();
-    let out: &[&[u8]] = &[
-        b"USERS/a.tmp",
-        b"users/A.Tmp",
-        b"Bx",
-        b"bX",
-        "ärger".as_bytes(),
-        "Ärger".as_bytes(),
-        b"MIXED a",
-    ];
+    let any_case = ExcludeBuilder::new().case_insensitive(true).file(list, "list").build().unwrap();
+    let out: &[&[u8]] =
+        &[b"USERS/a.tmp", b"users/A.Tmp", b"Bx", b"bX", "ärger".as_bytes(), "Ärger".as_bytes(), b"MIXED a"];
     check_rules("any case", &any_case, out, &[b"dx", "arger".as_bytes()]);
-    check_rules(
-        "exact case",
-        &rules(list),
-        &[b"Users/a.TMP", b"mixed A"],
-        &[b"USERS/a.tmp", b"Bx", b"mixed a"],
-    );
+    check_rules("exact case", &rules(list), &[b"Users/a.TMP", b"mixed A"], &[b"USERS/a.tmp", b"Bx", b"mixed a"]);
 }
 
 #[test]
@@ -209,73 +153,29 @@ fn no_rules_match_nothing() {
 fn absolute_paths_below_the_source_are_understood() {
     let build = |root: &[u8], pattern: &[u8]| {
         let origin = RuleOrigin::CommandLine { index: 0 };
-        ExcludeBuilder::new()
-            .source_root(root)
-            .pattern(pattern, origin)
-            .build()
-            .unwrap()
+        ExcludeBuilder::new().source_root(root).pattern(pattern, origin).build().unwrap()
     };
-    type Row = (
-        &'static [u8],
-        &'static [u8],
-        &'static [&'static [u8]],
-        &'static [&'static [u8]],
-    );
+    type Row = (&'static [u8], &'static [u8], &'static [&'static [u8]], &'static [&'static [u8]]);
     let table: &[Row] = &[
-        (
-            b"/home/anna",
-            b"/home/anna/.cache",
-            &[b".cache"],
-            &[b"home/anna/.cache", b"x/.cache"],
-        ),
+        (b"/home/anna", b"/home/anna/.cache", &[b".cache"], &[b"home/anna/.cache", b"x/.cache"]),
         (b"/home/anna/", b"!/home/anna/.cache/", &[], &[b".cache/"]),
         (b"/home/anna", b"/.cache", &[b".cache"], &[]),
-        (
-            b"/home/anna",
-            b"/home/annabel/x",
-            &[b"home/annabel/x"],
-            &[b"x"],
-        ),
+        (b"/home/anna", b"/home/annabel/x", &[b"home/annabel/x"], &[b"x"]),
         (b"/home/anna", b"home/anna/x", &[b"home/anna/x"], &[b"x"]),
-        (
-            b"/home/anna",
-            b"/home/anna",
-            &[],
-            &[b"home/anna", b"anna", b"a"],
-        ),
+        (b"/home/anna", b"/home/anna", &[], &[b"home/anna", b"anna", b"a"]),
         (b"/home/anna", b"/home/anna/**", &[b"a", b"a/b"], &[]),
         (b"/home/an*na", br"/home/an\*na/x", &[b"x"], &[]),
         (b"/", b"/proc/*", &[b"proc/1"], &[b"proc"]),
-        (
-            br"C:\",
-            br"C:\pagefile.sys",
-            &[b"pagefile.sys"],
-            &[b"a/pagefile.sys"],
-        ),
-        (
-            br"C:\Users\Anna",
-            br"c:\users\anna\App*\Local\*.tmp",
-            &[b"AppData/Local/a.tmp"],
-            &[b"Local/a.tmp"],
-        ),
+        (br"C:\", br"C:\pagefile.sys", &[b"pagefile.sys"], &[b"a/pagefile.sys"]),
+        (br"C:\Users\Anna", br"c:\users\anna\App*\Local\*.tmp", &[b"AppData/Local/a.tmp"], &[b"Local/a.tmp"]),
         (br"C:\Users", b"C:/Users/x/", &[b"x/"], &[b"x"]),
         (br"C:\Users", br"D:\x", &[], &[b"x", b"D:/x"]),
         (br"C:\Users", b"*.o", &[b"a/b.o"], &[]),
         (br"\\?\C:\Users", br"C:\Users\x", &[b"x"], &[]),
-        (
-            br"\\server\share",
-            br"\\server\share\x",
-            &[b"x"],
-            &[b"share/x"],
-        ),
+        (br"\\server\share", br"\\server\share\x", &[b"x"], &[b"share/x"]),
     ];
     for (root, pattern, out, inside) in table {
-        check_rules(
-            &String::from_utf8_lossy(pattern),
-            &build(root, pattern),
-            out,
-            inside,
-        );
+        check_rules(&String::from_utf8_lossy(pattern), &build(root, pattern), out, inside);
     }
 }
 
@@ -284,45 +184,20 @@ fn directory_lists_hold_below_their_directory_and_win() {
     let outer = rules(b"*.o\n!/a/outer.o\n");
     let middle = outer.with_directory_file(b"a", b"!*.o\n/x\ny/\n").unwrap();
     let inner = middle.with_directory_file(b"a/b", b"*.o\n").unwrap();
-    check_rules(
-        "the outer list",
-        &outer,
-        &[b"a/q.o"],
-        &[b"a/x", b"a/outer.o"],
-    );
-    check_rules(
-        "the middle list",
-        &middle,
-        &[b"q.o", b"a/x", b"a/b/y/", b"ab/q.o"],
-        &[b"a/q.o", b"x", b"a/b/x", b"a"],
-    );
-    check_rules(
-        "the inner list",
-        &inner,
-        &[b"a/b/q.o", b"a/x"],
-        &[b"a/q.o", b"a/b/c"],
-    );
+    check_rules("the outer list", &outer, &[b"a/q.o"], &[b"a/x", b"a/outer.o"]);
+    check_rules("the middle list", &middle, &[b"q.o", b"a/x", b"a/b/y/", b"ab/q.o"], &[b"a/q.o", b"x", b"a/b/x", b"a"]);
+    check_rules("the inner list", &inner, &[b"a/b/q.o", b"a/x"], &[b"a/q.o", b"a/b/c"]);
     let rule = inner.check(b"a/b/q.o", false).rule().unwrap();
     assert_eq!(rule.to_string(), "'*.o' (a/b/.hardbackignore:1)");
 
-    let root = ExcludeRules::default()
-        .with_directory_file(b"", b"/a\n")
-        .unwrap();
+    let root = ExcludeRules::default().with_directory_file(b"", b"/a\n").unwrap();
     check_rules("the list of the root", &root, &[b"a"], &[b"b/a"]);
-    assert!(
-        ExcludeRules::default()
-            .with_directory_file(b"a", b"# nothing\n")
-            .unwrap()
-            .is_empty()
-    );
+    assert!(ExcludeRules::default().with_directory_file(b"a", b"# nothing\n").unwrap().is_empty());
 }
 
 #[test]
 fn directory_lists_keep_the_case_setting_and_have_a_limit() {
-    let any_case = ExcludeBuilder::new()
-        .case_insensitive(true)
-        .build()
-        .unwrap();
+    let any_case = ExcludeBuilder::new().case_insensitive(true).build().unwrap();
     let mut rules = any_case.with_directory_file(b"a", b"*.TMP\n").unwrap();
     check_rules("any case", &rules, &[b"a/x.tmp"], &[b"x.tmp"]);
     for _ in 1..DIRECTORY_FILES_NESTED_MAX {
@@ -351,45 +226,23 @@ fn bad_patterns_are_errors_with_place_and_hint() {
         (b"[a-", PatternFault::UnclosedClass),
         (b"[[:alpha:", PatternFault::UnclosedClass),
         (b"[z-a]", PatternFault::BackwardRange('z', 'a')),
-        (
-            b"[[:letter:]]",
-            PatternFault::UnknownClass("letter".to_owned()),
-        ),
-        (
-            b"[[:\xff:]]",
-            PatternFault::UnknownClass("\u{fffd}".to_owned()),
-        ),
+        (b"[[:letter:]]", PatternFault::UnknownClass("letter".to_owned())),
+        (b"[[:\xff:]]", PatternFault::UnknownClass("\u{fffd}".to_owned())),
         (b"[\xff]", PatternFault::ByteInClass),
         (br"a\", PatternFault::TrailingBackslash),
         (br"a\/", PatternFault::TrailingBackslash),
         (br"AppData\Local", PatternFault::NeedlessEscape('L')),
-        (
-            &[b'a'; pattern::PATTERN_BYTES_MAX + 1],
-            PatternFault::TooLong,
-        ),
+        (&[b'a'; pattern::PATTERN_BYTES_MAX + 1], PatternFault::TooLong),
     ];
     for (text, expected) in table {
         let mut list = b"# words\n".to_vec();
         list.extend_from_slice(text);
-        let error = ExcludeBuilder::new()
-            .file(&list, "excludes.txt")
-            .build()
-            .unwrap_err();
-        let ExcludeError::BadPattern { origin, fault, .. } = &error else {
-            panic!("{error}")
-        };
-        assert_eq!(
-            (origin.to_string().as_str(), fault),
-            ("excludes.txt:2", expected)
-        );
+        let error = ExcludeBuilder::new().file(&list, "excludes.txt").build().unwrap_err();
+        let ExcludeError::BadPattern { origin, fault, .. } = &error else { panic!("{error}") };
+        assert_eq!((origin.to_string().as_str(), fault), ("excludes.txt:2", expected));
         assert!(!error.hint().is_empty());
     }
-    assert!(
-        ExcludeBuilder::new()
-            .file(&[b'a'; pattern::PATTERN_BYTES_MAX], "list")
-            .build()
-            .is_ok()
-    );
+    assert!(ExcludeBuilder::new().file(&[b'a'; pattern::PATTERN_BYTES_MAX], "list").build().is_ok());
 }
 
 #[test]
@@ -415,36 +268,17 @@ hint: separate names by '/', on Windows too; '\' is for the characters '*?[\!#' 
          hint: the presets are linux-home, linux-system, developer, windows-home, windows-system"
     );
     let empty = ExcludeBuilder::new().pattern(b"", RuleOrigin::CommandLine { index: 0 });
-    assert!(
-        message(empty).starts_with(
-            "cannot use the exclude pattern '' (--exclude number 1): it names nothing"
-        )
-    );
+    assert!(message(empty).starts_with("cannot use the exclude pattern '' (--exclude number 1): it names nothing"));
 }
 
 #[test]
 fn too_many_patterns_are_an_error_and_many_are_not() {
-    let list = |count: usize| {
-        (0..count)
-            .map(|index| format!("/some/where/{index}-*-[a-z]\n"))
-            .collect::<String>()
-    };
+    let list = |count: usize| (0..count).map(|index| format!("/some/where/{index}-*-[a-z]\n")).collect::<String>();
     let many = rules(list(5_000).as_bytes());
-    check_rules(
-        "5000 patterns",
-        &many,
-        &[b"some/where/4711-x-a"],
-        &[b"some/where/4711-x-A"],
-    );
+    check_rules("5000 patterns", &many, &[b"some/where/4711-x-a"], &[b"some/where/4711-x-A"]);
     let too_many = "*[!a]*[!b]*[!c]*[!d]*\n".repeat(40_000);
-    let error = ExcludeBuilder::new()
-        .file(too_many.as_bytes(), "list")
-        .build()
-        .unwrap_err();
-    assert!(
-        matches!(error, ExcludeError::TooLarge { count: 40_000, .. }),
-        "{error}"
-    );
+    let error = ExcludeBuilder::new().file(too_many.as_bytes(), "list").build().unwrap_err();
+    assert!(matches!(error, ExcludeError::TooLarge { count: 40_000, .. }), "{error}");
 }
 
 #[test]
@@ -466,12 +300,7 @@ fn explanations() {
         .build()
         .unwrap();
     check_explanation(&rules, b"a", false, "a: included\n  no rule matches");
-    check_explanation(
-        &rules,
-        b"a.o",
-        false,
-        "a.o: excluded\n  excludes: '*.o' (excludes.txt:1)",
-    );
+    check_explanation(&rules, b"a.o", false, "a.o: excluded\n  excludes: '*.o' (excludes.txt:1)");
     check_explanation(
         &rules,
         b"src/keep.o",
@@ -514,38 +343,25 @@ fn explanations() {
 #[test]
 fn cache_directory_tags() {
     assert_eq!(CACHEDIR_TAG_SIGNATURE.len(), 43);
-    assert!(is_cachedir_tag(
-        b"Signature: 8a477f597d28d172789f06886806bc55\n# made by cargo\n"
-    ));
+    assert!(is_cachedir_tag(b"Signature: 8a477f597d28d172789f06886806bc55\n# made by cargo\n"));
     assert!(is_cachedir_tag(CACHEDIR_TAG_SIGNATURE));
     assert!(!is_cachedir_tag(&CACHEDIR_TAG_SIGNATURE[..42]));
     assert!(!is_cachedir_tag(b""));
-    assert!(!is_cachedir_tag(
-        b" Signature: 8a477f597d28d172789f06886806bc55"
-    ));
+    assert!(!is_cachedir_tag(b" Signature: 8a477f597d28d172789f06886806bc55"));
 }
 
 #[test]
 fn marker_names() {
-    let mut markers = DirectoryMarkers {
-        if_present: vec![b".nobackup".to_vec()],
-        ..DirectoryMarkers::default()
-    };
+    let mut markers = DirectoryMarkers { if_present: vec![b".nobackup".to_vec()], ..DirectoryMarkers::default() };
     assert_eq!(markers.candidates(b".nobackup"), Some(MarkerKind::Present));
     assert_eq!(markers.candidates(b".NoBackup"), None);
     assert_eq!(markers.candidates(b"CACHEDIR.TAG"), None);
     markers.caches = true;
-    assert_eq!(
-        markers.candidates(b"CACHEDIR.TAG"),
-        Some(MarkerKind::CacheTag)
-    );
+    assert_eq!(markers.candidates(b"CACHEDIR.TAG"), Some(MarkerKind::CacheTag));
     assert_eq!(markers.candidates(b"cachedir.tag"), None);
     markers.case_insensitive = true;
     assert_eq!(markers.candidates(b".NoBackup"), Some(MarkerKind::Present));
-    assert_eq!(
-        markers.candidates(b"cachedir.tag"),
-        Some(MarkerKind::CacheTag)
-    );
+    assert_eq!(markers.candidates(b"cachedir.tag"), Some(MarkerKind::CacheTag));
     markers.if_present.push(b"\xff".to_vec());
     assert_eq!(markers.candidates(b"\xfe"), None);
     assert!(!markers.is_empty() && DirectoryMarkers::default().is_empty());
@@ -555,18 +371,10 @@ fn marker_names() {
 fn every_line_of_a_preset_parses_and_has_a_reason() {
     for preset in presets() {
         let built = ExcludeBuilder::new().preset(preset.name).build();
-        assert!(
-            built.is_ok_and(|rules| !rules.is_empty()),
-            "{}",
-            preset.name
-        );
+        assert!(built.is_ok_and(|rules| !rules.is_empty()), "{}", preset.name);
         let mut reason = false;
         for line in preset.text.lines() {
-            assert!(
-                line.len() <= 80 && line == line.trim_end(),
-                "{}: {line:?}",
-                preset.name
-            );
+            assert!(line.len() <= 80 && line == line.trim_end(), "{}: {line:?}", preset.name);
             match line.as_bytes() {
                 [] => reason = false,
                 [b'#', ..] => reason = true,
@@ -580,13 +388,8 @@ fn check_preset(name: &str, out: &[&str], inside: &[&str]) {
     let rules = ExcludeBuilder::new().preset(name).build().unwrap();
     for (paths, expected) in [(out, true), (inside, false)] {
         for path in paths {
-            let explanation =
-                rules.explain(path.trim_end_matches('/').as_bytes(), path.ends_with('/'));
-            assert_eq!(
-                explanation.verdict.is_excluded(),
-                expected,
-                "{name}: {explanation}"
-            );
+            let explanation = rules.explain(path.trim_end_matches('/').as_bytes(), path.ends_with('/'));
+            assert_eq!(explanation.verdict.is_excluded(), expected, "{name}: {explanation}");
         }
     }
 }

@@ -10,7 +10,7 @@ mod text;
 mod writer;
 
 pub use cursor::{EntriesByPosition, TreeCursor};
-pub use reader::{Line, Position, Reader, ReadAt};
+pub use reader::{Line, Position, ReadAt, Reader};
 pub use seal::Seal;
 pub use text::{escape, unescape};
 pub use writer::{Finished, ManifestWriter, Totals};

@@ -181,10 +181,7 @@ impl<R: ReadAt> Reader<R> {
 }
 
 /// Reads one frame by its offset: its entries with the directory of each and the offset of each line.
-pub(super) fn read_frame_entries(
-    file: &impl ReadAt,
-    offset: u64,
-) -> Result<Vec<(u32, RelPath, Entry)>, ManifestError> {
+pub(super) fn read_frame_entries(file: &impl ReadAt, offset: u64) -> Result<Vec<(u32, RelPath, Entry)>, ManifestError> {
     let Some((text, _)) = read_frame(file, offset)? else {
         return Err(ManifestError::Damaged { offset, what: "no frame where one was" });
     };
@@ -219,11 +216,7 @@ pub(super) fn read_frame_entries(
     Ok(entries)
 }
 
-fn parse_comment(
-    line: &[u8],
-    totals: &mut Totals,
-    generations: &mut Vec<u32>,
-) -> Result<Option<Line>, ManifestError> {
+fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -> Result<Option<Line>, ManifestError> {
     let rest = line.strip_prefix(b"# ").unwrap_or_default();
     let space = memchr::memchr(b' ', rest).unwrap_or(rest.len());
     let value = rest.get(space + 1..).unwrap_or_default();
@@ -274,7 +267,8 @@ fn parse_header(text: &[u8]) -> Result<Header, ManifestError> {
         let space = memchr::memchr(b' ', rest).unwrap_or(rest.len());
         let value = text::unescape(rest.get(space + 1..).unwrap_or_default()).ok_or_else(|| bad("an escape", line))?;
         let string = || String::from_utf8(value.clone()).map_err(|_| bad("text that is no UTF-8", line));
-        let number = || text::parse_number(&value).and_then(|n| u32::try_from(n).ok()).ok_or_else(|| bad("a number", line));
+        let number =
+            || text::parse_number(&value).and_then(|n| u32::try_from(n).ok()).ok_or_else(|| bad("a number", line));
         match &rest[..space] {
             b"job" => header.job = string()?,
             b"snapshot" => header.snapshot = string()?,

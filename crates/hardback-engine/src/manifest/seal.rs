@@ -41,9 +41,23 @@ impl Seal {
             "{MAGIC}{FORMAT_VERSION}\nsnapshot {}\ngeneration {}\nstarted {}.{:09}\nutc-offset {}\nsealed {}.{:09}\n\
              manifest {}\nmanifest-bytes {}\ndigests {}\ngenerations {}\nentries {}\ndirs {}\nbytes {}\nnew-files {}\n\
              new-bytes {}\nproblems {}\nlimitations {}\n",
-            self.snapshot, self.generation, self.started.seconds, self.started.nanos, self.utc_offset_s,
-            self.sealed.seconds, self.sealed.nanos, hex(&self.manifest), self.manifest_bytes, hex(&self.digests),
-            generations.join(" "), t.entries, t.dirs, t.bytes, t.new_files, t.new_bytes, t.problems,
+            self.snapshot,
+            self.generation,
+            self.started.seconds,
+            self.started.nanos,
+            self.utc_offset_s,
+            self.sealed.seconds,
+            self.sealed.nanos,
+            hex(&self.manifest),
+            self.manifest_bytes,
+            hex(&self.digests),
+            generations.join(" "),
+            t.entries,
+            t.dirs,
+            t.bytes,
+            t.new_files,
+            t.new_bytes,
+            t.problems,
             self.limitations.join(" "),
         );
         let digest = blake3::hash(body.as_bytes());

@@ -418,9 +418,9 @@ fn parse_extra(entry: &mut Entry, key: &[u8], value: &[u8]) -> Option<()> {
             entry.extra_mut().device = Some(device);
         }
         b"flags" => {
-            let bits = value.split(|&b| b == b',').map(|name| {
-                Attributes::NAMES.iter().find(|(_, n)| n.as_bytes() == name).map(|(bit, _)| *bit)
-            });
+            let bits = value
+                .split(|&b| b == b',')
+                .map(|name| Attributes::NAMES.iter().find(|(_, n)| n.as_bytes() == name).map(|(bit, _)| *bit));
             entry.extra_mut().attributes = Attributes(bits.flatten().fold(0, |all, bit| all | bit));
         }
         b"fs" => entry.extra_mut().volume = Some(number(value)?),

@@ -221,7 +221,13 @@ impl<W: io::Write> ManifestWriter<W> {
         let generations: Vec<String> = self.generations.iter().map(u32::to_string).collect();
         let end = format!(
             "# entries {}\n# dirs {}\n# bytes {}\n# new-files {}\n# new-bytes {}\n# problems {}\n# generations {}\n# end\n",
-            t.entries, t.dirs, t.bytes, t.new_files, t.new_bytes, t.problems, generations.join(" ")
+            t.entries,
+            t.dirs,
+            t.bytes,
+            t.new_files,
+            t.new_bytes,
+            t.problems,
+            generations.join(" ")
         );
         self.text.extend_from_slice(end.as_bytes());
         self.flush()?;

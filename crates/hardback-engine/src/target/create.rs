@@ -52,7 +52,12 @@ pub fn open_target(path: &Path, seam: Seam) -> Result<Target, Error> {
 ///
 /// # Errors
 /// Refused: a folder that holds other things, and one that was a target before and has no marker now.
-pub fn open_or_create_target(path: &Path, known_id: Option<&str>, clock: &dyn Clock, seam: Seam) -> Result<Opened, Error> {
+pub fn open_or_create_target(
+    path: &Path,
+    known_id: Option<&str>,
+    clock: &dyn Clock,
+    seam: Seam,
+) -> Result<Opened, Error> {
     match Dir::open(path, seam.clone()) {
         Ok(root) => {
             if let Some((ours, id)) = read_marker(&root)? {

@@ -61,7 +61,12 @@ pub(crate) fn snapshot_name(now: Timestamp, zone: &TimeZone, is_taken: impl Fn(&
     let hour = if repeated { "b" } else { "" };
     let name = format!(
         "{:04}-{:02}-{:02}_{:02}{hour}.{:02}.{:02}",
-        local.year(), local.month(), local.day(), local.hour(), local.minute(), local.second()
+        local.year(),
+        local.month(),
+        local.day(),
+        local.hour(),
+        local.minute(),
+        local.second()
     );
     if !is_taken(&name) {
         return name;

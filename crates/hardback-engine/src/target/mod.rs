@@ -1,8 +1,8 @@
 //! A target: the place that holds snapshots. Opened once, by handle; everything goes through that handle.
 
-pub(crate) mod layout;
 mod create;
 pub(crate) mod escape;
+pub(crate) mod layout;
 pub(crate) mod trash;
 
 pub use create::{Opened, init_target, open_or_create_target, open_target};
