@@ -41,6 +41,8 @@ pub struct BackupOptions {
     pub max_links: Option<u64>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Allow a source that is empty now and was not in the base.
+    pub allow_empty: bool,
     /// Allow the target on a source's own volume.
     pub same_disk: bool,
     /// A file that was touched less than this many seconds before it was read is compared by content next time.

@@ -133,7 +133,7 @@ fn a_same_size_edit_with_the_time_put_back_is_noticed() {
     let bench = Bench::new();
     bench.write("a.txt", "one");
     let mtime = fs::metadata(bench.source.join("a.txt")).unwrap().modified().unwrap();
-    bench.backup();
+    assert_eq!(bench.backup().totals.problems, 0);
     bench.write("a.txt", "two");
     fs::File::options().write(true).open(bench.source.join("a.txt")).unwrap().set_modified(mtime).unwrap();
     let second = bench.backup();

@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use hardback_platform::{FileId, FileWrite};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::sync::atomic::Ordering;
 
 /// What becomes lines of the manifest.
 pub(super) enum Output {
@@ -18,8 +19,6 @@ pub(super) enum Output {
     Entries(usize, Vec<Outcome>),
     /// The folder is closed.
     Up,
-    /// A problem without a line.
-    Problem,
 }
 
 /// An output and its place in the order.
@@ -137,9 +136,7 @@ impl<'a> Collector<'a> {
                 self.manifest.entry(&entry)?;
             }
             Output::Up => self.manifest.up(),
-            Output::Problem => self.manifest.count_problem(),
-            Output::Entries(handed_out, outcomes) => {
-                let _ = handed_out;
+            Output::Entries(_, outcomes) => {
                 for outcome in outcomes {
                     self.outcome(outcome)?;
                 }
@@ -214,6 +211,8 @@ impl<'a> Collector<'a> {
     /// Ends the record.
     pub(super) fn finish(mut self) -> Result<Recorded, Error> {
         self.digests.flush().map_err(record_failed)?;
+        let without_line = self.shared.sums.problems_without_line.load(Ordering::Relaxed);
+        self.manifest.count_problems(without_line);
         let manifest = self.manifest.finish().map_err(record_failed)?;
         Ok(Recorded { manifest, digests_digest: *self.digests.hasher.finalize().as_bytes(), digests: self.digests.out })
     }

@@ -1,6 +1,8 @@
 //! Copying a content while hashing it: holes stay holes, and on a volume that can, unchanged blocks stay shared.
 
+use super::shared::Shared;
 use crate::manifest::Digest;
+use crate::report::Counters;
 use hardback_platform::{FileRead, FileWrite, PathError};
 
 /// Bytes that are read and written at a time.
@@ -34,10 +36,6 @@ pub(super) struct Content {
     pub(super) digest: Digest,
     /// Bytes that the file had.
     pub(super) size_bytes: u64,
-    /// Bytes that were read from it: without its holes.
-    pub(super) read_bytes: u64,
-    /// Bytes that were written.
-    pub(super) written_bytes: u64,
 }
 
 /// What to do with the bytes that are read.
@@ -52,17 +50,15 @@ pub(super) enum Sink<'a> {
 
 /// Reads a file to its end, hashing, into a sink. `size_bytes` and `blocks` are what its metadata said.
 pub(super) fn copy_content(
+    shared: &Shared<'_>,
     source: &FileRead,
     size_bytes: u64,
     blocks: u64,
     sink: &Sink<'_>,
     buffers: &mut Buffers,
 ) -> Result<Content, CopyError> {
-    let mut copy = Copy {
-        hasher: blake3::Hasher::new(),
-        offset: 0,
-        content: Content { digest: [0; 32], size_bytes: 0, read_bytes: 0, written_bytes: 0 },
-    };
+    let mut copy =
+        Copy { shared, hasher: blake3::Hasher::new(), offset: 0, content: Content { digest: [0; 32], size_bytes: 0 } };
     let sparse = blocks.saturating_mul(512) < size_bytes;
     if sparse {
         while let Some(range) = source.next_data(copy.offset, size_bytes).map_err(CopyError::Source)? {
@@ -87,31 +83,42 @@ pub(super) fn copy_content(
     Ok(copy.content)
 }
 
-struct Copy {
+struct Copy<'a> {
+    shared: &'a Shared<'a>,
     hasher: blake3::Hasher,
     offset: u64,
     content: Content,
 }
 
-impl Copy {
+impl Copy<'_> {
+    /// A large file must not keep a run from stopping.
+    fn check_stop(&self) -> Result<(), CopyError> {
+        if self.shared.is_stopped() {
+            return Err(CopyError::Target(PathError::new("store", b"", std::io::ErrorKind::Interrupted)));
+        }
+        Ok(())
+    }
+
     /// Copies data up to an offset or the end of the file.
     fn data(&mut self, source: &FileRead, end: u64, sink: &Sink<'_>, buffers: &mut Buffers) -> Result<(), CopyError> {
         while self.offset < end {
+            self.check_stop()?;
             let want = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
             let n = source.read_full_at(&mut buffers.read[..want], self.offset).map_err(CopyError::Source)?;
             if n == 0 {
                 return Ok(());
             }
             self.hasher.update(&buffers.read[..n]);
-            self.content.read_bytes += n as u64;
+            Counters::add(&self.shared.ctx.counters.bytes_read, n as u64);
             match sink {
                 Sink::Hash => {}
                 Sink::Write(file) => {
                     file.write_all_at(&buffers.read[..n], self.offset).map_err(CopyError::Target)?;
-                    self.content.written_bytes += n as u64;
+                    Counters::add(&self.shared.ctx.counters.bytes_written, n as u64);
                 }
                 Sink::Patch(file) => {
-                    self.content.written_bytes += patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+                    let written = patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+                    Counters::add(&self.shared.ctx.counters.bytes_written, written);
                 }
             }
             self.offset += n as u64;
@@ -122,11 +129,13 @@ impl Copy {
     /// Hashes the zeros of a hole; in a clone they are written where it has other bytes.
     fn hole(&mut self, end: u64, sink: &Sink<'_>, buffers: &mut Buffers) -> Result<(), CopyError> {
         while self.offset < end {
+            self.check_stop()?;
             let n = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
             buffers.read[..n].fill(0);
             self.hasher.update(&buffers.read[..n]);
             if let Sink::Patch(file) = sink {
-                self.content.written_bytes += patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+                let written = patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+                Counters::add(&self.shared.ctx.counters.bytes_written, written);
             }
             self.offset += n as u64;
         }

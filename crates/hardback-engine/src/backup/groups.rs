@@ -1,6 +1,7 @@
 //! Several names of one inode at the source become several names of one inode in the snapshot.
 
 use crate::manifest::{ContentRef, Digest};
+use crate::problem::ProblemKind;
 use hardback_platform::FileId;
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
@@ -14,6 +15,8 @@ pub(super) struct First {
     pub(super) stored: Stored,
     /// The content was touched shortly before it was read.
     pub(super) hot: bool,
+    /// What was wrong with it.
+    pub(super) problem: Option<ProblemKind>,
 }
 
 /// Where a content is recorded.

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Action;
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, RelPath};
 
 /// A file of the base that moved.
 pub(super) struct Found {
@@ -21,42 +21,6 @@ pub(super) struct Found {
 }
 
 impl Worker<'_> {
-    /// Returns whether the base's file may get one more name. Asked for only where we set a limit of our own; the
-    /// volume's own limit is met by trying.
-    pub(super) fn links_left(&self, at: &At<'_>, base: Option<&Entry>) -> Result<bool, Error> {
-        let (Some(max), Some(base), Some(dir)) = (self.shared.target.links_max, base, &at.base) else {
-            return Ok(true);
-        };
-        let Ok(there) = dir.stat(base.stored_name()) else { return Ok(true) };
-        if there.nlink < max {
-            return Ok(true);
-        }
-        let path = || at.folder.path_of(&base.name);
-        self.shared.limitation(LimitationKind::LinkLimit, path, format_args!("{max} links"));
-        Ok(false)
-    }
-
-    /// Links an entry that is as it was.
-    pub(super) fn link_unchanged(
-        &mut self,
-        at: &At<'_>,
-        mut base: Entry,
-        metadata: &Metadata,
-    ) -> Result<Option<Outcome>, Error> {
-        if store::link_from_base(self.shared, at, &mut base)? {
-            Counters::add(&self.shared.sums.linked, 1);
-            let stored = store::known(&base);
-            return Ok(Some(Outcome { entry: base, stored, group: None }));
-        }
-        let item = Item { name: base.name.clone(), base: Some(base.clone()), adopted: Vec::new() };
-        let entry = Entry { content: None, ..base };
-        if entry.kind == Kind::File {
-            self.refill(at, item, entry, metadata)
-        } else {
-            self.special(at, item, entry, metadata, Action::Copy)
-        }
-    }
-
     /// Links an entry whose content and metadata were found to be the base's, or refills it where links have an end.
     pub(super) fn link_or_refill(
         &mut self,
@@ -70,7 +34,7 @@ impl Worker<'_> {
             entry.extra_mut().stored = Some(stored);
         }
         entry.content = base.content;
-        if self.links_left(at, Some(base))? && store::link_from_base(self.shared, at, &mut entry)? {
+        if store::link_from_base(self.shared, at, &mut entry)? {
             Counters::add(&self.shared.sums.linked, 1);
             let stored = store::known(&entry);
             let group = (metadata.nlink > 1).then_some(metadata.id);
@@ -95,13 +59,6 @@ impl Worker<'_> {
         }
         let mut entry = entry;
         entry.content = base.content;
-        // Attribute bits that stat does not tell.
-        if let Some(Ok(file)) = at.source.as_ref().map(|dir| dir.open_file(&entry.name)) {
-            let attributes = file.attributes();
-            if attributes != entry.attributes() {
-                entry.extra_mut().attributes = attributes;
-            }
-        }
         match self.fill_from_base(at, base, &mut entry) {
             Ok(true) => {
                 Counters::add(&self.shared.sums.restamped, 1);
@@ -117,31 +74,42 @@ impl Worker<'_> {
     /// Fills a new file from the base; `false` where the base's file is missing or not what it should be.
     fn fill_from_base(&mut self, at: &At<'_>, base: &Entry, entry: &mut Entry) -> Result<bool, CopyError> {
         let Some(Ok(old)) = at.base.as_ref().map(|dir| dir.open_file(base.stored_name())) else { return Ok(false) };
-        let blocks = old.metadata().map_or(u64::MAX, |m| m.blocks);
-        let name = entry.name.clone();
-        let under = |e: CopyError| store::named(e, &name);
-        let mut fresh = entry.clone();
-        let made = store::create(self.shared, at, &mut fresh, None).map_err(under)?;
-        entry.extra = made.extra;
-        if !store::clone_base(self.shared, at, base, &made.file) {
+        let Ok(there) = old.metadata() else { return Ok(false) };
+        let made = store::create(self.shared, at, entry, None)?;
+        let filled = self.fill_and_describe(at, base, (&old, &there), &made, entry);
+        if !matches!(filled, Ok(true))
+            && let Some(target) = &at.target
+        {
+            // The name must be free for what stands in. If this fails too, that will say so.
+            target.unlink(&made.name).ok();
+        }
+        filled
+    }
+
+    fn fill_and_describe(
+        &mut self,
+        at: &At<'_>,
+        base: &Entry,
+        (old, there): (&FileRead, &Metadata),
+        made: &store::Made,
+        entry: &Entry,
+    ) -> Result<bool, CopyError> {
+        let path = || at.folder.path_of(&entry.name);
+        let whole = there.kind == Kind::File && there.size_bytes == base.size_bytes;
+        if !whole || !store::clone_base(self.shared, at, base, &made.file) {
             let known = base.content.and_then(|c| self.shared.digests.get(c).ok());
-            let copied = copy_content(&old, base.size_bytes, blocks, &Sink::Write(&made.file), &mut self.buffers);
+            let sink = Sink::Write(&made.file);
+            let copied = copy_content(self.shared, old, there.size_bytes, there.blocks, &sink, &mut self.buffers);
             let good = match copied {
-                Ok(content) => {
-                    Counters::add(&self.shared.ctx.counters.bytes_written, content.written_bytes);
-                    content.size_bytes == 0 || Some(content.digest) == known
-                }
+                Ok(content) => whole && (content.size_bytes == 0 || Some(content.digest) == known),
                 Err(CopyError::Source(_)) => false,
-                Err(error) => return Err(under(error)),
+                Err(error) => return Err(store::named(error, &entry.name)),
             };
             if !good {
-                let path = || at.folder.path_of(&entry.name);
                 self.shared.limitation(LimitationKind::Base, path, "its content is not what was stored");
-                store::remove(at, entry).map_err(store::as_copy_error)?;
                 return Ok(false);
             }
         }
-        let path = || at.folder.path_of(&entry.name);
         metadata::apply(self.shared, &Place::File(&made.file), entry, &path)
             .and_then(|()| store::sync_alone(self.shared, &made.file))
             .map_err(store::as_copy_error)?;
@@ -277,7 +245,8 @@ impl Worker<'_> {
         if there.kind != Kind::File || there.size_bytes != entry.size_bytes {
             return None;
         }
-        let content = copy_content(&file, there.size_bytes, there.blocks, &Sink::Hash, &mut self.buffers).ok()?;
+        let content =
+            copy_content(self.shared, &file, there.size_bytes, there.blocks, &Sink::Hash, &mut self.buffers).ok()?;
         Some(content.digest)
     }
 

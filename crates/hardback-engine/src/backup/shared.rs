@@ -41,6 +41,8 @@ pub(super) struct Sums {
     pub(super) restamped: AtomicU64,
     pub(super) removed: AtomicU64,
     pub(super) excluded: AtomicU64,
+    /// Problems of entries that have no line in the manifest.
+    pub(super) problems_without_line: AtomicU64,
 }
 
 /// An unfinished snapshot of an interrupted run, whose finished files can be taken over.
@@ -153,7 +155,8 @@ impl<'a> Shared<'a> {
     /// Returns why the run stopped, if it did.
     pub(super) fn take_failure(&self) -> Option<Error> {
         let failure = self.failure.lock().expect("no panic while the failure is held").take();
-        failure.or_else(|| self.ctx.cancel.is_cancelled().then_some(Error::Interrupted))
+        // What fails because the user asked to stop is no failure of its own.
+        if self.ctx.cancel.is_cancelled() { Some(Error::Interrupted) } else { failure }
     }
 
     /// Notes what a dry run would copy.

@@ -7,7 +7,8 @@ use super::metadata;
 use super::shared::{Outcome, Shared};
 use super::worker::At;
 use crate::error::Error;
-use crate::manifest::{Entry, Extra};
+use crate::manifest::Entry;
+use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
 use crate::target::escape::escape_name;
 use hardback_platform::{Dir, Faults, FileWrite, PathError, RelPath};
@@ -55,8 +56,8 @@ pub(super) struct Made {
     pub(super) file: FileWrite,
     /// It starts with the blocks of the base's version.
     pub(super) is_clone: bool,
-    /// The entry's rare part, with the name in the tree.
-    pub(super) extra: Option<Box<Extra>>,
+    /// Its name in the tree.
+    pub(super) name: Vec<u8>,
 }
 
 /// Makes the file of an entry; a large one starts as a clone of the base's version where the volume can.
@@ -68,15 +69,11 @@ pub(super) fn create(
 ) -> Result<Made, CopyError> {
     let target = at.target.as_ref().expect("files are made only with a target");
     let mode = entry.mode.unwrap_or(0o644) & 0o777;
-    let made = with_name(shared, at.folder, entry, |name| target.create_file(name, mode | 0o600));
+    let made = with_name(shared, at.folder, entry, |name| target.create_file(name, mode));
     let file = made.map_err(CopyError::Target)?;
-    // Bits that a file must not lack while it is written are taken away with the rest of its metadata.
-    if mode & 0o600 != 0o600 {
-        file.set_mode(mode).map_err(CopyError::Target)?;
-    }
     let worth = |b: &&Entry| b.is_in_tree() && b.size_bytes.min(entry.size_bytes) >= CLONE_BYTES_MIN;
     let is_clone = base.filter(worth).is_some_and(|base| clone_base(shared, at, base, &file));
-    Ok(Made { file, is_clone, extra: entry.extra.take() })
+    Ok(Made { file, is_clone, name: entry.stored_name().to_vec() })
 }
 
 /// Makes a new file share the blocks of the base's version; returns whether it does.
@@ -105,10 +102,10 @@ pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
 /// Links an entry to the base's file of the same path. `false` where it has to be stored anew.
 pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
     let (Some(base), Some(target)) = (&at.base, &at.target) else { return Ok(at.target.is_none()) };
-    if !may_link(shared, at.folder, &entry.name) {
+    let base_name = entry.stored_name().to_vec();
+    if !may_link(shared, at.folder, &entry.name, base, &base_name) {
         return Ok(false);
     }
-    let base_name = entry.stored_name().to_vec();
     let linked = with_name(shared, at.folder, entry, |name| base.link(&base_name, target, name));
     linked_or_not(shared, at.folder, &entry.name, linked)
 }
@@ -122,7 +119,7 @@ pub(super) fn link_from(
     name_there: &[u8],
 ) -> Result<bool, Error> {
     let target = at.target.as_ref().expect("linked only into a target");
-    if !may_link(shared, at.folder, &entry.name) {
+    if !may_link(shared, at.folder, &entry.name, dir, name_there) {
         return Ok(false);
     }
     let linked = with_name(shared, at.folder, entry, |name| dir.link(name_there, target, name));
@@ -137,12 +134,19 @@ pub(super) fn link_to_first(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry,
     link_from(shared, at, entry, &dir, path.name())
 }
 
-/// Returns whether the target has hard links at all.
-fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8]) -> bool {
+/// Returns whether the target has hard links and the file may get one more name. Its names are counted only where we
+/// set a limit of our own; the volume's own limit is met by trying.
+fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8], dir: &Dir, name_there: &[u8]) -> bool {
     if !shared.target.links {
         shared.limitation(LimitationKind::Links, || folder.path_of(name), "a link was tried and shares nothing");
+        return false;
     }
-    shared.target.links
+    let Some(max) = shared.target.links_max else { return true };
+    if dir.stat(name_there).is_ok_and(|there| there.nlink >= max) {
+        shared.limitation(LimitationKind::LinkLimit, || folder.path_of(name), format_args!("{max} links"));
+        return false;
+    }
+    true
 }
 
 fn linked_or_not(
@@ -171,7 +175,13 @@ pub(super) fn sync_alone(shared: &Shared<'_>, file: &FileWrite) -> Result<(), Er
 pub(super) fn first_of(at: &At<'_>, outcome: &Outcome) -> First {
     let mut path = stored_path(at.folder);
     path.push(outcome.entry.stored_name());
-    First { path: path.as_bytes().to_vec(), stored: outcome.stored, hot: outcome.entry.hot }
+    let problem = outcome.entry.problem();
+    First { path: path.as_bytes().to_vec(), stored: outcome.stored, hot: outcome.entry.hot, problem }
+}
+
+/// Returns whether what is stored was read from the source, though perhaps not exactly.
+pub(super) fn is_of_source(entry: &Entry) -> bool {
+    matches!(entry.problem(), None | Some(ProblemKind::Changing | ProblemKind::Metadata))
 }
 
 /// Returns the path of a folder in the tree, of names as they are stored.
@@ -217,7 +227,8 @@ pub(super) fn make_folder(shared: &Shared<'_>, parent: &Arc<Folder>, entry: &mut
 
 /// Sets the metadata of a folder whose entries are all in.
 pub(super) fn finish_folder(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result<(), Error> {
-    if folder.has(Side::Target) && folder.depth > 0 {
+    // The top of several sources is ours and has no metadata of theirs.
+    if folder.has(Side::Target) && (folder.depth > 0 || folder.has(Side::Source)) {
         let dir = folder.dir(Side::Target)?;
         metadata::apply(shared, &metadata::Place::Name(&dir, b""), &folder.entry, &|| folder.path())?;
     }

@@ -107,10 +107,40 @@ impl Walk<'_> {
         self.finish(&top)
     }
 
+    /// Makes the entry of a folder; its attributes are read again only if its ctime moved.
+    fn folder_entry(
+        &self,
+        name: &[u8],
+        metadata: &Metadata,
+        rules: Rules,
+        dir: &Dir,
+        base: Option<&Entry>,
+        path: &dyn Fn() -> Vec<u8>,
+    ) -> Entry {
+        let mut entry = metadata::entry_of(name, metadata, rules.reliable_ctime, rules.stable_ids);
+        let same = entry.ctime.is_some() && base.is_some_and(|b| b.ctime == entry.ctime && b.inode == entry.inode);
+        let usable = base.filter(|b| same && b.problem().is_none());
+        let xattrs = usable.map_or_else(|| dir.xattrs(b""), |base| Ok(base.xattrs().to_vec()));
+        let attributes = usable.map_or_else(|| dir.attributes(), Entry::attributes);
+        match xattrs {
+            Ok(xattrs) if xattrs.is_empty() => {}
+            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+            Err(error) => {
+                self.shared.problem(Problem::new(&path(), ProblemKind::Metadata, &error));
+                entry.extra_mut().problem = Some(ProblemKind::Metadata);
+            }
+        }
+        if attributes.0 != 0 {
+            entry.extra_mut().attributes = attributes;
+        }
+        entry
+    }
+
     fn describe_root(&self, entry: &mut Entry, root: &Dir) -> Result<(), Error> {
         let metadata = root.metadata()?;
         let rules = (self.rules)(root);
-        *entry = folder_entry(&entry.name, &metadata, rules, root, None);
+        let name = entry.name.clone();
+        *entry = self.folder_entry(&name, &metadata, rules, root, None, &|| name.to_vec());
         entry.extra_mut().volume = Some(metadata.id.volume);
         Ok(())
     }
@@ -125,6 +155,9 @@ impl Walk<'_> {
         let facts = SourceFacts { rules: (self.rules)(&root) };
         let metadata = root.metadata()?;
         let listing = root.list().map_err(|e| e.under(&folder.path()))?;
+        if listing.is_empty() && in_base && !self.shared.options.allow_empty {
+            self.refuse_emptied(&folder)?;
+        }
         let mut level = Level {
             folder,
             listing: Some((listing, 0)),
@@ -137,6 +170,19 @@ impl Walk<'_> {
         };
         level.keep_marker_only = self.marker_of(&level, &root);
         Ok(level)
+    }
+
+    /// An empty mount point looks like a source whose files were all deleted.
+    fn refuse_emptied(&mut self, folder: &Folder) -> Result<(), Error> {
+        let Some(base) = &mut self.base else { return Ok(()) };
+        if !base.is_at_entry().map_err(base_failed)? {
+            return Ok(());
+        }
+        let path = folder.path();
+        Err(Error::refused(
+            format!("the source of {} is empty and was not before", hardback_platform::path::display(&path)),
+            "is its disk mounted? if everything in it was deleted on purpose, run with --allow-empty",
+        ))
     }
 
     /// Walks a folder and all below it, with a stack of its own.
@@ -221,7 +267,8 @@ impl Walk<'_> {
         }
         let crosses = metadata.id.volume != level.volume;
         let facts = if crosses { SourceFacts { rules: (self.rules)(&dir) } } else { level.facts };
-        let mut entry = folder_entry(name, &metadata, facts.rules, &dir, base_entry.as_ref());
+        let path = || level.folder.path_of(name);
+        let mut entry = self.folder_entry(name, &metadata, facts.rules, &dir, base_entry.as_ref(), &path);
         if crosses {
             entry.extra_mut().volume = Some(metadata.id.volume);
         }
@@ -272,7 +319,7 @@ impl Walk<'_> {
         self.shared.problem(Problem::new(&level.folder.path_of(name), kind, error));
         if kind == ProblemKind::Vanished {
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
-            self.emit(Output::Problem)?;
+            Counters::add(&self.shared.sums.problems_without_line, 1);
             return Ok(None);
         }
         self.skip_adopted(&in_adopted)?;
@@ -300,7 +347,6 @@ impl Walk<'_> {
         let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
         let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
         let mut entry = base_entry.clone();
-        entry.extra_mut().problem = Some(ProblemKind::Unreadable);
         let handles = self.handles(&level.folder, &mut entry, None, Some(&base_entry))?;
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
@@ -464,21 +510,4 @@ fn join(below: &[u8], name: &[u8]) -> Vec<u8> {
 
 fn deep_error(name: &[u8]) -> PathError {
     PathError::new("list", name, std::io::Error::other(format!("deeper than {DEPTH_MAX} folders")))
-}
-
-/// Makes the entry of a folder; its attributes are read again only if its ctime moved.
-fn folder_entry(name: &[u8], metadata: &Metadata, rules: Rules, dir: &Dir, base: Option<&Entry>) -> Entry {
-    let mut entry = metadata::entry_of(name, metadata, rules.reliable_ctime, rules.stable_ids);
-    let same = entry.ctime.is_some() && base.is_some_and(|b| b.ctime == entry.ctime && b.inode == entry.inode);
-    let (xattrs, attributes) = match base.filter(|_| same) {
-        Some(base) => (base.xattrs().to_vec(), base.attributes()),
-        None => (dir.xattrs(b"").unwrap_or_default(), dir.attributes()),
-    };
-    if !xattrs.is_empty() {
-        entry.extra_mut().xattrs = xattrs;
-    }
-    if attributes.0 != 0 {
-        entry.extra_mut().attributes = attributes;
-    }
-    entry
 }

@@ -1,6 +1,6 @@
 //! Stores one entry: looks at the source, asks the plan, obeys.
 
-use super::copy::{Buffers, Content, CopyError, Sink, copy_content};
+use super::copy::{Buffers, CopyError, Sink, copy_content};
 use super::folder::{Folder, Side};
 use super::groups::{First, Stored, Turn};
 use super::metadata::{self, Place};
@@ -90,10 +90,8 @@ impl<'a> Worker<'a> {
     fn present(&mut self, at: &At<'_>, item: Item, metadata: Metadata) -> Result<Option<Outcome>, Error> {
         let rules = at.facts.rules;
         let action = plan::decide(&metadata, None, item.base.as_ref(), rules);
-        if action == Action::Link && self.links_left(at, item.base.as_ref())? {
-            // Names of one inode were linked to each other in the base: no need to look for the others.
-            let base = item.base.expect("only what is in the base is linked");
-            return self.link_unchanged(at, base, &metadata);
+        if action == Action::Link {
+            return self.link_unchanged(at, item, &metadata);
         }
         let mut entry = metadata::entry_of(&item.name, &metadata, rules.reliable_ctime, rules.stable_ids);
         let action = if matches!(action, Action::Look) {
@@ -107,16 +105,43 @@ impl<'a> Worker<'a> {
         } else {
             action
         };
+        self.in_turn(at, item, entry, &metadata, action)
+    }
+
+    /// Links an entry that is as it was. Names of one inode were linked to each other in the base: no need to look for
+    /// the others, unless the base's file cannot be linked.
+    fn link_unchanged(&mut self, at: &At<'_>, mut item: Item, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
+        let mut entry = item.base.take().expect("only what is in the base is linked");
+        if store::link_from_base(self.shared, at, &mut entry)? {
+            Counters::add(&self.shared.sums.linked, 1);
+            let stored = store::known(&entry);
+            return Ok(Some(Outcome { entry, stored, group: None }));
+        }
+        item.base = Some(entry.clone());
+        let action = if entry.kind == Kind::File { Action::Restamp } else { Action::Copy };
+        self.in_turn(at, item, entry, metadata, action)
+    }
+
+    /// Stores an entry; of several names of one inode only the first, to which the others are linked.
+    fn in_turn(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        entry: Entry,
+        metadata: &Metadata,
+        action: Action,
+    ) -> Result<Option<Outcome>, Error> {
         let group = (metadata.nlink > 1).then_some(metadata.id);
         let Some(id) = group.filter(|_| at.target.is_some()) else {
-            return self.perform(at, item, entry, &metadata, action);
+            return self.perform(at, item, entry, metadata, action);
         };
         match self.shared.groups.turn(id, metadata.nlink) {
-            Turn::Link(first) => self.join_group(at, item, entry, &metadata, &first),
+            Turn::Link(first) => self.join_group(at, item, entry, metadata, &first),
             Turn::First => {
-                let outcome = self.perform(at, item, entry, &metadata, action);
+                let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
-                    Ok(Some(outcome)) if outcome.entry.is_in_tree() => {
+                    // What stands in for an unreadable file is nothing for the other names to join.
+                    Ok(Some(outcome)) if outcome.entry.is_in_tree() && store::is_of_source(&outcome.entry) => {
                         self.shared.groups.stored(id, store::first_of(at, outcome));
                     }
                     _ => self.shared.groups.failed(id),
@@ -137,6 +162,15 @@ impl<'a> Worker<'a> {
             let text = source.read_link(&entry.name)?;
             entry.extra_mut().link_text = Some(text);
         }
+        if entry.kind == Kind::File
+            && let Ok(file) = source.open_file(&entry.name)
+        {
+            // Attribute bits that stat does not tell.
+            let attributes = file.attributes();
+            if attributes.0 != 0 {
+                entry.extra_mut().attributes = attributes;
+            }
+        }
         Ok(())
     }
 
@@ -155,10 +189,7 @@ impl<'a> Worker<'a> {
             return Ok(Some(outcome));
         }
         match (action, item.base.as_ref()) {
-            (Action::Link, Some(base)) => {
-                self.keep_looked_up(&mut entry, base);
-                self.link_or_refill(at, item, entry, metadata)
-            }
+            (Action::Link, Some(_)) => self.link_or_refill(at, item, entry, metadata),
             (Action::Restamp, Some(_)) => self.refill(at, item, entry, metadata),
             (Action::Compare, Some(base)) => {
                 let base = base.clone();
@@ -169,11 +200,15 @@ impl<'a> Worker<'a> {
                     Err(CopyError::Target(error)) => Err(error.into()),
                 }
             }
-            (_, None) => match self.find_moved(at, &mut entry, metadata)? {
-                Some(found) => self.link_moved(at, item, entry, metadata, &found),
-                None => self.copy(at, item, entry, metadata, "new"),
-            },
-            _ => self.copy(at, item, entry, metadata, "changed"),
+            // The same file with other content; without the same id it may have come from elsewhere.
+            (_, Some(base)) if base.inode == entry.inode => self.copy(at, item, entry, metadata, "changed"),
+            (_, base) => {
+                let why = if base.is_some() { "changed" } else { "new" };
+                match self.find_moved(at, &mut entry, metadata)? {
+                    Some(found) => self.link_moved(at, item, entry, metadata, &found),
+                    None => self.copy(at, item, entry, metadata, why),
+                }
+            }
         }
     }
 
@@ -194,16 +229,6 @@ impl<'a> Worker<'a> {
         }
         let same = base.mode == entry.mode && base.owner == entry.owner && base.xattrs() == entry.xattrs();
         if same { self.link_or_refill(at, item, entry, metadata) } else { self.refill(at, item, entry, metadata) }
-    }
-
-    /// With the same inode and ctime the attributes that were recorded are still those of the source.
-    fn keep_looked_up(&mut self, entry: &mut Entry, base: &Entry) {
-        if let Some(extra) = &base.extra
-            && entry.xattrs().is_empty()
-        {
-            entry.extra_mut().xattrs = extra.xattrs.clone();
-            entry.extra_mut().attributes = extra.attributes;
-        }
     }
 
     /// Copies from the source, again if it changed meanwhile.
@@ -256,36 +281,51 @@ impl<'a> Worker<'a> {
         let rules = at.facts.rules;
         let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
         entry.hot = self.is_hot(at, &before);
-        let xattrs = file.xattrs().map_err(CopyError::Source)?;
-        if !xattrs.is_empty() {
-            entry.extra_mut().xattrs = xattrs;
+        match file.xattrs() {
+            Ok(xattrs) if xattrs.is_empty() => {}
+            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+            Err(error) => {
+                self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
+                entry.extra_mut().problem = Some(ProblemKind::Metadata);
+            }
         }
         let attributes = file.attributes();
         if attributes.0 != 0 {
             entry.extra_mut().attributes = attributes;
         }
-        let under = |e: CopyError| store::named(e, &entry.name);
-        let made = store::create(self.shared, at, &mut entry.clone(), item.base.as_ref()).map_err(under)?;
-        let mut entry = Entry { extra: made.extra, ..entry };
+        let made = store::create(self.shared, at, &mut entry, item.base.as_ref())?;
+        let filled = self.fill(at, &file, &before, &made, entry);
+        if filled.is_err()
+            && let Some(target) = &at.target
+        {
+            // The name must be free for what stands in. If this fails too, that will say so.
+            target.unlink(&made.name).ok();
+        }
+        filled
+    }
+
+    /// Fills a new file from the source and sets its metadata.
+    fn fill(
+        &mut self,
+        at: &At<'_>,
+        file: &hardback_platform::FileRead,
+        before: &Metadata,
+        made: &store::Made,
+        mut entry: Entry,
+    ) -> Result<(Outcome, bool), CopyError> {
         let sink = if made.is_clone { Sink::Patch(&made.file) } else { Sink::Write(&made.file) };
-        let content = copy_content(&file, before.size_bytes, before.blocks, &sink, &mut self.buffers)
+        let content = copy_content(self.shared, file, before.size_bytes, before.blocks, &sink, &mut self.buffers)
             .map_err(|e| store::named(e, &entry.name))?;
         let after = file.metadata().map_err(CopyError::Source)?;
-        let settled = content.size_bytes == before.size_bytes && is_same_moment(&before, &after);
+        let settled = content.size_bytes == before.size_bytes && is_same_moment(before, &after);
         entry.size_bytes = content.size_bytes;
         let path = || at.folder.path_of(&entry.name);
         let finished = metadata::apply(self.shared, &Place::File(&made.file), &entry, &path)
             .and_then(|()| store::sync_alone(self.shared, &made.file));
         finished.map_err(store::as_copy_error)?;
-        self.count(&content);
         let stored = if content.size_bytes == 0 { Stored::Nothing } else { Stored::New(content.digest) };
         let group = (before.nlink > 1).then_some(before.id);
         Ok((Outcome { entry, stored, group }, settled))
-    }
-
-    fn count(&self, content: &Content) {
-        Counters::add(&self.shared.ctx.counters.bytes_read, content.read_bytes);
-        Counters::add(&self.shared.ctx.counters.bytes_written, content.written_bytes);
     }
 
     /// Returns whether the source's file has the base's content, by reading it.
@@ -310,8 +350,8 @@ impl<'a> Worker<'a> {
     ) -> Result<Option<crate::manifest::Digest>, CopyError> {
         let source = at.source.as_ref().expect("compared only with a source");
         let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
-        let read = copy_content(&file, metadata.size_bytes, metadata.blocks, &Sink::Hash, &mut self.buffers)?;
-        Counters::add(&self.shared.ctx.counters.bytes_read, read.read_bytes);
+        let read =
+            copy_content(self.shared, &file, metadata.size_bytes, metadata.blocks, &Sink::Hash, &mut self.buffers)?;
         let after = file.metadata().map_err(CopyError::Source)?;
         let settled = read.size_bytes == metadata.size_bytes && is_same_moment(metadata, &after);
         Ok(settled.then_some(read.digest))
@@ -355,6 +395,7 @@ impl<'a> Worker<'a> {
     /// Links the base's version of an entry whose source cannot be read. What vanished is gone.
     fn carry(&mut self, at: &At<'_>, item: Item, problem: Option<ProblemKind>) -> Result<Option<Outcome>, Error> {
         if problem == Some(ProblemKind::Vanished) {
+            Counters::add(&self.shared.sums.problems_without_line, 1);
             return Ok(None);
         }
         let Some(mut entry) = item.base else {
@@ -364,8 +405,10 @@ impl<'a> Worker<'a> {
             entry.extra_mut().problem = Some(kind);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         };
-        // The old version may be out of date: the next run must not take it for the source's.
-        entry.extra_mut().problem = Some(problem.unwrap_or(ProblemKind::Unreadable));
+        // Below an unreadable folder only the folder is a problem.
+        if let Some(kind) = problem {
+            entry.extra_mut().problem = Some(kind);
+        }
         if entry.is_in_tree() && at.target.is_some() && !store::link_from_base(self.shared, at, &mut entry)? {
             entry.extra_mut().absent = true;
         }
@@ -386,6 +429,11 @@ impl<'a> Worker<'a> {
             return self.source_failed(at, item, &error);
         }
         entry.hot = first.hot;
+        if let Some(kind) = first.problem {
+            let what = "another name of it had this problem";
+            self.shared.problem(Problem::with_detail(&at.folder.path_of(&entry.name), kind, what));
+            entry.extra_mut().problem = Some(kind);
+        }
         if store::link_to_first(self.shared, at, &mut entry, first)? {
             return Ok(Some(Outcome { entry, stored: first.stored, group: Some(metadata.id) }));
         }

@@ -149,9 +149,9 @@ impl<W: io::Write> ManifestWriter<W> {
         self.totals.new_bytes += bytes;
     }
 
-    /// Counts a problem that belongs to no line, such as an entry that vanished.
-    pub fn count_problem(&mut self) {
-        self.totals.problems += 1;
+    /// Counts problems that belong to no line, such as those of entries that vanished.
+    pub fn count_problems(&mut self, problems: u64) {
+        self.totals.problems += problems;
     }
 
     /// Returns whether the names of this owner have been told.
