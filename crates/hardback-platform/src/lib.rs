@@ -14,10 +14,12 @@
 )]
 
 pub mod error;
+mod listing;
 pub mod metadata;
 pub mod name;
 pub mod path;
 pub mod seam;
+mod volume;
 
 #[cfg(unix)]
 mod unix;
@@ -30,13 +32,14 @@ mod windows;
 use windows as system;
 
 pub use error::{Faults, PathError};
+pub use listing::{ListedEntry, Listing};
 pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs};
 pub use path::RelPath;
 pub use seam::{Call, Op, Seam, Verdict, Watch};
 pub use system::clock::{local_host_name, monotonic_now, now};
-pub use system::dir::{Dir, Listing, ListedEntry};
+pub use system::dir::Dir;
 pub use system::file::{FileRead, FileWrite};
 pub use system::lock::Lock;
 pub use system::owner::{group_id, group_name, user_id, user_name};
 pub use system::privilege::{clear_umask, is_privileged, raise_open_file_limit};
-pub use system::volume::{FreeSpace, VolumeKind, VolumeTraits};
+pub use volume::{FreeSpace, VolumeKind, VolumeTraits};
