@@ -18,8 +18,12 @@ mod listing;
 pub mod metadata;
 pub mod name;
 pub mod path;
+#[cfg(any(windows, test))]
+mod records;
 pub mod seam;
 mod volume;
+#[cfg(any(windows, test))]
+mod wtf8;
 
 #[cfg(unix)]
 mod unix;
