@@ -3,7 +3,8 @@
 //! The only crate of hardback that touches the file system, and the only place for `cfg(unix)` and `cfg(windows)`.
 //! Everything goes through a [`Dir`]: a handle to an open directory and calls that take one name in it, so that no
 //! path string is resolved twice and nobody can swap a directory for a link between two calls. Each call asks the
-//! [`seam::Seam`] of its handle first; tests count, fail and record there.
+//! [`seam::Seam`] of its handle first; tests count, fail and record there. (On Windows a name is looked up by the
+//! directory's path, with less of that safety; the twin says how much.)
 //!
 //! The twins `unix` and `windows` have one signature set; what a system lacks is an error of kind
 //! [`std::io::ErrorKind::Unsupported`], never a silent success.

@@ -1,4 +1,5 @@
 //! What both systems must do alike: run on Linux, and for Windows under Wine.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use hardback_platform::{Call, Dir, Faults, Kind, Lock, Op, PathError, RelPath, Seam, Time, Verdict, Watch};
 use std::io;
@@ -41,6 +42,13 @@ fn check_fault<T>(result: Result<T, PathError>, expected: Faults) {
         Ok(_) => panic!("succeeded instead of {expected:?}"),
         Err(error) => assert_eq!(error.fault(), expected, "{error}: {:?}", error.source),
     }
+}
+
+/// Lets an error pass that a Unix must not have.
+#[track_caller]
+fn only_on_windows(error: &PathError) {
+    let is_windows = cfg!(windows);
+    assert!(is_windows, "{error}: {:?}", error.source);
 }
 
 #[test]
@@ -339,7 +347,7 @@ fn a_symlink_is_made_and_read_or_refused_but_never_pretended() {
             }
             Err(error) => {
                 // No right to make one on Windows, or no symlinks in Wine.
-                assert!(cfg!(windows), "{error}");
+                only_on_windows(&error);
                 assert!(matches!(error.fault(), Faults::Unsupported | Faults::Denied), "{:?}", error.source);
             }
         }
@@ -357,6 +365,24 @@ fn a_root_may_be_named_by_a_relative_or_linked_path_and_a_file_is_none() {
     assert_eq!(sub.metadata().unwrap().id, dir.stat(b"sub").unwrap().id);
     check_fault(Dir::open(&temp.path().join("file"), Seam::default()), Faults::WrongKind);
     check_fault(Dir::open(&temp.path().join("none"), Seam::default()), Faults::Vanished);
+}
+
+#[test]
+fn a_directory_that_is_replaced_while_it_is_held_is_not_taken_for_the_new_one() {
+    let Scratch { dir, temp: _temp } = Scratch::new();
+    dir.make_dir(b"sub", 0o755).unwrap();
+    let held = dir.open_dir(b"sub").unwrap();
+    write(&held, b"old", b"");
+    dir.rename_new(b"sub", &dir, b"moved").unwrap();
+    dir.make_dir(b"sub", 0o755).unwrap();
+    write(&dir.open_dir(b"sub").unwrap(), b"new", b"");
+    match held.list() {
+        Ok(listing) => assert_eq!(listing.get(0).name, b"old"),
+        Err(error) => {
+            only_on_windows(&error);
+            assert_eq!(error.fault(), Faults::Vanished);
+        }
+    }
 }
 
 #[test]

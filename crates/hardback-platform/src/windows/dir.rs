@@ -76,7 +76,7 @@ impl Dir {
         seam.pass(Op::OpenDir, &bytes, -1).map_err(fail("open the folder", &bytes))?;
         let open = || {
             let file = open(path.as_os_str(), DIR_ACCESS, fs::FILE_FLAG_BACKUP_SEMANTICS)?;
-            if super::attributes_and_tag(&file)?.0 & fs::FILE_ATTRIBUTE_DIRECTORY == 0 {
+            if sys::by_handle(&file)?.dwFileAttributes & fs::FILE_ATTRIBUTE_DIRECTORY == 0 {
                 return Err(os_error(code::ERROR_DIRECTORY));
             }
             let path = verbatim(&file, path)?;
@@ -111,11 +111,6 @@ impl Dir {
         Ok(path)
     }
 
-    /// Returns the path of a name, or of this directory where the name is empty.
-    fn child_or_self(&self, name: &[u8]) -> io::Result<OsString> {
-        if name.is_empty() { Ok(self.path.clone()) } else { self.child(name) }
-    }
-
     fn path_with_slash(&self) -> OsString {
         let mut path = self.path.clone();
         if !path.as_encoded_bytes().ends_with(br"\") {
@@ -124,9 +119,15 @@ impl Dir {
         path
     }
 
-    /// Opens an entry itself.
-    fn open_itself(&self, name: &[u8], access: u32) -> io::Result<File> {
-        open(&self.child_or_self(name)?, access, ITSELF)
+    /// Opens this directory once more, with its own position and other rights.
+    ///
+    /// Links are followed, as the path may be the folder that a volume is mounted in; but what is opened is this
+    /// directory, or the directory has vanished from its path.
+    fn reopen(&self, access: u32) -> io::Result<File> {
+        let flags = fs::FILE_FLAG_BACKUP_SEMANTICS;
+        let file = open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags)?;
+        let id = |file| sys::by_handle(file).map(|information| super::id_of(&information));
+        if id(&file)? == id(&self.file)? { Ok(file) } else { Err(os_error(code::ERROR_PATH_NOT_FOUND)) }
     }
 
     /// Opens a regular file for reading and writing, making it if it is not there; for a lock.
@@ -151,8 +152,13 @@ impl Dir {
     }
 
     fn enter(&self, name: &[u8]) -> io::Result<Self> {
-        let path = if name == b"." { self.path.clone() } else { self.child(name)? };
-        Ok(Self { file: open_dir(&path)?, path, seam: self.seam.clone() })
+        let (file, path) = if name == b"." {
+            (self.reopen(DIR_ACCESS)?, self.path.clone())
+        } else {
+            let path = self.child(name)?;
+            (open_dir(&path)?, path)
+        };
+        Ok(Self { file, path, seam: self.seam.clone() })
     }
 
     /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
@@ -172,7 +178,7 @@ impl Dir {
     pub fn list(&self) -> Result<Listing, PathError> {
         self.pass(Op::List, "list", b"")?;
         // A second handle: the position of this one belongs to nobody.
-        let dir = open_dir(&self.path).map_err(fail("list", b""))?;
+        let dir = self.reopen(DIR_ACCESS).map_err(fail("list", b""))?;
         let mut buffer = vec![0u64; LIST_BUFFER_NUMBERS];
         let mut listing = Listing::default();
         while sys::next_entries(&dir, &mut buffer).map_err(fail("list", b""))? {
@@ -255,7 +261,7 @@ impl Dir {
         let path = self.child(name)?;
         let text = crate::wtf8::to_wide(text).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
         let text = OsString::from_wide(&text);
-        // Not verbatim: `..` in the text is to be resolved here.
+        // `join` resolves `..` itself, as it must in a verbatim path.
         let target = Path::new(&self.path).join(&text);
         if std::fs::metadata(target).is_ok_and(|target| target.is_dir()) {
             std::os::windows::fs::symlink_dir(&text, &path)?;
@@ -338,9 +344,12 @@ impl Dir {
     /// Sets the time of the last change of an entry, or of this directory where the name is empty.
     pub fn set_mtime(&self, name: &[u8], mtime: Time) -> Result<(), PathError> {
         self.pass(Op::SetTimes, "set the times of", name)?;
-        self.open_itself(name, fs::FILE_WRITE_ATTRIBUTES)
-            .and_then(|file| file::set_mtime(&file, mtime))
-            .map_err(fail("set the times of", name))
+        let file = if name.is_empty() {
+            self.reopen(fs::FILE_WRITE_ATTRIBUTES)
+        } else {
+            self.child(name).and_then(|path| open(&path, fs::FILE_WRITE_ATTRIBUTES, ITSELF))
+        };
+        file.and_then(|file| file::set_mtime(&file, mtime)).map_err(fail("set the times of", name))
     }
 
     /// Reads the extended attributes of an entry, or of this directory where the name is empty: none, as NTFS keeps
@@ -377,7 +386,7 @@ impl Dir {
     pub fn sync(&self) -> Result<(), PathError> {
         self.pass(Op::SyncDir, "sync the folder", b"")?;
         // Only a handle that may write is flushed.
-        self.open_itself(b"", fs::FILE_ADD_FILE)
+        self.reopen(fs::FILE_ADD_FILE)
             .and_then(|dir| dir.sync_all())
             .map_err(fail("sync the folder", b""))
     }

@@ -3,10 +3,13 @@
 //! Paths are verbatim (`\\?\`), so they may be long, and names may end with a dot or be called `CON`. Every entry is
 //! opened as itself (`FILE_FLAG_OPEN_REPARSE_POINT`) and then asked what it is.
 //!
-//! Unlike on Unix the path is resolved at each call. While the handle is open Windows lets nobody rename a folder
-//! *above* it, but the folder itself can be renamed and replaced, as the handle shares everything so as not to be in
-//! the way of the user. What Windows has no call for here (modes, owners, nodes) is an error of kind
-//! [`std::io::ErrorKind::Unsupported`].
+//! Unlike on Unix the path is resolved at each call. While the handle is open NTFS lets nobody rename a folder *above*
+//! it; but the folder itself can be renamed and replaced, as the handle shares everything so as not to be in the way of
+//! the user. Where the folder itself is opened once more ([`dir::Dir::list`]), that it is still the same one is
+//! checked; a call on a name in it is not safe from that. For the same reason a directory cannot be renamed while
+//! anything below it is open.
+//!
+//! What Windows has no call for here (modes, owners, nodes) is an error of kind [`std::io::ErrorKind::Unsupported`].
 
 pub(crate) mod clock;
 pub(crate) mod dir;
@@ -62,6 +65,8 @@ pub(crate) fn classify(error: &io::Error) -> Faults {
         | code::ERROR_READ_FAULT
         | code::ERROR_GEN_FAILURE
         | code::ERROR_DEV_NOT_EXIST
+        | code::ERROR_NETNAME_DELETED
+        | code::ERROR_UNEXP_NET_ERR
         | code::ERROR_IO_DEVICE
         | code::ERROR_DEVICE_NOT_CONNECTED => Faults::Io,
         code::ERROR_WRITE_PROTECT => Faults::ReadOnly,
@@ -79,17 +84,20 @@ pub(crate) fn unsupported() -> io::Error {
     io::ErrorKind::Unsupported.into()
 }
 
-/// Returns attributes and reparse tag of an open entry.
-pub(crate) fn attributes_and_tag(file: &File) -> io::Result<(u32, u32)> {
-    let mut both = [0u64; 1];
-    sys::information(file, fs::FileAttributeTagInfo, &mut both)?;
-    let [attributes, tag] = halves(both[0]);
-    Ok((attributes, tag))
-}
-
 /// Returns what an open entry is.
 pub(crate) fn kind_of(file: &File) -> io::Result<Kind> {
-    let (attributes, tag) = attributes_and_tag(file)?;
+    kind_by_attributes(file, sys::by_handle(file)?.dwFileAttributes)
+}
+
+/// Returns what an open entry with these attributes is.
+fn kind_by_attributes(file: &File, attributes: u32) -> io::Result<Kind> {
+    if attributes & fs::FILE_ATTRIBUTE_REPARSE_POINT == 0 {
+        // Volumes without reparse points need not know the call below.
+        return Ok(records::kind_of(attributes, 0));
+    }
+    let mut attributes_and_tag = [0u64; 1];
+    sys::information(file, fs::FileAttributeTagInfo, &mut attributes_and_tag)?;
+    let [attributes, tag] = halves(attributes_and_tag[0]);
     Ok(records::kind_of(attributes, tag))
 }
 
@@ -104,14 +112,18 @@ fn whole(high: u32, low: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// Returns which file this is.
+pub(crate) fn id_of(information: &fs::BY_HANDLE_FILE_INFORMATION) -> FileId {
+    FileId {
+        volume: u64::from(information.dwVolumeSerialNumber),
+        file: whole(information.nFileIndexHigh, information.nFileIndexLow),
+    }
+}
+
 /// Returns what is known about an open entry.
 pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
     let information = sys::by_handle(file)?;
-    let (_, tag) = match information.dwFileAttributes & fs::FILE_ATTRIBUTE_REPARSE_POINT {
-        0 => (0, 0),
-        _ => attributes_and_tag(file)?,
-    };
-    let kind = records::kind_of(information.dwFileAttributes, tag);
+    let kind = kind_by_attributes(file, information.dwFileAttributes)?;
     let mut basic = [0u64; 5];
     sys::information(file, fs::FileBasicInfo, &mut basic)?;
     let [_creation, _access, mtime, ctime, _attributes] = basic;
@@ -127,10 +139,7 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
         mtime: records::time_of(mtime.cast_signed()),
         // FAT keeps none and says 0.
         ctime: (ctime != 0).then(|| records::time_of(ctime.cast_signed())),
-        id: FileId {
-            volume: u64::from(information.dwVolumeSerialNumber),
-            file: whole(information.nFileIndexHigh, information.nFileIndexLow),
-        },
+        id: id_of(&information),
         nlink: u64::from(information.nNumberOfLinks),
         mode: None,
         owner: None,
