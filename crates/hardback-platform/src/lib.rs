@@ -8,11 +8,7 @@
 //!
 //! The twins `unix` and `windows` have one signature set; what a system lacks is an error of kind
 //! [`std::io::ErrorKind::Unsupported`], never a silent success.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "this crate is the one that the bans point to"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this crate is the one that the bans point to")]
 
 pub mod error;
 mod listing;
@@ -23,8 +19,6 @@ pub mod path;
 mod records;
 pub mod seam;
 mod volume;
-#[cfg(any(windows, test))]
-mod wtf8;
 
 #[cfg(unix)]
 mod unix;

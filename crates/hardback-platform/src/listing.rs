@@ -68,8 +68,7 @@ impl Listing {
     pub(crate) fn sort(&mut self) {
         let names = &self.names;
         let name = |e: &(u32, u16, Kind)| &names[e.0 as usize..e.0 as usize + usize::from(e.1)];
-        self.entries
-            .sort_unstable_by(|a, b| (a.2 == Kind::Dir, name(a)).cmp(&(b.2 == Kind::Dir, name(b))));
+        self.entries.sort_unstable_by(|a, b| (a.2 == Kind::Dir, name(a)).cmp(&(b.2 == Kind::Dir, name(b))));
         self.files = self.entries.partition_point(|e| e.2 != Kind::Dir);
     }
 }

@@ -36,10 +36,7 @@ pub(crate) fn time_of(ticks: i64) -> Time {
     // Far from overflow: ticks are at least -2^63, and then the difference saturates.
     let ticks = ticks.saturating_sub(EPOCH_TICKS);
     let nanos = ticks.rem_euclid(TICKS_PER_SECOND) * 100;
-    Time {
-        seconds: ticks.div_euclid(TICKS_PER_SECOND),
-        nanos: u32::try_from(nanos).expect("less than a second"),
-    }
+    Time { seconds: ticks.div_euclid(TICKS_PER_SECOND), nanos: u32::try_from(nanos).expect("less than a second") }
 }
 
 /// Converts to a `FILETIME`, cutting what is finer than 100 ns; `None` before 1601 and after what Windows can store.
@@ -77,7 +74,7 @@ pub(crate) fn push_entries(mut buffer: &[u8], listing: &mut Listing) -> Option<(
         let name = units_at(buffer, NAME_AT, u32_at(buffer, NAME_BYTES_AT)? as usize)?;
         if name != [u16::from(b'.')] && name != [u16::from(b'.'); 2] {
             let kind = kind_of(u32_at(buffer, ATTRIBUTES_AT)?, u32_at(buffer, EA_SIZE_AT)?);
-            listing.push(&crate::wtf8::from_wide(&name), kind);
+            listing.push(&crate::name::bytes_from_wide(name), kind);
         }
         if next == 0 {
             return Some(());
@@ -155,8 +152,7 @@ mod tests {
         let mut listing = Listing::default();
         push_entries(&buffer, &mut listing).unwrap();
         listing.sort();
-        let listed: Vec<_> =
-            listing.iter().map(|e| (String::from_utf8_lossy(e.name).into_owned(), e.kind)).collect();
+        let listed: Vec<_> = listing.iter().map(|e| (String::from_utf8_lossy(e.name).into_owned(), e.kind)).collect();
         let expected = [
             ("cloud", Kind::Other),
             ("junction", Kind::Symlink),

@@ -254,8 +254,18 @@ fn a_path_of_600_characters_is_an_ordinary_one() {
 fn names_are_kept_as_they_are() {
     let Scratch { dir, temp: _temp } = Scratch::new();
     let longest = "l".repeat(255);
-    let kept =
-        ["Umlaut \u{e4}", "Umlaut a\u{308}", "emoji \u{1f600}", "dot.", "space ", " lead", "...", "CON", "nul.txt", &longest];
+    let kept = [
+        "Umlaut \u{e4}",
+        "Umlaut a\u{308}",
+        "emoji \u{1f600}",
+        "dot.",
+        "space ",
+        " lead",
+        "...",
+        "CON",
+        "nul.txt",
+        &longest,
+    ];
     dir.make_dir(b"of files", 0o755).unwrap();
     dir.make_dir(b"of folders", 0o755).unwrap();
     let (files, folders) = (dir.open_dir(b"of files").unwrap(), dir.open_dir(b"of folders").unwrap());

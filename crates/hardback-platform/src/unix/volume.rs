@@ -22,8 +22,7 @@ pub(crate) fn traits_of(stat: &StatFs) -> VolumeTraits {
     };
     let native = matches!(
         kind,
-        VolumeKind::Ext | VolumeKind::Xfs | VolumeKind::Btrfs | VolumeKind::Zfs | VolumeKind::F2fs
-            | VolumeKind::Tmpfs
+        VolumeKind::Ext | VolumeKind::Xfs | VolumeKind::Btrfs | VolumeKind::Zfs | VolumeKind::F2fs | VolumeKind::Tmpfs
     );
     VolumeTraits {
         kind,

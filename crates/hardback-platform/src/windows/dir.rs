@@ -3,6 +3,7 @@
 use crate::error::PathError;
 use crate::listing::Listing;
 use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::name::{bytes_from_os_str, os_str_from_bytes};
 use crate::path::RelPath;
 use crate::records;
 use crate::seam::{Op, Seam};
@@ -12,7 +13,6 @@ use crate::volume::{FreeSpace, VolumeTraits};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::ffi::OsStringExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use windows_sys::Win32::Foundation as code;
@@ -72,7 +72,7 @@ fn verbatim(file: &File, path: &Path) -> io::Result<OsString> {
 impl Dir {
     /// Opens a directory by path; symlinks in the path are followed, as the user wrote it.
     pub fn open(path: &Path, seam: Seam) -> Result<Self, PathError> {
-        let bytes = bytes_of(path.as_os_str());
+        let bytes = bytes_from_os_str(path.as_os_str());
         seam.pass(Op::OpenDir, &bytes, -1).map_err(fail("open the folder", &bytes))?;
         let open = || {
             let file = open(path.as_os_str(), DIR_ACCESS, fs::FILE_FLAG_BACKUP_SEMANTICS)?;
@@ -105,9 +105,9 @@ impl Dir {
         if leads_elsewhere || matches!(name, b"" | b"." | b"..") {
             return Err(os_error(code::ERROR_INVALID_NAME));
         }
-        let name = crate::wtf8::to_wide(name).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+        let name = os_str_from_bytes(name).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
         let mut path = self.path_with_slash();
-        path.push(OsString::from_wide(&name));
+        path.push(name);
         Ok(path)
     }
 
@@ -169,9 +169,7 @@ impl Dir {
         self.pass(Op::OpenDir, "open the folder", path.as_bytes())?;
         let mut parts = path.components();
         let first = self.enter(parts.next().unwrap_or(b"."));
-        parts
-            .fold(first, |dir, name| dir?.enter(name))
-            .map_err(fail("open the folder", path.as_bytes()))
+        parts.fold(first, |dir, name| dir?.enter(name)).map_err(fail("open the folder", path.as_bytes()))
     }
 
     /// Lists the directory.
@@ -259,14 +257,13 @@ impl Dir {
 
     fn make_symlink(&self, text: &[u8], name: &[u8]) -> io::Result<()> {
         let path = self.child(name)?;
-        let text = crate::wtf8::to_wide(text).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
-        let text = OsString::from_wide(&text);
+        let text = os_str_from_bytes(text).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
         // `join` resolves `..` itself, as it must in a verbatim path.
-        let target = Path::new(&self.path).join(&text);
+        let target = Path::new(&self.path).join(&*text);
         if std::fs::metadata(target).is_ok_and(|target| target.is_dir()) {
-            std::os::windows::fs::symlink_dir(&text, &path)?;
+            std::os::windows::fs::symlink_dir(&*text, &path)?;
         } else {
-            std::os::windows::fs::symlink_file(&text, &path)?;
+            std::os::windows::fs::symlink_file(&*text, &path)?;
         }
         // Wine says that it did, and does nothing.
         match open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF).and_then(|link| super::kind_of(&link)) {
@@ -386,9 +383,7 @@ impl Dir {
     pub fn sync(&self) -> Result<(), PathError> {
         self.pass(Op::SyncDir, "sync the folder", b"")?;
         // Only a handle that may write is flushed.
-        self.reopen(fs::FILE_ADD_FILE)
-            .and_then(|dir| dir.sync_all())
-            .map_err(fail("sync the folder", b""))
+        self.reopen(fs::FILE_ADD_FILE).and_then(|dir| dir.sync_all()).map_err(fail("sync the folder", b""))
     }
 
     /// Waits until all of the volume is on the disk. An error is final.
@@ -424,10 +419,4 @@ fn refuse_all_but_files(file: &File) -> io::Result<()> {
         Kind::Dir => Err(os_error(code::ERROR_DIRECTORY_NOT_SUPPORTED)),
         _ => Err(os_error(code::ERROR_STOPPED_ON_SYMLINK)),
     }
-}
-
-/// Returns the bytes of a path, for messages.
-fn bytes_of(path: &OsStr) -> Vec<u8> {
-    use std::os::windows::ffi::OsStrExt;
-    crate::wtf8::from_wide(&path.encode_wide().collect::<Vec<u16>>())
 }

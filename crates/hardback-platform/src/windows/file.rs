@@ -232,8 +232,7 @@ pub(crate) fn set_mtime(file: &File, mtime: Time) -> io::Result<()> {
 fn system_time(time: Time) -> Option<SystemTime> {
     records::ticks_of(time)?;
     let seconds = Duration::from_secs(time.seconds.unsigned_abs());
-    let second =
-        if time.seconds < 0 { UNIX_EPOCH.checked_sub(seconds) } else { UNIX_EPOCH.checked_add(seconds) };
+    let second = if time.seconds < 0 { UNIX_EPOCH.checked_sub(seconds) } else { UNIX_EPOCH.checked_add(seconds) };
     second?.checked_add(Duration::from_nanos(u64::from(time.nanos / 100 * 100)))
 }
 

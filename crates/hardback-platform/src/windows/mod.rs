@@ -153,5 +153,5 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
 /// Returns where an open symlink or junction points.
 pub(crate) fn link_text(file: &File) -> io::Result<Vec<u8>> {
     let text = records::link_text(&sys::reparse_data(file)?);
-    text.map(|text| crate::wtf8::from_wide(&text)).ok_or_else(|| os_error(code::ERROR_NOT_A_REPARSE_POINT))
+    text.map(crate::name::bytes_from_wide).ok_or_else(|| os_error(code::ERROR_NOT_A_REPARSE_POINT))
 }

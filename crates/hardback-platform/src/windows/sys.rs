@@ -152,9 +152,7 @@ fn control(file: &File, code: u32, input: &[i64], output: &mut [u64]) -> io::Res
     // SAFETY: the handle is open and synchronous; the call reads and writes at most the two lengths.
     let answer = unsafe {
         let (from, to) = (input.as_ptr().cast::<c_void>(), output.as_mut_ptr().cast::<c_void>());
-        DeviceIoControl(
-            handle(file), code, from, input_length, to, output_length, &raw mut answered, ptr::null_mut(),
-        )
+        DeviceIoControl(handle(file), code, from, input_length, to, output_length, &raw mut answered, ptr::null_mut())
     };
     match check(answer) {
         Ok(()) => Ok(answered as usize),
@@ -193,7 +191,14 @@ pub(super) fn file_system_name(file: &File) -> io::Result<OsString> {
     // nothing where it is given null.
     check(unsafe {
         fs::GetVolumeInformationByHandleW(
-            handle(file), ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), name.as_mut_ptr(), 64,
+            handle(file),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            name.as_mut_ptr(),
+            64,
         )
     })?;
     Ok(until_nul(&name))
