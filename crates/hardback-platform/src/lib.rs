@@ -3,21 +3,22 @@
 //! The only crate of hardback that touches the file system, and the only place for `cfg(unix)` and `cfg(windows)`.
 //! Everything goes through a [`Dir`]: a handle to an open directory and calls that take one name in it, so that no
 //! path string is resolved twice and nobody can swap a directory for a link between two calls. Each call asks the
-//! [`seam::Seam`] of its handle first; tests count, fail and record there.
+//! [`seam::Seam`] of its handle first; tests count, fail and record there. (On Windows a name is looked up by the
+//! directory's path, with less of that safety; the twin says how much.)
 //!
 //! The twins `unix` and `windows` have one signature set; what a system lacks is an error of kind
 //! [`std::io::ErrorKind::Unsupported`], never a silent success.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "this crate is the one that the bans point to"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this crate is the one that the bans point to")]
 
 pub mod error;
+mod listing;
 pub mod metadata;
 pub mod name;
 pub mod path;
+#[cfg(any(windows, test))]
+mod records;
 pub mod seam;
+mod volume;
 
 #[cfg(unix)]
 mod unix;
@@ -30,13 +31,14 @@ mod windows;
 use windows as system;
 
 pub use error::{Faults, PathError};
+pub use listing::{ListedEntry, Listing};
 pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs};
 pub use path::RelPath;
 pub use seam::{Call, Op, Seam, Verdict, Watch};
 pub use system::clock::{local_host_name, monotonic_now, now};
-pub use system::dir::{Dir, Listing, ListedEntry};
+pub use system::dir::Dir;
 pub use system::file::{FileRead, FileWrite};
 pub use system::lock::Lock;
 pub use system::owner::{group_id, group_name, user_id, user_name};
 pub use system::privilege::{clear_umask, is_privileged, raise_open_file_limit};
-pub use system::volume::{FreeSpace, VolumeKind, VolumeTraits};
+pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

@@ -1,12 +1,14 @@
 //! Open directories: names are looked up in a held handle and never through a symlink.
 
 use crate::error::PathError;
+use crate::listing::Listing;
 use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
 use crate::path::RelPath;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
-use crate::system::volume::{FreeSpace, VolumeKind, VolumeTraits};
+use crate::system::volume;
 use crate::system::xattr::{self, Place};
+use crate::volume::{FreeSpace, VolumeKind, VolumeTraits};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -25,78 +27,6 @@ const LIST_BUFFER_BYTES: usize = 64 * 1024;
 pub struct Dir {
     fd: OwnedFd,
     seam: Seam,
-}
-
-/// The entries of a directory in tree order: everything that is no directory by name, then the directories by name.
-#[derive(Debug, Default)]
-pub struct Listing {
-    names: Vec<u8>,
-    entries: Vec<(u32, u16, Kind)>,
-    /// How many of the entries, from the start, are no directories.
-    files: usize,
-}
-
-/// One entry of a [`Listing`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListedEntry<'a> {
-    /// The name, raw.
-    pub name: &'a [u8],
-    /// What the directory says it is; may be out of date.
-    pub kind: Kind,
-}
-
-impl Listing {
-    /// Returns the number of entries.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Returns whether the directory is empty.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Returns the number of entries that are no directories; they come first.
-    pub fn files_len(&self) -> usize {
-        self.files
-    }
-
-    /// Returns an entry; panics past the end.
-    pub fn get(&self, index: usize) -> ListedEntry<'_> {
-        let (start, length, kind) = self.entries[index];
-        let start = start as usize;
-        ListedEntry { name: &self.names[start..start + usize::from(length)], kind }
-    }
-
-    /// Returns the entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = ListedEntry<'_>> {
-        (0..self.len()).map(|i| self.get(i))
-    }
-
-    /// Makes a listing from names and kinds in any order.
-    pub fn from_entries<'a>(entries: impl IntoIterator<Item = (&'a [u8], Kind)>) -> Self {
-        let mut listing = Self::default();
-        for (name, kind) in entries {
-            listing.push(name, kind);
-        }
-        listing.sort();
-        listing
-    }
-
-    fn push(&mut self, name: &[u8], kind: Kind) {
-        let start = u32::try_from(self.names.len()).expect("a directory has less than 4 GiB of names");
-        let length = u16::try_from(name.len()).expect("a name has less than 64 KiB");
-        self.names.extend_from_slice(name);
-        self.entries.push((start, length, kind));
-    }
-
-    fn sort(&mut self) {
-        let names = &self.names;
-        let name = |e: &(u32, u16, Kind)| &names[e.0 as usize..e.0 as usize + usize::from(e.1)];
-        self.entries
-            .sort_unstable_by(|a, b| (a.2 == Kind::Dir, name(a)).cmp(&(b.2 == Kind::Dir, name(b))));
-        self.files = self.entries.partition_point(|e| e.2 != Kind::Dir);
-    }
 }
 
 /// Makes an error about a name.
@@ -399,7 +329,7 @@ impl Dir {
     /// Returns what the volume of this directory can be relied on for.
     pub fn volume(&self) -> Result<VolumeTraits, PathError> {
         let stat = rustix::fs::fstatfs(&self.fd).map_err(fail("ask the volume of", b""))?;
-        let traits = VolumeTraits::of(&stat);
+        let traits = volume::traits_of(&stat);
         // ntfs-3g is FUSE; only it knows this attribute.
         if traits.kind == VolumeKind::Fuse {
             let mut buffer = [0u8; 65_536];
@@ -413,7 +343,7 @@ impl Dir {
     /// Returns the free room of the volume.
     pub fn free_space(&self) -> Result<FreeSpace, PathError> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(fail("ask the volume of", b""))?;
-        Ok(FreeSpace::of(&stat))
+        Ok(volume::free_space_of(&stat))
     }
 }
 

@@ -1,0 +1,422 @@
+//! Open directories: a held handle, and its verbatim path to look names up.
+
+use crate::error::PathError;
+use crate::listing::Listing;
+use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::name::{bytes_from_os_str, os_str_from_bytes};
+use crate::path::RelPath;
+use crate::records;
+use crate::seam::{Op, Seam};
+use crate::system::file::{self, FileRead, FileWrite};
+use crate::system::{os_error, sys, unsupported, volume};
+use crate::volume::{FreeSpace, VolumeTraits};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::Path;
+use windows_sys::Win32::Foundation as code;
+use windows_sys::Win32::Storage::FileSystem as fs;
+
+/// What a directory handle is for.
+const DIR_ACCESS: u32 = fs::FILE_LIST_DIRECTORY | fs::FILE_READ_ATTRIBUTES;
+/// Others may do everything meanwhile.
+const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
+/// Opens the entry itself, whatever it is.
+const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
+/// Numbers in the buffer of directory entries that one system call fetches: 64 KiB.
+const LIST_BUFFER_NUMBERS: usize = 8 * 1024;
+
+/// A held directory.
+#[derive(Debug)]
+pub struct Dir {
+    file: File,
+    /// The full path, with `\\?\`.
+    path: OsString,
+    seam: Seam,
+}
+
+/// Makes an error about a name.
+fn fail<'a>(op: &'static str, name: &'a [u8]) -> impl FnOnce(io::Error) -> PathError + 'a {
+    move |e| PathError::new(op, name, e)
+}
+
+/// Opens what is at a path.
+fn open(path: &OsStr, access: u32, flags: u32) -> io::Result<File> {
+    OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
+}
+
+/// Opens a directory itself.
+fn open_dir(path: &OsStr) -> io::Result<File> {
+    let file = open(path, DIR_ACCESS, ITSELF)?;
+    match super::kind_of(&file)? {
+        Kind::Dir => Ok(file),
+        Kind::File => Err(os_error(code::ERROR_DIRECTORY)),
+        _ => Err(os_error(code::ERROR_STOPPED_ON_SYMLINK)),
+    }
+}
+
+/// Returns the verbatim form of the path that a user wrote to an open folder.
+fn verbatim(file: &File, path: &Path) -> io::Result<OsString> {
+    match sys::final_path(file) {
+        Ok(path) => Ok(path),
+        // No drive letter leads there, as for a shadow copy: then the path is verbatim already.
+        Err(e) => {
+            let absolute = std::path::absolute(path)?;
+            let is_verbatim = absolute.as_os_str().as_encoded_bytes().starts_with(br"\\?\");
+            if is_verbatim { Ok(absolute.into_os_string()) } else { Err(e) }
+        }
+    }
+}
+
+impl Dir {
+    /// Opens a directory by path; symlinks in the path are followed, as the user wrote it.
+    pub fn open(path: &Path, seam: Seam) -> Result<Self, PathError> {
+        let bytes = bytes_from_os_str(path.as_os_str());
+        seam.pass(Op::OpenDir, &bytes, -1).map_err(fail("open the folder", &bytes))?;
+        let open = || {
+            let file = open(path.as_os_str(), DIR_ACCESS, fs::FILE_FLAG_BACKUP_SEMANTICS)?;
+            if sys::by_handle(&file)?.dwFileAttributes & fs::FILE_ATTRIBUTE_DIRECTORY == 0 {
+                return Err(os_error(code::ERROR_DIRECTORY));
+            }
+            let path = verbatim(&file, path)?;
+            Ok((file, path))
+        };
+        let (file, path) = open().map_err(fail("open the folder", &bytes))?;
+        Ok(Self { file, path, seam })
+    }
+
+    pub(crate) fn seam(&self) -> &Seam {
+        &self.seam
+    }
+
+    pub(crate) fn handle(&self) -> i64 {
+        file::number_of(&self.file)
+    }
+
+    fn pass(&self, op: Op, what: &'static str, name: &[u8]) -> Result<(), PathError> {
+        self.seam.pass(op, name, self.handle()).map_err(fail(what, name))
+    }
+
+    /// Returns the path of a name in this directory.
+    fn child(&self, name: &[u8]) -> io::Result<OsString> {
+        // `\` would lead elsewhere, and `:` to a stream of the file before it.
+        let leads_elsewhere = name.iter().any(|b| matches!(b, b'\\' | b'/' | b':' | 0));
+        if leads_elsewhere || matches!(name, b"" | b"." | b"..") {
+            return Err(os_error(code::ERROR_INVALID_NAME));
+        }
+        let name = os_str_from_bytes(name).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+        let mut path = self.path_with_slash();
+        path.push(name);
+        Ok(path)
+    }
+
+    fn path_with_slash(&self) -> OsString {
+        let mut path = self.path.clone();
+        if !path.as_encoded_bytes().ends_with(br"\") {
+            path.push(r"\");
+        }
+        path
+    }
+
+    /// Opens this directory once more, with its own position and other rights.
+    ///
+    /// Links are followed, as the path may be the folder that a volume is mounted in; but what is opened is this
+    /// directory, or the directory has vanished from its path.
+    fn reopen(&self, access: u32) -> io::Result<File> {
+        let flags = fs::FILE_FLAG_BACKUP_SEMANTICS;
+        let file = open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags)?;
+        let id = |file| sys::by_handle(file).map(|information| super::id_of(&information));
+        if id(&file)? == id(&self.file)? { Ok(file) } else { Err(os_error(code::ERROR_PATH_NOT_FOUND)) }
+    }
+
+    /// Opens a regular file for reading and writing, making it if it is not there; for a lock.
+    pub(crate) fn open_or_create(&self, name: &[u8]) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).share_mode(SHARE_ALL);
+        let file = options.custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT).open(self.child(name)?)?;
+        refuse_all_but_files(&file)?;
+        Ok(file)
+    }
+
+    /// Opens the same directory once more.
+    pub fn try_clone(&self) -> Result<Self, PathError> {
+        let file = self.file.try_clone().map_err(fail("open the folder", b""))?;
+        Ok(Self { file, path: self.path.clone(), seam: self.seam.clone() })
+    }
+
+    /// Opens a subdirectory; a symlink there is an error.
+    pub fn open_dir(&self, name: &[u8]) -> Result<Self, PathError> {
+        self.pass(Op::OpenDir, "open the folder", name)?;
+        self.enter(name).map_err(fail("open the folder", name))
+    }
+
+    fn enter(&self, name: &[u8]) -> io::Result<Self> {
+        let (file, path) = if name == b"." {
+            (self.reopen(DIR_ACCESS)?, self.path.clone())
+        } else {
+            let path = self.child(name)?;
+            (open_dir(&path)?, path)
+        };
+        Ok(Self { file, path, seam: self.seam.clone() })
+    }
+
+    /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
+    pub fn open_dir_at(&self, path: &RelPath) -> Result<Self, PathError> {
+        if path.is_root() {
+            return self.open_dir(b".");
+        }
+        self.pass(Op::OpenDir, "open the folder", path.as_bytes())?;
+        let mut parts = path.components();
+        let first = self.enter(parts.next().unwrap_or(b"."));
+        parts.fold(first, |dir, name| dir?.enter(name)).map_err(fail("open the folder", path.as_bytes()))
+    }
+
+    /// Lists the directory.
+    pub fn list(&self) -> Result<Listing, PathError> {
+        self.pass(Op::List, "list", b"")?;
+        // A second handle: the position of this one belongs to nobody.
+        let dir = self.reopen(DIR_ACCESS).map_err(fail("list", b""))?;
+        let mut buffer = vec![0u64; LIST_BUFFER_NUMBERS];
+        let mut listing = Listing::default();
+        while sys::next_entries(&dir, &mut buffer).map_err(fail("list", b""))? {
+            records::push_entries(sys::bytes_of(&buffer), &mut listing)
+                .ok_or_else(|| fail("list", b"")(io::ErrorKind::InvalidData.into()))?;
+        }
+        listing.sort();
+        Ok(listing)
+    }
+
+    /// Returns what is known about an entry; a symlink is not followed.
+    pub fn stat(&self, name: &[u8]) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of", name)?;
+        let path = self.child(name);
+        path.and_then(|path| open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF))
+            .and_then(|file| super::metadata_of(&file))
+            .map_err(fail("read the metadata of", name))
+    }
+
+    /// Returns what is known about this directory.
+    pub fn metadata(&self) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of", b"")?;
+        super::metadata_of(&self.file).map_err(fail("read the metadata of", b""))
+    }
+
+    /// Opens a regular file for reading. Never follows a symlink; anything but a regular file is an error of kind
+    /// [`crate::Faults::WrongKind`].
+    pub fn open_file(&self, name: &[u8]) -> Result<FileRead, PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let open = || {
+            let file = open(&self.child(name)?, fs::FILE_GENERIC_READ, ITSELF | fs::FILE_FLAG_SEQUENTIAL_SCAN)?;
+            refuse_all_but_files(&file)?;
+            Ok(file)
+        };
+        Ok(FileRead { file: open().map_err(fail("open", name))?, seam: self.seam.clone() })
+    }
+
+    /// Reads the text of a symlink or junction.
+    pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
+        self.pass(Op::ReadLink, "read the symlink", name)?;
+        let path = self.child(name);
+        path.and_then(|path| open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF))
+            .and_then(|file| match super::kind_of(&file)? {
+                Kind::Symlink => super::link_text(&file),
+                _ => Err(os_error(code::ERROR_NOT_A_REPARSE_POINT)),
+            })
+            .map_err(fail("read the symlink", name))
+    }
+
+    /// Makes a subdirectory. Windows has no modes; it inherits its permissions.
+    pub fn make_dir(&self, name: &[u8], _mode: u32) -> Result<(), PathError> {
+        self.pass(Op::MakeDir, "make the folder", name)?;
+        self.child(name).and_then(std::fs::create_dir).map_err(fail("make the folder", name))
+    }
+
+    /// Makes a new file; an entry of that name is an error. Windows has no modes; it inherits its permissions.
+    pub fn create_file(&self, name: &[u8], _mode: u32) -> Result<FileWrite, PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).share_mode(SHARE_ALL);
+        options.custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
+        let file = self.child(name).and_then(|path| options.open(path)).map_err(fail("create", name))?;
+        Ok(FileWrite { file, seam: self.seam.clone() })
+    }
+
+    /// Gives a file one more name; a symlink is linked itself, not what it points to.
+    pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        new_dir.pass(Op::Link, "hard link", new_name)?;
+        let link = || std::fs::hard_link(self.child(name)?, new_dir.child(new_name)?);
+        link().map_err(fail("hard link", new_name))
+    }
+
+    /// Makes a symlink: one to a directory if the text leads to one now, as Windows wants to know.
+    pub fn symlink(&self, text: &[u8], name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::Symlink, "make the symlink", name)?;
+        self.make_symlink(text, name).map_err(fail("make the symlink", name))
+    }
+
+    fn make_symlink(&self, text: &[u8], name: &[u8]) -> io::Result<()> {
+        let path = self.child(name)?;
+        let text = os_str_from_bytes(text).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+        // `join` resolves `..` itself, as it must in a verbatim path.
+        let target = Path::new(&self.path).join(&*text);
+        if std::fs::metadata(target).is_ok_and(|target| target.is_dir()) {
+            std::os::windows::fs::symlink_dir(&*text, &path)?;
+        } else {
+            std::os::windows::fs::symlink_file(&*text, &path)?;
+        }
+        // Wine says that it did, and does nothing.
+        match open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF).and_then(|link| super::kind_of(&link)) {
+            Ok(Kind::Symlink) => Ok(()),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// Makes a FIFO, socket or device: not on Windows.
+    pub fn make_node(&self, name: &[u8], _kind: Kind, _mode: u32, _device: (u32, u32)) -> Result<(), PathError> {
+        self.pass(Op::MakeNode, "make the special file", name)?;
+        Err(fail("make the special file", name)(unsupported()))
+    }
+
+    /// Renames an entry; an entry of the new name is an error.
+    pub fn rename_new(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        self.rename(name, new_dir, new_name, fs::MOVEFILE_WRITE_THROUGH)
+    }
+
+    /// Renames an entry over whatever has the new name, which must be no directory on Windows.
+    pub fn rename_over(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
+        self.rename(name, new_dir, new_name, fs::MOVEFILE_REPLACE_EXISTING | fs::MOVEFILE_WRITE_THROUGH)
+    }
+
+    fn rename(&self, name: &[u8], new_dir: &Dir, new_name: &[u8], flags: u32) -> Result<(), PathError> {
+        new_dir.pass(Op::Rename, "rename to", new_name)?;
+        let rename = || sys::move_file(&self.child(name)?, &new_dir.child(new_name)?, flags);
+        rename().map_err(fail("rename to", new_name))
+    }
+
+    /// Removes an entry that is no directory.
+    pub fn unlink(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::Unlink, "remove", name)?;
+        self.remove(name, |kind| kind != Kind::Dir).map_err(fail("remove", name))
+    }
+
+    /// Removes an empty subdirectory.
+    pub fn remove_dir(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::RemoveDir, "remove the folder", name)?;
+        self.remove(name, |kind| kind == Kind::Dir).map_err(fail("remove the folder", name))
+    }
+
+    /// Removes the entry itself by handle, so that what is removed is what was looked at.
+    fn remove(&self, name: &[u8], is_wanted: impl FnOnce(Kind) -> bool) -> io::Result<()> {
+        let file = open(&self.child(name)?, fs::DELETE | fs::FILE_READ_ATTRIBUTES, ITSELF)?;
+        if !is_wanted(super::kind_of(&file)?) {
+            return Err(os_error(code::ERROR_DIRECTORY));
+        }
+        match sys::remove_now(&file) {
+            // Before Windows 10 1809, and on volumes other than NTFS.
+            Err(e)
+                if sys::is(&e, code::ERROR_INVALID_PARAMETER)
+                    || sys::is(&e, code::ERROR_INVALID_FUNCTION)
+                    || sys::is(&e, code::ERROR_NOT_SUPPORTED)
+                    || sys::is(&e, code::ERROR_CALL_NOT_IMPLEMENTED) =>
+            {
+                sys::remove_on_close(&file)
+            }
+            other => other,
+        }
+    }
+
+    /// Sets owner and group: Windows has other owners.
+    pub fn set_owner(&self, name: &[u8], _owner: Owner) -> Result<(), PathError> {
+        self.pass(Op::SetOwner, "set the owner of", name)?;
+        Err(fail("set the owner of", name)(unsupported()))
+    }
+
+    /// Sets the permission bits: Windows has none.
+    pub fn set_mode(&self, name: &[u8], _mode: u32) -> Result<(), PathError> {
+        self.pass(Op::SetMode, "set the mode of", name)?;
+        Err(fail("set the mode of", name)(unsupported()))
+    }
+
+    /// Sets the time of the last change of an entry, or of this directory where the name is empty.
+    pub fn set_mtime(&self, name: &[u8], mtime: Time) -> Result<(), PathError> {
+        self.pass(Op::SetTimes, "set the times of", name)?;
+        let file = if name.is_empty() {
+            self.reopen(fs::FILE_WRITE_ATTRIBUTES)
+        } else {
+            self.child(name).and_then(|path| open(&path, fs::FILE_WRITE_ATTRIBUTES, ITSELF))
+        };
+        file.and_then(|file| file::set_mtime(&file, mtime)).map_err(fail("set the times of", name))
+    }
+
+    /// Reads the extended attributes of an entry, or of this directory where the name is empty: none, as NTFS keeps
+    /// such things in named streams.
+    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
+        self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
+        Ok(Xattrs::new())
+    }
+
+    /// Sets an extended attribute: not on Windows.
+    pub fn set_xattr(&self, name: &[u8], _attribute: &[u8], _value: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetXattr, "set an extended attribute of", name)?;
+        Err(fail("set an extended attribute of", name)(unsupported()))
+    }
+
+    /// Removes an extended attribute: not on Windows.
+    pub fn remove_xattr(&self, name: &[u8], _attribute: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetXattr, "remove an extended attribute of", name)?;
+        Err(fail("remove an extended attribute of", name)(unsupported()))
+    }
+
+    /// Reads the attribute bits of this directory.
+    pub fn attributes(&self) -> Attributes {
+        Attributes::default()
+    }
+
+    /// Sets the attribute bits of a file or directory, or of this directory where the name is empty: not on Windows.
+    pub fn set_attributes(&self, name: &[u8], attributes: Attributes) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "set the attributes of", name)?;
+        file::refuse_attributes(attributes).map_err(fail("set the attributes of", name))
+    }
+
+    /// Waits until the entries of this directory are on the disk.
+    pub fn sync(&self) -> Result<(), PathError> {
+        self.pass(Op::SyncDir, "sync the folder", b"")?;
+        // Only a handle that may write is flushed.
+        self.reopen(fs::FILE_ADD_FILE).and_then(|dir| dir.sync_all()).map_err(fail("sync the folder", b""))
+    }
+
+    /// Waits until all of the volume is on the disk. An error is final.
+    ///
+    /// Needs the right to write to the volume as a device, which administrators have. Without it the error is of kind
+    /// [`crate::Faults::Unsupported`], and each file is to be synced by itself.
+    pub fn sync_volume(&self) -> Result<(), PathError> {
+        self.pass(Op::SyncVolume, "sync the volume of", b"")?;
+        let access = fs::FILE_GENERIC_READ | fs::FILE_GENERIC_WRITE;
+        let device = volume::device_path(&self.path)
+            .and_then(|path| open(&path, access, 0))
+            .map_err(|e| fail("sync the volume of", b"")(io::Error::new(io::ErrorKind::Unsupported, e)))?;
+        device.sync_all().map_err(fail("sync the volume of", b""))
+    }
+
+    /// Returns what the volume of this directory can be relied on for.
+    pub fn volume(&self) -> Result<VolumeTraits, PathError> {
+        volume::traits_of(&self.file).map_err(fail("ask the volume of", b""))
+    }
+
+    /// Returns the free room of the volume.
+    pub fn free_space(&self) -> Result<FreeSpace, PathError> {
+        let (free_bytes, total_bytes) =
+            sys::free_and_total_bytes(&self.path_with_slash()).map_err(fail("ask the volume of", b""))?;
+        Ok(FreeSpace { free_bytes, total_bytes, free_entries: None })
+    }
+}
+
+/// Makes anything but a regular file an error.
+fn refuse_all_but_files(file: &File) -> io::Result<()> {
+    match super::kind_of(file)? {
+        Kind::File => Ok(()),
+        Kind::Dir => Err(os_error(code::ERROR_DIRECTORY_NOT_SUPPORTED)),
+        _ => Err(os_error(code::ERROR_STOPPED_ON_SYMLINK)),
+    }
+}

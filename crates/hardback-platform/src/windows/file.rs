@@ -1,0 +1,242 @@
+//! Open files.
+
+use crate::error::PathError;
+use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
+use crate::records;
+use crate::seam::{Op, Seam};
+use crate::system::{os_error, sys, unsupported};
+use std::fs::{File, FileTimes};
+use std::io;
+use std::ops::Range;
+use std::os::windows::fs::FileExt;
+use std::os::windows::io::AsRawHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use windows_sys::Win32::Foundation as code;
+
+/// A file that is open for reading only.
+#[derive(Debug)]
+pub struct FileRead {
+    pub(crate) file: File,
+    pub(crate) seam: Seam,
+}
+
+/// A new file that is open for writing; nothing else is ever opened for writing.
+#[derive(Debug)]
+pub struct FileWrite {
+    pub(crate) file: File,
+    pub(crate) seam: Seam,
+}
+
+/// Makes an error about the open file itself.
+fn fail(op: &'static str) -> impl FnOnce(io::Error) -> PathError {
+    move |e| PathError::new(op, b"", e)
+}
+
+/// Returns the number of a handle, for recording.
+pub(crate) fn number_of(file: &File) -> i64 {
+    file.as_raw_handle().addr().cast_signed() as i64
+}
+
+impl FileRead {
+    fn pass(&self, op: Op, what: &'static str) -> Result<(), PathError> {
+        self.seam.pass(op, b"", number_of(&self.file)).map_err(fail(what))
+    }
+
+    /// Returns what is known about the open file.
+    pub fn metadata(&self) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of")?;
+        super::metadata_of(&self.file).map_err(fail("read the metadata of"))
+    }
+
+    /// Reads up to a buffer of bytes at an offset; 0 at the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
+        self.pass(Op::Read, "read")?;
+        self.file.seek_read(buffer, offset).map_err(fail("read"))
+    }
+
+    /// Reads from an offset until the buffer is full or the file ends; returns the number of bytes.
+    pub fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(&mut buffer[done..], offset + done as u64)? {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Reads the whole file, if it is not longer than a limit.
+    pub fn read_to_vec(&self, bytes_max: usize) -> Result<Vec<u8>, PathError> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let n = self.read_at(&mut buffer, all.len() as u64)?;
+            if n == 0 {
+                return Ok(all);
+            }
+            all.extend_from_slice(&buffer[..n]);
+            if all.len() > bytes_max {
+                let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {bytes_max} bytes"));
+                return Err(PathError::new("read", b"", error));
+            }
+        }
+    }
+
+    /// Returns the next range of data at or after an offset: holes are skipped. `None` when only a hole is left.
+    ///
+    /// A volume that knows no holes answers one range up to `size_bytes`.
+    pub fn next_data(&self, offset: u64, size_bytes: u64) -> Result<Option<Range<u64>>, PathError> {
+        if offset >= size_bytes {
+            return Ok(None);
+        }
+        match sys::first_allocated(&self.file, offset..size_bytes) {
+            // The answer is in whole units of allocation.
+            Ok(range) => Ok(range
+                .map(|range| range.start.max(offset)..range.end.min(size_bytes))
+                .filter(|range| !range.is_empty())),
+            Err(e) if sys::is(&e, code::ERROR_INVALID_FUNCTION) || sys::is(&e, code::ERROR_NOT_SUPPORTED) => {
+                Ok(Some(offset..size_bytes))
+            }
+            Err(e) => Err(fail("look for holes in")(e)),
+        }
+    }
+
+    /// Reads all extended attributes: none, as NTFS keeps such things in named streams.
+    pub fn xattrs(&self) -> Result<Xattrs, PathError> {
+        self.pass(Op::GetXattrs, "read the extended attributes of")?;
+        Ok(Xattrs::new())
+    }
+
+    /// Reads the attribute bits; none where the volume has none.
+    pub fn attributes(&self) -> Attributes {
+        Attributes::default()
+    }
+
+    /// Does nothing: files are opened for reading from start to end.
+    pub fn advise_sequential(&self) {}
+
+    /// Does nothing: Windows has no such advice.
+    pub fn drop_cache(&self) {}
+}
+
+impl FileWrite {
+    fn pass(&self, op: Op, what: &'static str) -> Result<(), PathError> {
+        self.seam.pass(op, b"", number_of(&self.file)).map_err(fail(what))
+    }
+
+    /// Writes all bytes at an offset.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), PathError> {
+        match self.seam.pass_write(number_of(&self.file)).map_err(fail("write"))? {
+            None => write_all_at(&self.file, bytes, offset).map_err(fail("write")),
+            Some((length, error)) => {
+                write_all_at(&self.file, &bytes[..length.min(bytes.len())], offset).map_err(fail("write"))?;
+                Err(PathError::new("write", b"", error))
+            }
+        }
+    }
+
+    /// Sets the length: makes or cuts a hole at the end.
+    pub fn set_len(&self, size_bytes: u64) -> Result<(), PathError> {
+        self.pass(Op::SetLen, "set the length of")?;
+        let set = || {
+            if size_bytes > self.file.metadata()?.len() {
+                // A volume without holes writes zeros instead: more room, the same content.
+                sys::set_sparse(&self.file).ok();
+            }
+            self.file.set_len(size_bytes)
+        };
+        set().map_err(fail("set the length of"))
+    }
+
+    /// Makes this file share all blocks of another (reflink): not on Windows so far.
+    pub fn clone_from(&self, _source: &FileRead) -> Result<(), PathError> {
+        self.pass(Op::Clone, "clone")?;
+        Err(fail("clone")(unsupported()))
+    }
+
+    /// Reads back what was written or cloned.
+    pub fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.seek_read(&mut buffer[done..], offset + done as u64).map_err(fail("read"))? {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Returns what is known about the open file.
+    pub fn metadata(&self) -> Result<Metadata, PathError> {
+        self.pass(Op::Stat, "read the metadata of")?;
+        super::metadata_of(&self.file).map_err(fail("read the metadata of"))
+    }
+
+    /// Sets owner and group: Windows has other owners.
+    pub fn set_owner(&self, _owner: Owner) -> Result<(), PathError> {
+        self.pass(Op::SetOwner, "set the owner of")?;
+        Err(fail("set the owner of")(unsupported()))
+    }
+
+    /// Sets the permission bits: Windows has none.
+    pub fn set_mode(&self, _mode: u32) -> Result<(), PathError> {
+        self.pass(Op::SetMode, "set the mode of")?;
+        Err(fail("set the mode of")(unsupported()))
+    }
+
+    /// Sets the time of the last change.
+    pub fn set_mtime(&self, mtime: Time) -> Result<(), PathError> {
+        self.pass(Op::SetTimes, "set the times of")?;
+        set_mtime(&self.file, mtime).map_err(fail("set the times of"))
+    }
+
+    /// Sets one extended attribute: not on Windows.
+    pub fn set_xattr(&self, _name: &[u8], _value: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetXattr, "set an extended attribute of")?;
+        Err(fail("set an extended attribute of")(unsupported()))
+    }
+
+    /// Sets the attribute bits: not on Windows.
+    pub fn set_attributes(&self, attributes: Attributes) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "set the attributes of")?;
+        refuse_attributes(attributes).map_err(fail("set the attributes of"))
+    }
+
+    /// Waits until the file is on the disk.
+    pub fn sync(&self) -> Result<(), PathError> {
+        self.pass(Op::SyncFile, "sync")?;
+        self.file.sync_all().map_err(fail("sync"))
+    }
+}
+
+/// Writes all bytes at an offset.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.seek_write(&bytes[done..], offset + done as u64)? {
+            0 => return Err(os_error(code::ERROR_WRITE_FAULT)),
+            n => done += n,
+        }
+    }
+    Ok(())
+}
+
+/// Sets the time of the last change; the other times are left alone.
+pub(crate) fn set_mtime(file: &File, mtime: Time) -> io::Result<()> {
+    let time = system_time(mtime).ok_or_else(|| os_error(code::ERROR_INVALID_TIME))?;
+    file.set_times(FileTimes::new().set_modified(time))
+}
+
+/// Returns the time as Windows keeps it; `None` where it cannot.
+fn system_time(time: Time) -> Option<SystemTime> {
+    records::ticks_of(time)?;
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    let second = if time.seconds < 0 { UNIX_EPOCH.checked_sub(seconds) } else { UNIX_EPOCH.checked_add(seconds) };
+    second?.checked_add(Duration::from_nanos(u64::from(time.nanos / 100 * 100)))
+}
+
+/// Refuses attribute bits, if there are any to set.
+pub(crate) fn refuse_attributes(attributes: Attributes) -> io::Result<()> {
+    if attributes.0 & Attributes::KEPT == 0 { Ok(()) } else { Err(unsupported()) }
+}
