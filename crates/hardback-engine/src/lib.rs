@@ -16,6 +16,7 @@ pub mod manifest;
 mod plan;
 mod problem;
 mod report;
+pub mod system;
 mod target;
 
 pub use backup::backup;
