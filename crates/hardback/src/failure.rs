@@ -108,3 +108,33 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_exit() {
+        let refused = || Error::refused("no", "yes");
+        let cases: [(anyhow::Error, Exit); 6] = [
+            (Error::Interrupted.into(), Exit::Interrupted),
+            (Error::Locked { holder: None }.into(), Exit::Locked),
+            (refused().into(), Exit::Stopped),
+            (Usage::from_refusal(&refused()).into(), Exit::Usage),
+            (anyhow::Error::from(Error::Interrupted).context("cannot go on"), Exit::Interrupted),
+            (anyhow::anyhow!("anything else"), Exit::Stopped),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(exit_of(&error), exit, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_found_below_a_context_and_no_cause_is_told_twice() {
+        let error = anyhow::Error::from(Error::refused("no", "yes")).context("cannot go on");
+        assert_eq!(error.chain().find_map(hint_of).as_deref(), Some("yes"));
+        assert_eq!(sentences(&error), ("cannot go on".to_owned(), vec!["no".to_owned()]));
+        let repeated = anyhow::anyhow!("no").context("no").context("cannot");
+        assert_eq!(sentences(&repeated), ("cannot".to_owned(), vec!["no".to_owned()]));
+    }
+}

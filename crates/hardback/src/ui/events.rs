@@ -25,7 +25,7 @@ pub(super) enum Event<'a> {
 }
 
 /// How far it is.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Progress {
     pub(super) current: String,
     pub(super) entries: u64,
@@ -39,4 +39,28 @@ pub(super) struct Progress {
     pub(super) problems: u64,
     pub(super) elapsed_s: f64,
     pub(super) left_s: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_every_event_is_documented() {
+        let docs = include_str!("../../../../docs/json.md");
+        let events = [
+            Event::Phase { phase: "copying" },
+            Event::Progress(Progress::default()),
+            Event::Problem { path: String::new(), kind: "other", detail: "" },
+            Event::Notice { text: "" },
+        ];
+        for event in &events {
+            let line = serde_json::to_value(Line { schema: super::super::SCHEMA, event }).unwrap();
+            for key in line.as_object().unwrap().keys() {
+                assert!(docs.contains(&format!("| `{key}` |")), "docs/json.md lacks {key}");
+            }
+            let name = line["event"].as_str().unwrap();
+            assert!(docs.contains(&format!("\n`{name}`: ")), "docs/json.md lacks the event {name}");
+        }
+    }
 }
