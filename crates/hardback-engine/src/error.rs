@@ -8,7 +8,7 @@ use hardback_platform::{Faults, PathError};
 #[non_exhaustive]
 pub enum Error {
     /// The file system said no where the verb cannot go on.
-    #[error("{0}")]
+    #[error(transparent)]
     Path(PathError),
     /// A manifest cannot be read.
     #[error("cannot read the record of snapshot {snapshot}")]

@@ -16,9 +16,10 @@ pub mod manifest;
 mod plan;
 mod problem;
 mod report;
+pub mod system;
 mod target;
 
-pub use backup::backup;
+pub use backup::{backup, check_new_target};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use digests::DigestLists;

@@ -19,6 +19,8 @@ mod throttle;
 mod walk;
 mod worker;
 
+pub use probe::check_new_target;
+
 use crate::Excludes;
 use crate::catalog::{self, Snapshot};
 use crate::clock::timestamp;

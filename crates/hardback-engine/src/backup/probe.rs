@@ -2,8 +2,9 @@
 
 use super::shared::TargetFacts;
 use crate::error::Error;
-use crate::job::BackupOptions;
-use hardback_platform::{Dir, Faults, PathError};
+use crate::job::{BackupOptions, Job};
+use hardback_platform::{Dir, Faults, PathError, Seam};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 const PROBE: &[u8] = b"probe";
@@ -62,10 +63,7 @@ pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_d
     for (path, root) in roots {
         let source_id = root.metadata()?.id;
         if is_above(root, target)? || source_id == target_id {
-            return Err(Error::refused(
-                format!("the target is inside the source {path}"),
-                "a backup inside what it backs up grows without end; choose another target",
-            ));
+            return Err(inside_source(path));
         }
         if is_above(target, root)? {
             return Err(Error::refused(
@@ -74,13 +72,42 @@ pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_d
             ));
         }
         if source_id.volume == target_id.volume && !same_disk {
-            return Err(Error::refused(
-                format!("the target is on the same volume as the source {path}"),
-                "a disk that dies takes both; use another disk, or allow it with --same-disk",
-            ));
+            return Err(same_volume(path));
         }
     }
     Ok(())
+}
+
+/// Refuses a place for a target that [`check_places`] would refuse, before anything is made there: looks at the folder
+/// that is there or at the nearest one above it.
+pub fn check_new_target(job: &Job, target: &Path) -> Result<(), Error> {
+    let existing = target.ancestors().find_map(|path| Dir::open(path, Seam::default()).ok());
+    let Some(existing) = existing else { return Ok(()) };
+    let id = existing.metadata()?.id;
+    for (path, root) in super::open_sources(job)? {
+        let source_id = root.metadata()?.id;
+        if source_id == id || is_above(&root, &existing)? {
+            return Err(inside_source(&path));
+        }
+        if source_id.volume == id.volume && !job.options.same_disk {
+            return Err(same_volume(&path));
+        }
+    }
+    Ok(())
+}
+
+fn inside_source(path: &str) -> Error {
+    Error::refused(
+        format!("the target is inside the source {path}"),
+        "a backup inside what it backs up grows without end; choose another target",
+    )
+}
+
+fn same_volume(path: &str) -> Error {
+    Error::refused(
+        format!("the target is on the same volume as the source {path}"),
+        "a disk that dies takes both; use another disk, or allow it with --same-disk",
+    )
 }
 
 /// Returns whether a directory is above another, by going up from that one.

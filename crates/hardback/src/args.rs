@@ -1,0 +1,378 @@
+//! What a user can say: one struct a verb. The help texts are the reference; man page and completions come from them.
+
+mod sources;
+mod values;
+
+pub(crate) use sources::SourcesAndTarget;
+pub(crate) use values::Percent;
+
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Backups that anyone can read: plain, dated folders, in which a file that did not change is a hard link.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hardback",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  hardback backup ~/Documents ~/Pictures /mnt/disk/backup
+  hardback snapshots /mnt/disk/backup
+  hardback restore /mnt/disk/backup Documents/letter.odt --to ~/Desktop
+
+Exit codes: 0 done, 1 stopped, 2 usage, 3 done but entries are missing or differ, 4 another run is at work,
+130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Choices of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more: each step and each problem as it comes
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Write results as JSON lines to stdout, and progress and problems to stderr (docs/json.md)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(InitArgs),
+    Backup(Box<BackupArgs>),
+    Snapshots(SnapshotsArgs),
+    Diff(DiffArgs),
+    Versions(VersionsArgs),
+    Find(FindArgs),
+    Restore(RestoreArgs),
+    Verify(VerifyArgs),
+    #[command(subcommand)]
+    Filter(FilterCommand),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Make a folder a target: the place that holds snapshots
+///
+/// Writes .hardback/target.toml, which proves that the right disk is mounted, and a README.txt for whoever finds the
+/// disk. `hardback backup` does the same by itself for a folder that is new or empty.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback init /mnt/disk/backup
+  hardback init /mnt/disk/backup --new-disk     the old disk is gone, this is another one")]
+pub(crate) struct InitArgs {
+    /// Folder for the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Make a new target although another one was seen at this path before
+    #[arg(long)]
+    pub(crate) new_disk: bool,
+}
+
+/// Back up folders: makes a new dated snapshot in the target
+///
+/// What did not change since the last snapshot becomes a hard link and costs no room. Each source lands in the
+/// snapshot under its own name. A target that does not exist or is empty is made.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "hardback backup [OPTIONS] <SOURCE>... <TARGET>",
+    after_help = "Examples:
+  hardback backup ~/Documents /mnt/disk/backup
+  hardback backup ~/Documents ~/Pictures /mnt/disk/backup --preset linux-home
+  hardback backup /srv/a/data --as data-a /srv/b/data --as data-b /mnt/disk/backup
+  hardback backup / /mnt/disk/backup --job system --preset linux-system --one-file-system
+  hardback backup ~/Documents /mnt/disk/backup --dry-run"
+)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) places: SourcesAndTarget,
+    /// Put the content of the single source at the top of the snapshot
+    #[arg(long, conflicts_with = "as_name", help_heading = "What to back up")]
+    pub(crate) root: bool,
+    /// Name of the job, which is its folder in the target [default: this computer's name]
+    #[arg(long, value_name = "NAME", help_heading = "What to back up")]
+    pub(crate) job: Option<String>,
+    /// Stay on the file system of each source
+    #[arg(short = 'x', long, help_heading = "What to back up")]
+    pub(crate) one_file_system: bool,
+    /// Leave out files above this size: 500M, 2G, 1.5T
+    #[arg(long, value_name = "SIZE", value_parser = values::size, help_heading = "What to back up")]
+    pub(crate) max_size_file: Option<u64>,
+    #[command(flatten)]
+    pub(crate) exclude: ExcludeArgs,
+    /// Compare the content of every file, also where size and times agree
+    #[arg(long, help_heading = "How")]
+    pub(crate) checksum: bool,
+    /// Most names that one stored file may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "How")]
+    pub(crate) max_links: Option<u64>,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, help_heading = "How")]
+    pub(crate) dry_run: bool,
+    /// Allow a target on the same file system as a source; such a backup does not survive the disk
+    #[arg(long, help_heading = "How")]
+    pub(crate) same_disk: bool,
+    /// A file touched less than this before it was read is compared by content next time
+    #[arg(long, value_name = "SECONDS", default_value_t = hardback_engine::HOT_WINDOW_S,
+          value_parser = clap::value_parser!(i64).range(0..), help_heading = "How")]
+    pub(crate) hot_window: i64,
+    /// Threads that store files [default: as many as pay]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
+    pub(crate) workers: Option<u16>,
+}
+
+/// Which entries stay out.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What to leave out")]
+pub(crate) struct ExcludeArgs {
+    /// Leave out what matches a pattern in the manner of .gitignore; the last match decides, `!` brings back
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) exclude: Vec<OsString>,
+    /// Read patterns from a file, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) exclude_from: Vec<PathBuf>,
+    /// Leave out what is in folders that hold an entry of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_if_present: Vec<OsString>,
+    /// Leave out what is in folders that hold a CACHEDIR.TAG
+    #[arg(long)]
+    pub(crate) exclude_caches: bool,
+    /// Use a list that comes with hardback; `hardback filter presets` prints them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Vec<String>,
+}
+
+/// List snapshots: name, when, entries, bytes, new bytes, problems
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback snapshots /mnt/disk/backup
+  hardback snapshots /mnt/disk/backup --job laptop --json")]
+pub(crate) struct SnapshotsArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Only the snapshots of this job
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+}
+
+/// Show what changed between two snapshots, or between a snapshot and the source
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback diff /mnt/disk/backup yesterday latest
+  hardback diff /mnt/disk/backup 2026-11-20_18.00.00 2026-11-21_18.00.00
+  hardback diff /mnt/disk/backup latest          the source as it is now against the newest snapshot")]
+pub(crate) struct DiffArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// The older side: a name, latest, a date, or "2 days ago"
+    pub(crate) a: String,
+    /// The newer side [default: the source as it is now]
+    pub(crate) b: Option<String>,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+}
+
+/// Show the distinct versions of one path over all snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  hardback versions /mnt/disk/backup Documents/letter.odt")]
+pub(crate) struct VersionsArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Path in the snapshots, with its source's folder
+    pub(crate) path: PathBuf,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+}
+
+/// Find entries by name in all snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback find /mnt/disk/backup 'letter*'
+  hardback find /mnt/disk/backup '/Documents/**/*.odt'")]
+pub(crate) struct FindArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Pattern in the manner of .gitignore
+    pub(crate) pattern: String,
+    /// Only the snapshots of this job
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+}
+
+/// Get files back
+///
+/// PATH is a path in the snapshot, with its source's folder; without one, all of the snapshot comes back. With --to,
+/// each lands below DIR under the same path. With --in-place, it goes back to where it was backed up from.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("place").required(true).args(["to", "in_place"]),
+    after_help = "Examples:
+  hardback restore /mnt/disk/backup Documents/letter.odt --to ~/Desktop
+  hardback restore /mnt/disk/backup --at '2 days ago' --to /tmp/all
+  hardback restore /mnt/disk/backup Documents --in-place --overwrite never
+  hardback restore /mnt/disk/backup Documents --in-place --overwrite always --delete --dry-run"
+)]
+pub(crate) struct RestoreArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Paths in the snapshot [default: all of it]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME", help_heading = "From when")]
+    pub(crate) job: Option<String>,
+    /// Snapshot: a name, latest, a date, or "2 days ago"
+    #[arg(long, value_name = "WHEN", default_value = "latest", help_heading = "From when")]
+    pub(crate) at: String,
+    /// Folder to restore into
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Where to")]
+    pub(crate) to: Option<PathBuf>,
+    /// Restore to where it was backed up from
+    #[arg(long, help_heading = "Where to")]
+    pub(crate) in_place: bool,
+    /// What to do with a file that is there and differs
+    #[arg(long, value_enum, default_value_t = OverwriteArg::Never, help_heading = "How")]
+    pub(crate) overwrite: OverwriteArg,
+    /// Remove what the snapshot does not have
+    #[arg(long, help_heading = "How")]
+    pub(crate) delete: bool,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, help_heading = "How")]
+    pub(crate) dry_run: bool,
+}
+
+/// What to do with a file that is there and differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OverwriteArg {
+    /// Leave it
+    Never,
+    /// Replace it if it is older than the snapshot's
+    Newer,
+    /// Ask for each
+    Ask,
+    /// Replace it
+    Always,
+}
+
+/// Prove that snapshots are whole
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("depth").args(["quick", "sample", "full"]),
+    after_help = "Examples:
+  hardback verify /mnt/disk/backup                        the newest snapshot, every byte
+  hardback verify /mnt/disk/backup --sample 5%            a random part of the contents
+  hardback verify /mnt/disk/backup --against-source       also compare with the source as it is now"
+)]
+pub(crate) struct VerifyArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Snapshots: names, latest, dates [default: the newest of the job]
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshots: Vec<String>,
+    /// Names, sizes and metadata only
+    #[arg(long, help_heading = "How deep")]
+    pub(crate) quick: bool,
+    /// Also read this part of the contents
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent, help_heading = "How deep")]
+    pub(crate) sample: Option<Percent>,
+    /// Read all contents (the default)
+    #[arg(long, help_heading = "How deep")]
+    pub(crate) full: bool,
+    /// Also compare with the source as it is now
+    #[arg(long)]
+    pub(crate) against_source: bool,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+}
+
+/// See what exclude patterns do
+#[derive(Debug, Subcommand)]
+pub(crate) enum FilterCommand {
+    Explain(ExplainArgs),
+    Presets(PresetsArgs),
+}
+
+/// Say which rule keeps a path in or out
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback filter explain ~/.cache/thumbnails --source ~ --preset linux-home
+  hardback filter explain build/ --exclude 'build/' --exclude '!build/keep'")]
+pub(crate) struct ExplainArgs {
+    /// Path to ask about, which need not exist; a slash at its end makes it a folder
+    pub(crate) path: PathBuf,
+    /// Source that the patterns count from
+    #[arg(long, value_name = "ROOT", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) source: PathBuf,
+    #[command(flatten)]
+    pub(crate) exclude: ExcludeArgs,
+}
+
+/// Print the exclude lists that come with hardback
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback filter presets
+  hardback filter presets linux-home > my-excludes     a start for a list of your own")]
+pub(crate) struct PresetsArgs {
+    /// List to print [default: the names of all]
+    pub(crate) name: Option<String>,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  hardback completions bash > ~/.local/share/bash-completion/completions/hardback")]
+pub(crate) struct CompletionsArgs {
+    /// Shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the man page, or write one page a command
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback man | man -l -
+  hardback man --out ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Folder for the pages
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Parses the arguments; prints help or a usage error and ends the process where there is nothing to run.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}
+
+/// Returns the whole command line's description.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_of_the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,28 @@
+//! What is done about a command: arguments become a call of the engine, its report becomes text or JSON.
+
+mod backup;
+mod completions;
+mod excludes;
+mod filter;
+mod init;
+mod man;
+mod reports;
+mod snapshots;
+
+use crate::args::{Command, FilterCommand};
+use crate::env::Env;
+use crate::exit::Exit;
+
+/// Runs a command.
+pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
+    match command {
+        Command::Init(args) => init::run(&args, env),
+        Command::Backup(args) => backup::run(&args, env),
+        Command::Snapshots(args) => snapshots::run(&args, env),
+        Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
+        Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
+        Command::Completions(args) => completions::run(&args, env),
+        Command::Man(args) => man::run(&args, env),
+        _ => anyhow::bail!("not built yet"),
+    }
+}

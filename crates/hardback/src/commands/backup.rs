@@ -1,0 +1,243 @@
+//! `hardback backup`: a new snapshot.
+
+use super::excludes::excludes;
+use super::reports::{LimitationFields, ProblemFields, TotalsFields, tell_problems};
+use crate::args::BackupArgs;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::failure::Usage;
+use crate::ui::text;
+use hardback_engine::system::{last_component, path_bytes};
+use hardback_engine::{
+    BackupOptions, BackupReport, Error, Job, JobName, JobSource, Opened, backup, check_new_target,
+    open_or_create_target, open_target,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Entries of a dry run that are shown.
+const WOULD_COPY_SHOWN: usize = 20;
+
+/// Backs up.
+pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
+    let job = job(args, env)?;
+    let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
+    let excludes = excludes(&args.exclude, &sources, env)?;
+    let path = env.absolute(&args.places.target)?;
+    let opened = open(&path, &job, env)?;
+    let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
+    let exit = Exit::of_problems(report.totals.problems);
+    if env.ui.is_json() {
+        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, &path, opened.created))?);
+    }
+    if job.options.dry_run {
+        tell_dry_run(&report, env)?;
+    } else {
+        tell(&report, &path, &job, env)?;
+    }
+    tell_problems(report.totals.problems, &report.problems, env);
+    Ok(exit)
+}
+
+fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
+    let usage = |error: Error| Usage::from_refusal(&error);
+    let name = JobName::new(args.job.as_deref().unwrap_or(&env.host)).map_err(usage)?;
+    let mut sources = Vec::new();
+    for source in &args.places.sources {
+        let path = env.absolute(&source.path)?;
+        let folder = match &source.name {
+            _ if args.root => Vec::new(),
+            Some(name) if name.is_empty() => {
+                return Err(Usage::new("--as needs a name", "--root puts a single source at the top").into());
+            }
+            Some(name) => name.as_encoded_bytes().to_vec(),
+            None => last_component(&path),
+        };
+        sources.push(JobSource { folder, path_bytes: path_bytes(&path), path });
+    }
+    let options = BackupOptions {
+        one_file_system: args.one_file_system,
+        max_size_file_bytes: args.max_size_file,
+        checksum: args.checksum,
+        max_links: args.max_links,
+        dry_run: args.dry_run,
+        same_disk: args.same_disk,
+        hot_window_s: args.hot_window,
+        workers: args.workers.map_or(0, usize::from),
+    };
+    Ok(Job::new(name, sources, options).map_err(usage)?)
+}
+
+/// Opens the target, or makes it; refuses a wrong place before anything is made there.
+fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
+    check_new_target(job, path)?;
+    let known = env.known_targets();
+    let known_id = known.as_ref().and_then(|known| known.id_of(path));
+    if job.options.dry_run {
+        return Ok(Opened { target: open_target(path, Default::default())?, created: false });
+    }
+    let opened = open_or_create_target(path, known_id, &env.clock, Default::default())?;
+    if opened.created {
+        env.ui.message(&format!("{} is a new target", path.display()));
+    }
+    env.remember_target(known, path, &opened.target.id);
+    Ok(opened)
+}
+
+fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::Result<()> {
+    let totals = &report.totals;
+    let mut lines = Vec::new();
+    let name = report.snapshot.as_deref().unwrap_or_default();
+    let place = target.join(&report.job).join(name);
+    lines.push(format!("Snapshot {name} of job {} is complete:", report.job));
+    if totals.problems > 0 {
+        lines[0] = format!("Snapshot {name} of job {} is made, with problems:", report.job);
+    }
+    lines.push(format!("  {}", place.display()));
+    lines.push(String::new());
+    lines.extend(counts(report));
+    for limitation in &report.limitations {
+        lines.push(format!("note: {}", limitation.kind));
+        let more = text::counted(limitation.entries, "entry", "entries");
+        let example = text::path(&limitation.example);
+        let detail = if limitation.detail.is_empty() { String::new() } else { format!(": {}", limitation.detail) };
+        lines.push(format!("      {more}, such as {example}{detail}"));
+    }
+    if report.base.is_none() || env.ui.is_verbose() {
+        lines.extend(what_next(target, &place, job));
+    }
+    lines.iter().try_for_each(|line| env.ui.summary(line))?;
+    Ok(())
+}
+
+/// Returns the counts, a line each; what did not happen is left out.
+fn counts(report: &BackupReport) -> Vec<String> {
+    let totals = &report.totals;
+    let files = |n| text::counted(n, "file", "files");
+    let mut lines = vec![
+        format!(
+            "  entries   {} in {}, {}",
+            text::count(totals.entries),
+            text::counted(totals.dirs, "folder", "folders"),
+            text::size(totals.bytes)
+        ),
+        format!("  new       {}, {}", files(totals.new_files), text::size(totals.new_bytes)),
+    ];
+    let mut some = |n: u64, line: String| {
+        if n > 0 {
+            lines.push(line);
+        }
+    };
+    let since = report.base.as_deref().unwrap_or_default();
+    some(report.linked, format!("  linked    {} as in {since}", text::count(report.linked)));
+    some(report.moved, format!("  moved     {} found under another name", files(report.moved)));
+    some(report.restamped, format!("  metadata  {} with other metadata only", files(report.restamped)));
+    let adopted = text::size(report.adopted_bytes);
+    some(report.adopted, format!("  adopted   {}, {adopted}, from an interrupted run", files(report.adopted)));
+    some(report.removed, format!("  removed   {} since {since}", text::count(report.removed)));
+    some(report.excluded, format!("  excluded  {} (a folder counts once)", text::count(report.excluded)));
+    lines.push(format!(
+        "  took      {}, read {}, record {}",
+        text::duration(Duration::from_nanos(report.elapsed_ns)),
+        text::size(report.bytes_read),
+        text::size(report.record_bytes)
+    ));
+    lines
+}
+
+fn what_next(target: &Path, place: &Path, job: &Job) -> Vec<String> {
+    let (target, place) = (text::shell_word(target), text::shell_word(place));
+    let folder = job.sources.first().map(|source| text::path(&source.folder)).unwrap_or_default();
+    let what = if folder == "." { String::new() } else { format!(" {}", text::shell_word(Path::new(&folder))) };
+    vec![
+        String::new(),
+        "Try next:".to_owned(),
+        format!("  ls {place}"),
+        format!("  hardback snapshots {target}"),
+        format!("  hardback restore {target}{what} --to DIR"),
+        format!("  hardback verify {target}"),
+    ]
+}
+
+fn tell_dry_run(report: &BackupReport, env: &Env) -> anyhow::Result<()> {
+    env.ui.summary("Dry run; nothing was written. This would be copied:")?;
+    for (path, bytes, why) in report.would_copy.iter().take(WOULD_COPY_SHOWN) {
+        env.ui.summary(&format!("  {:>10}  {}  ({why})", text::size(*bytes), text::path(path)))?;
+    }
+    let more = report.would_copy.len().saturating_sub(WOULD_COPY_SHOWN);
+    if more > 0 {
+        env.ui.summary(&format!("  … and {} more", text::count(more as u64)))?;
+    }
+    counts(report).iter().try_for_each(|line| env.ui.summary(line))?;
+    Ok(())
+}
+
+/// The report of `backup`.
+#[derive(Serialize)]
+struct BackupFields {
+    target: String,
+    target_created: bool,
+    job: String,
+    snapshot: Option<String>,
+    path: Option<String>,
+    generation: u32,
+    base: Option<String>,
+    dry_run: bool,
+    #[serde(flatten)]
+    totals: TotalsFields,
+    linked: u64,
+    moved: u64,
+    adopted: u64,
+    adopted_bytes: u64,
+    restamped: u64,
+    removed: u64,
+    excluded: u64,
+    bytes_read: u64,
+    record_bytes: u64,
+    limitations: Vec<LimitationFields>,
+    first_problems: Vec<ProblemFields>,
+    elapsed_s: f64,
+    would_copy: Vec<WouldCopyFields>,
+}
+
+/// A file that a dry run found.
+#[derive(Serialize)]
+struct WouldCopyFields {
+    path: String,
+    bytes: u64,
+    why: &'static str,
+}
+
+impl BackupFields {
+    fn new(report: &BackupReport, target: &Path, target_created: bool) -> Self {
+        let place = report.snapshot.as_ref().map(|name| target.join(&report.job).join(name));
+        let would_copy = report.would_copy.iter();
+        Self {
+            target: text::json_bytes(&path_bytes(target)),
+            target_created,
+            job: report.job.clone(),
+            snapshot: report.snapshot.clone(),
+            path: place.map(|place| text::json_bytes(&path_bytes(&place))),
+            generation: report.generation,
+            base: report.base.clone(),
+            dry_run: report.snapshot.is_none(),
+            totals: TotalsFields::new(&report.totals),
+            linked: report.linked,
+            moved: report.moved,
+            adopted: report.adopted,
+            adopted_bytes: report.adopted_bytes,
+            restamped: report.restamped,
+            removed: report.removed,
+            excluded: report.excluded,
+            bytes_read: report.bytes_read,
+            record_bytes: report.record_bytes,
+            limitations: LimitationFields::all(&report.limitations),
+            first_problems: ProblemFields::all(&report.problems),
+            elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
+            would_copy: would_copy
+                .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `--exclude` and its relatives become the engine's excludes.
+
+use crate::args::ExcludeArgs;
+use crate::env::Env;
+use crate::failure::Usage;
+use anyhow::Context as _;
+use hardback_engine::Excludes;
+use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
+use hardback_engine::system::{path_bytes, read_text_file};
+use std::path::{Path, PathBuf};
+
+/// Makes the excludes of sources at absolute paths. Presets come first, then files, then single patterns: what is
+/// nearer to the user wins.
+pub(crate) fn excludes(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> anyhow::Result<Excludes> {
+    let mut builder = args.preset.iter().fold(ExcludeBuilder::new(), |builder, name| builder.preset(name));
+    // Rules are the same for all sources, so a pattern can spell out the path of a single source only.
+    if let [source] = sources {
+        builder = builder.source_root(&path_bytes(source));
+    }
+    for file in &args.exclude_from {
+        let text = read_text_file(&env.absolute(file)?).context("cannot use --exclude-from")?;
+        builder = builder.file(&text, &file.display().to_string());
+    }
+    for (index, pattern) in args.exclude.iter().enumerate() {
+        refuse_spelled_out(pattern.as_encoded_bytes(), sources)?;
+        builder = builder.pattern(pattern.as_encoded_bytes(), RuleOrigin::CommandLine { index });
+    }
+    let if_present = args.exclude_if_present.iter().map(|name| name.as_encoded_bytes().to_vec()).collect();
+    let markers = DirectoryMarkers { if_present, caches: args.exclude_caches, ..DirectoryMarkers::default() };
+    Ok(Excludes { rules: builder.build()?, markers })
+}
+
+/// Such a pattern would match nothing, without a word.
+fn refuse_spelled_out(pattern: &[u8], sources: &[PathBuf]) -> Result<(), Usage> {
+    if sources.len() < 2 {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(pattern);
+    let path = Path::new(text.strip_prefix('!').unwrap_or(&text));
+    match sources.iter().find(|source| path.starts_with(source)) {
+        None => Ok(()),
+        Some(source) => Err(Usage::new(
+            format!("the pattern {text} spells out the source {}, of several", source.display()),
+            "with several sources, patterns count from each source: write what follows the source's path",
+        )),
+    }
+}

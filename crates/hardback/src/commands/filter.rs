@@ -1,0 +1,94 @@
+//! `hardback filter`: what exclude patterns do.
+
+use super::excludes::excludes;
+use crate::args::{ExplainArgs, PresetsArgs};
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::failure::Usage;
+use crate::ui::text;
+use hardback_engine::exclude::{ExcludeError, presets as all_presets};
+use hardback_engine::system::{is_dir, snapshot_path};
+use serde::Serialize;
+
+/// The report of `filter explain`.
+#[derive(Serialize)]
+struct ExplainReport {
+    path: String,
+    excluded: bool,
+    rule: Option<String>,
+    origin: Option<String>,
+    excluded_parent: Option<String>,
+}
+
+/// A line of `filter presets`.
+#[derive(Serialize)]
+struct PresetItem {
+    name: &'static str,
+    summary: &'static str,
+    patterns: &'static str,
+}
+
+/// The report of `filter presets`.
+#[derive(Serialize)]
+struct PresetsReport {
+    presets: usize,
+}
+
+/// Says which rule keeps a path in or out.
+pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
+    let source = env.absolute(&args.source)?;
+    let path = env.absolute(&source.join(&args.path))?;
+    let below = path.strip_prefix(&source).ok().filter(|below| !below.as_os_str().is_empty()).ok_or_else(|| {
+        Usage::new(
+            format!("{} is not below the source {}", path.display(), source.display()),
+            "patterns count from the source: name it with --source",
+        )
+    })?;
+    let named_dir = args.path.to_string_lossy().ends_with(std::path::is_separator);
+    let excludes = excludes(&args.exclude, std::slice::from_ref(&source), env)?;
+    let below = snapshot_path(below)?;
+    let explanation = excludes.rules.explain(&below, named_dir || is_dir(&path).unwrap_or(false));
+    if !excludes.markers.is_empty() {
+        env.ui.notice("only patterns are explained; --exclude-if-present and --exclude-caches are not");
+    }
+    if env.ui.is_json() {
+        let rule = explanation.verdict.rule();
+        let report = ExplainReport {
+            path: text::json_bytes(&below),
+            excluded: explanation.verdict.is_excluded(),
+            rule: rule.map(|rule| rule.pattern.clone()),
+            origin: rule.map(|rule| rule.origin.to_string()),
+            excluded_parent: explanation.excluded_parent.as_deref().map(text::json_bytes),
+        };
+        return Ok(env.ui.report("explain", Exit::Done, &report)?);
+    }
+    env.ui.line(&explanation.to_string())?;
+    Ok(Exit::Done)
+}
+
+/// Prints the lists that come with hardback.
+pub(crate) fn presets(args: &PresetsArgs, env: &Env) -> anyhow::Result<Exit> {
+    let wanted = |name: &str| args.name.as_deref().is_none_or(|wanted| wanted == name);
+    let chosen: Vec<_> = all_presets().iter().filter(|preset| wanted(preset.name)).collect();
+    if let (true, Some(name)) = (chosen.is_empty(), &args.name) {
+        return Err(ExcludeError::UnknownPreset { name: name.clone() }.into());
+    }
+    if env.ui.is_json() {
+        for preset in &chosen {
+            let item = PresetItem { name: preset.name, summary: preset.summary, patterns: preset.text };
+            env.ui.item("preset", &item)?;
+        }
+        return Ok(env.ui.report("presets", Exit::Done, &PresetsReport { presets: chosen.len() })?);
+    }
+    match (&chosen[..], &args.name) {
+        ([preset], Some(_)) => env.ui.raw(preset.text.as_bytes())?,
+        _ => {
+            let heads = [("preset", text::Align::Left), ("leaves out", text::Align::Left)];
+            let rows: Vec<_> = chosen.iter().map(|p| [p.name.to_owned(), p.summary.to_owned()]).collect();
+            for line in text::table(heads, &rows) {
+                env.ui.line(&line)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

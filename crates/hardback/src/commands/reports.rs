@@ -1,0 +1,116 @@
+//! JSON forms that several reports share. docs/json.md describes each field; a test compares the two.
+
+use crate::env::Env;
+use crate::ui::text::{self, json_bytes};
+use hardback_engine::catalog::Snapshot;
+use hardback_engine::manifest::Totals;
+use hardback_engine::system::path_bytes;
+use hardback_engine::{Limitation, Problem, timestamp};
+use serde::Serialize;
+use std::path::Path;
+
+/// Problems that are shown to a person; the record has all.
+const PROBLEMS_SHOWN: usize = 20;
+
+/// The sums of a snapshot.
+#[derive(Serialize)]
+pub(crate) struct TotalsFields {
+    entries: u64,
+    dirs: u64,
+    bytes: u64,
+    new_files: u64,
+    new_bytes: u64,
+    problems: u64,
+}
+
+impl TotalsFields {
+    /// Takes over the engine's.
+    pub(crate) fn new(totals: &Totals) -> Self {
+        let Totals { entries, dirs, bytes, new_files, new_bytes, problems, .. } = *totals;
+        Self { entries, dirs, bytes, new_files, new_bytes, problems }
+    }
+}
+
+/// A snapshot in a list.
+#[derive(Serialize)]
+pub(crate) struct SnapshotItem {
+    job: String,
+    snapshot: String,
+    path: String,
+    generation: u32,
+    started: String,
+    sealed: String,
+    #[serde(flatten)]
+    totals: TotalsFields,
+    limitation_kinds: Vec<String>,
+}
+
+impl SnapshotItem {
+    /// Takes over what a seal says.
+    pub(crate) fn new(target: &Path, snapshot: &Snapshot) -> Self {
+        let seal = &snapshot.seal;
+        Self {
+            job: snapshot.job.clone(),
+            snapshot: snapshot.name.clone(),
+            path: json_bytes(&path_bytes(&target.join(&snapshot.job).join(&snapshot.name))),
+            generation: seal.generation,
+            started: timestamp(seal.started).to_string(),
+            sealed: timestamp(seal.sealed).to_string(),
+            totals: TotalsFields::new(&seal.totals),
+            limitation_kinds: seal.limitations.clone(),
+        }
+    }
+}
+
+/// What a volume cannot keep.
+#[derive(Serialize)]
+pub(crate) struct LimitationFields {
+    kind: &'static str,
+    entries: u64,
+    example: String,
+    detail: String,
+}
+
+impl LimitationFields {
+    /// Takes over the engine's.
+    pub(crate) fn all(limitations: &[Limitation]) -> Vec<Self> {
+        let fields = |l: &Limitation| Self {
+            kind: l.kind.code(),
+            entries: l.entries,
+            example: json_bytes(&l.example),
+            detail: l.detail.clone(),
+        };
+        limitations.iter().map(fields).collect()
+    }
+}
+
+/// An entry that was not handled exactly.
+#[derive(Serialize)]
+pub(crate) struct ProblemFields {
+    path: String,
+    kind: &'static str,
+    detail: String,
+}
+
+impl ProblemFields {
+    /// Takes over the engine's.
+    pub(crate) fn all(problems: &[Problem]) -> Vec<Self> {
+        let fields = |p: &Problem| Self { path: json_bytes(&p.path), kind: p.kind.code(), detail: p.detail.clone() };
+        problems.iter().map(fields).collect()
+    }
+}
+
+/// Tells the first problems, also to those who want silence.
+pub(crate) fn tell_problems(count: u64, problems: &[Problem], env: &Env) {
+    if count == 0 {
+        return;
+    }
+    env.ui.problem_line(&format!("{}:", text::counted(count, "problem", "problems")));
+    for problem in problems.iter().take(PROBLEMS_SHOWN) {
+        env.ui.problem_line(&format!("  {problem}"));
+    }
+    let shown = problems.len().min(PROBLEMS_SHOWN) as u64;
+    if count > shown {
+        env.ui.problem_line(&format!("  … and {} more", text::count(count - shown)));
+    }
+}

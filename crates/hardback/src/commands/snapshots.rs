@@ -1,0 +1,74 @@
+//! `hardback snapshots`: what there is.
+
+use super::reports::SnapshotItem;
+use crate::args::SnapshotsArgs;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::ui::text::{self, Align};
+use hardback_engine::catalog::{self, Snapshot};
+use hardback_engine::{open_target, timestamp};
+use serde::Serialize;
+
+/// The report of `snapshots`.
+#[derive(Serialize)]
+struct SnapshotsReport {
+    snapshots: usize,
+}
+
+/// Lists snapshots, oldest first, job by job.
+pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
+    let path = env.absolute(&args.target)?;
+    let target = open_target(&path, Default::default())?;
+    let jobs = match &args.job {
+        Some(job) => vec![catalog::choose_job(&target, Some(job), &env.host)?],
+        None => catalog::jobs(&target)?,
+    };
+    let mut count = 0;
+    for job in &jobs {
+        let snapshots = catalog::snapshots(&target, job)?;
+        if env.ui.is_json() {
+            for snapshot in &snapshots {
+                env.ui.item("snapshot", &SnapshotItem::new(&path, snapshot))?;
+            }
+        } else if !snapshots.is_empty() {
+            if count > 0 {
+                env.ui.line("")?;
+            }
+            env.ui.line(&format!("job {job}:"))?;
+            for line in table(&snapshots) {
+                env.ui.line(&line)?;
+            }
+        }
+        count += snapshots.len();
+    }
+    if env.ui.is_json() {
+        return Ok(env.ui.report("snapshots", Exit::Done, &SnapshotsReport { snapshots: count })?);
+    }
+    if count == 0 {
+        env.ui.message("there are no snapshots yet");
+    }
+    Ok(Exit::Done)
+}
+
+fn table(snapshots: &[Snapshot]) -> Vec<String> {
+    let heads = [
+        ("snapshot", Align::Left),
+        ("when", Align::Left),
+        ("entries", Align::Right),
+        ("bytes", Align::Right),
+        ("new bytes", Align::Right),
+        ("problems", Align::Right),
+    ];
+    let row = |s: &Snapshot| {
+        let totals = &s.seal.totals;
+        [
+            s.name.clone(),
+            text::local_time(timestamp(s.seal.started), s.seal.utc_offset_s),
+            text::count(totals.entries),
+            text::size(totals.bytes),
+            text::size(totals.new_bytes),
+            if totals.problems == 0 { "-".to_owned() } else { text::count(totals.problems) },
+        ]
+    };
+    text::table(heads, &snapshots.iter().map(row).collect::<Vec<_>>())
+}

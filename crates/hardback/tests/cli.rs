@@ -1,0 +1,350 @@
+//! The real binary in a temporary directory: wiring, messages, exit codes. What the verbs do is tested in the engine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests make trees and start the binary")]
+
+mod environment;
+
+use environment::TestEnvironment;
+use serde_json::Value;
+
+#[test]
+fn first_backup_makes_the_target_and_says_what_to_try_next() {
+    let env = TestEnvironment::new();
+    env.write("source/letter", "dear");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk", "--job", "laptop"]).exits(0);
+    assert_eq!(output.stderr, "$TMP/target is a new target\n");
+    let place = env.only_snapshot("target/laptop");
+    for line in [
+        format!("  ls $TMP/target/laptop/{place}"),
+        "  hardback snapshots $TMP/target".to_owned(),
+        "  hardback restore $TMP/target source --to DIR".to_owned(),
+        "  hardback verify $TMP/target".to_owned(),
+    ] {
+        assert!(output.stdout.lines().any(|l| l == line), "{line} in {}", output.stdout);
+    }
+    assert_eq!(env.read(&format!("target/laptop/{place}/source/letter")), "dear");
+
+    let output = env.hardback(&["backup", "source", "target", "--same-disk", "--job", "laptop"]).exits(0);
+    assert!(!output.stdout.contains("Try next"), "{}", output.stdout);
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_well() {
+    let env = TestEnvironment::with_target();
+    let output = env.hardback(&["-q", "backup", "source", "target", "--same-disk"]).exits(0);
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn usage_errors_exit_2() {
+    let env = TestEnvironment::with_target();
+    for args in [
+        &["backup", "source"][..],
+        &["backup", "--as", "x", "source", "target"],
+        &["backup", "source", "target", "--max-size-file", "5X"],
+        &["backup", "source", "target", "--job", "a/b"],
+        &["backup", "source", "target", "--exclude", "[a"],
+        &["backup", "source", "target", "--preset", "nonsense"],
+        &["backup", "source", "--as", "x", "target", "--root"],
+        &["restore", "target"],
+        &["restore", "target", "--to", "x", "--in-place"],
+        &["verify", "target", "--quick", "--full"],
+        &["nonsense"],
+    ] {
+        let output = env.hardback(args).exits(2);
+        assert!(output.stderr.starts_with("error: "), "{args:?}: {}", output.stderr);
+        assert_eq!(output.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn an_error_tells_cause_and_hint() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "");
+    let output = env.hardback(&["snapshots", "nowhere"]).exits(1);
+    let lines: Vec<&str> = output.stderr.lines().collect();
+    assert_eq!(lines[0], "error: cannot open the folder $TMP/nowhere");
+    assert!(lines[1].starts_with("caused by: "), "{lines:?}");
+
+    let output = env.hardback(&["backup", "source", "target", "--preset", "nonsense"]).exits(2);
+    let expected = "error: there is no exclude preset 'nonsense'\nhint: the presets are linux-home, ";
+    assert!(output.stderr.starts_with(expected), "{}", output.stderr);
+}
+
+#[test]
+fn a_folder_that_holds_other_things_is_no_target() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "");
+    env.write("target/my own file", "");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk"]).exits(1);
+    let expected = "error: $TMP/target is not empty and no backup target\n\
+                    hint: give an empty or new folder, or make it a target on purpose with `hardback init`\n";
+    assert_eq!(output.stderr, expected);
+    assert_eq!(env.names("target"), ["my own file"]);
+
+    env.hardback(&["init", "target"]).exits(0).ignore();
+    env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+}
+
+#[test]
+fn a_target_that_lost_its_marker_is_refused_until_the_user_says_new_disk() {
+    let env = TestEnvironment::with_target();
+    env.remove("target");
+    for (name, args) in [
+        ("missing", &["backup", "source", "target", "--same-disk"][..]),
+        ("missing", &["init", "target"]),
+        ("empty", &["backup", "source", "target", "--same-disk"]),
+        ("empty", &["init", "target"]),
+    ] {
+        if name == "empty" {
+            env.make_dir("target");
+        }
+        let output = env.hardback(args).exits(1);
+        assert!(output.stderr.contains("was target "), "{}", output.stderr);
+        assert!(output.stderr.contains("hint: mount the disk"), "{}", output.stderr);
+    }
+    assert_eq!(env.names("target"), [""; 0]);
+    env.hardback(&["init", "target", "--new-disk"]).exits(0).ignore();
+    env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+}
+
+#[test]
+fn the_same_disk_must_be_allowed_and_nothing_is_made_before() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "");
+    let output = env.hardback(&["backup", "source", "target"]).exits(1);
+    assert!(output.stderr.contains("on the same volume as the source $TMP/source"), "{}", output.stderr);
+    assert!(output.stderr.contains("--same-disk"), "{}", output.stderr);
+    assert_eq!(env.names(""), ["source"]);
+}
+
+#[test]
+fn a_target_inside_its_source_is_refused_and_nothing_is_made_before() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "");
+    for target in ["source", "source/target"] {
+        let output = env.hardback(&["backup", "source", target, "--same-disk"]).exits(1);
+        assert!(output.stderr.contains("the target is inside the source $TMP/source"), "{}", output.stderr);
+    }
+    assert_eq!(env.names("source"), ["a"]);
+}
+
+#[test]
+fn names_of_sources_collide_before_anything_is_made() {
+    let env = TestEnvironment::new();
+    env.write("a/data/x", "1");
+    env.write("b/data/x", "2");
+    let output = env.hardback(&["backup", "a/data", "b/data", "target", "--same-disk"]).exits(2);
+    assert!(output.stderr.contains("would both become the folder \"data\""), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: give each a name of its own with --as NAME"), "{}", output.stderr);
+    let same = ["backup", "a/data", "--as", "x", "b/data", "--as", "X", "target", "--same-disk"];
+    env.hardback(&same).exits(2).ignore();
+    let slash = ["backup", "a/data", "--as", "x/y", "b/data", "target", "--same-disk"];
+    env.hardback(&slash).exits(2).ignore();
+    assert_eq!(env.names(""), ["a", "b"]);
+
+    let good = ["backup", "a/data", "--as", "one", "b/data", "target", "--same-disk", "--job", "j"];
+    env.hardback(&good).exits(0).ignore();
+    let snapshot = format!("target/j/{}", env.only_snapshot("target/j"));
+    assert_eq!(env.names(&snapshot), ["data", "one"]);
+    assert_eq!(env.read(&format!("{snapshot}/one/x")), "1");
+}
+
+#[test]
+fn root_puts_the_content_at_the_top() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "");
+    env.hardback(&["backup", "--root", "source", "target", "--same-disk", "--job", "j"]).exits(0).ignore();
+    assert_eq!(env.names(&format!("target/j/{}", env.only_snapshot("target/j"))), ["a"]);
+    env.write("other/a", "");
+    env.hardback(&["backup", "--root", "source", "other", "target", "--same-disk"]).exits(2).ignore();
+}
+
+#[test]
+fn a_second_run_at_the_same_time_exits_4() {
+    let env = TestEnvironment::with_target();
+    let lock = std::fs::File::options().append(true).create(true).open(env.path("target/.hardback/lock")).unwrap();
+    lock.lock().unwrap();
+    let output = env.hardback(&["backup", "source", "target", "--same-disk"]).exits(4);
+    assert!(output.stderr.starts_with("error: another run is at work on the target"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: wait for it to end"), "{}", output.stderr);
+    drop(lock);
+    env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_names_what_it_would_copy() {
+    let env = TestEnvironment::with_target();
+    env.write("source/new", "12345");
+    let before = env.names("target");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk", "--dry-run"]).exits(0);
+    assert!(output.stdout.starts_with("Dry run; nothing was written."), "{}", output.stdout);
+    assert!(output.stdout.lines().any(|l| l.contains("5 B") && l.contains("source/new")), "{}", output.stdout);
+    assert_eq!(env.names("target"), before);
+    env.hardback(&["backup", "source", "nowhere", "--same-disk", "--dry-run"]).exits(1).ignore();
+    assert_eq!(env.names(""), ["source", "target"]);
+}
+
+#[test]
+fn excludes_of_all_kinds_leave_out() {
+    let env = TestEnvironment::new();
+    let text = "0123456789".repeat(10);
+    for path in ["keep", "a.o", "b.tmp", "marked/.nobackup", "marked/x", "big", "listed/x"] {
+        env.write(&format!("source/{path}"), if path == "big" { &text } else { "" });
+    }
+    env.write("source/cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    env.write("source/cache/x", "");
+    env.write("list", "# not needed\n/listed\n");
+    let excluded = env.path("source/b.tmp").display().to_string();
+    env.hardback(&[
+        "backup",
+        "source",
+        "target",
+        "--same-disk",
+        "--job",
+        "j",
+        "--root",
+        "--exclude",
+        "*.o",
+        "--exclude",
+        &excluded,
+        "--exclude-from",
+        "list",
+        "--exclude-if-present",
+        ".nobackup",
+        "--exclude-caches",
+        "--max-size-file",
+        "99",
+    ])
+    .exits(0)
+    .ignore();
+    let snapshot = format!("target/j/{}", env.only_snapshot("target/j"));
+    assert_eq!(env.names(&snapshot), ["cache", "keep", "marked"]);
+    assert_eq!(env.names(&format!("{snapshot}/cache")), ["CACHEDIR.TAG"]);
+    assert_eq!(env.names(&format!("{snapshot}/marked")), [".nobackup"]);
+}
+
+#[test]
+fn snapshots_are_listed_in_columns() {
+    let env = TestEnvironment::with_target();
+    let output = env.hardback(&["snapshots", "target"]).exits(0);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[0], "job host:");
+    assert!(lines[1].starts_with("snapshot             when"), "{lines:?}");
+    assert!(lines[2].ends_with(" -"), "{lines:?}");
+    let output = env.hardback(&["snapshots", "target", "--job", "other"]).exits(1);
+    assert!(output.stderr.contains("there is no job \"other\""), "{}", output.stderr);
+}
+
+#[test]
+fn filter_explain_names_the_rule() {
+    let env = TestEnvironment::new();
+    env.write("source/build/x.o", "");
+    let explain = |args: &[&str]| env.hardback(&[&["filter", "explain"][..], args].concat()).exits(0).stdout;
+    let excluded = explain(&["build", "--source", "source", "--exclude", "build/"]);
+    assert_eq!(excluded, "build: excluded\n  excludes: --exclude 'build/'\n");
+    let included = explain(&["source/build/x.o", "--exclude", "*.c"]);
+    assert_eq!(included, "source/build/x.o: included\n  no rule matches\n");
+    let dir_by_slash = explain(&["not/there/", "--exclude", "there/"]);
+    assert!(dir_by_slash.starts_with("not/there: excluded"), "{dir_by_slash}");
+    let output = env.hardback(&["filter", "explain", "/etc", "--source", "source"]).exits(2);
+    assert!(output.stderr.contains("is not below the source"), "{}", output.stderr);
+}
+
+#[test]
+fn presets_are_printed() {
+    let env = TestEnvironment::new();
+    let all = env.hardback(&["filter", "presets"]).exits(0).stdout;
+    assert!(all.contains("linux-home") && all.contains("developer"), "{all}");
+    let one = env.hardback(&["filter", "presets", "linux-home"]).exits(0).stdout;
+    assert!(one.lines().any(|line| line.starts_with('#')), "{one}");
+    env.hardback(&["filter", "presets", "nonsense"]).exits(2).ignore();
+}
+
+#[test]
+fn completions_and_man_pages_cover_every_command() {
+    let env = TestEnvironment::new();
+    let script = env.hardback(&["completions", "bash"]).exits(0).stdout;
+    let page = env.hardback(&["man"]).exits(0).stdout;
+    env.hardback(&["man", "--out", "pages/man1"]).exits(0).ignore();
+    let pages = env.names("pages/man1");
+    for command in ["init", "backup", "snapshots", "diff", "versions", "find", "restore", "verify", "filter"] {
+        assert!(script.contains(command), "{command}");
+        assert!(page.contains(command), "{command}");
+        assert!(pages.contains(&format!("hardback-{command}.1")), "{pages:?}");
+    }
+}
+
+#[test]
+fn json_is_one_report_on_stdout_and_events_on_stderr() {
+    let env = TestEnvironment::with_target();
+    let output = env.hardback(&["--json", "backup", "source", "target", "--same-disk"]).exits(0);
+    let report: Value = serde_json::from_str(&output.stdout).expect("one line");
+    assert_eq!((&report["schema"], &report["report"], &report["exit"]), (&1.into(), &"backup".into(), &0.into()));
+    assert_eq!(report["base"].as_str(), env.names("target/host").first().map(String::as_str));
+    for line in output.stderr.lines() {
+        let event: Value = serde_json::from_str(line).expect("an event");
+        assert_eq!(event["schema"], 1);
+        assert!(event["event"].is_string(), "{line}");
+    }
+
+    let output = env.hardback(&["--json", "snapshots", "nowhere"]).exits(1);
+    let report: Value = serde_json::from_str(&output.stdout).expect("one line");
+    assert_eq!((&report["report"], &report["exit"]), (&"error".into(), &1.into()));
+}
+
+#[test]
+fn every_json_field_is_documented() {
+    let env = TestEnvironment::with_target();
+    env.write("source/new", "x");
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md")).unwrap();
+    let documented = |line: &str| {
+        let mut keys = Vec::new();
+        collect_keys(&serde_json::from_str(line).expect("JSON"), &mut keys);
+        for key in keys {
+            assert!(docs.contains(&format!("| `{key}` |")), "docs/json.md lacks {key} of {line}");
+        }
+    };
+    for args in [
+        &["init", "other"][..],
+        &["backup", "source", "target", "--same-disk", "--dry-run"],
+        &["backup", "source", "target", "--same-disk"],
+        &["snapshots", "target"],
+        &["filter", "explain", "x.o", "--exclude", "*.o"],
+        &["filter", "presets"],
+        &["snapshots", "nowhere"],
+    ] {
+        let output = env.hardback(&[&["--json"][..], args].concat());
+        output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
+    }
+}
+
+fn collect_keys(value: &Value, keys: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                keys.push(key.clone());
+                collect_keys(value, keys);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_keys(value, keys)),
+        _ => {}
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn unreadable_directory_is_a_problem_and_exit_3() {
+    let env = TestEnvironment::new();
+    env.write("source/readable", "a");
+    env.write("source/closed/b", "b");
+    env.close_to_others("source/closed");
+    let output = env.hardback_as_nobody(&["backup", "source", "target", "--same-disk", "-q"]).exits(3);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("1 problem:\n  source/closed could not be read"), "{}", output.stderr);
+    let output = env.hardback_as_nobody(&["--json", "backup", "source", "target", "--same-disk"]).exits(3);
+    let report: Value = serde_json::from_str(&output.stdout).expect("one line");
+    assert_eq!((&report["problems"], &report["first_problems"][0]["path"]), (&1.into(), &"source/closed".into()));
+    assert!(output.stderr.contains("\"event\":\"problem\""), "{}", output.stderr);
+}
