@@ -38,8 +38,10 @@ pub enum Phase {
 pub struct Counters {
     /// Entries done.
     pub entries: AtomicU64,
-    /// Bytes read from the source or the target.
+    /// Bytes read from the sources (or, restoring and verifying, from the snapshots).
     pub bytes_read: AtomicU64,
+    /// Bytes that a backup read from the target: the base's files, and those of an interrupted run.
+    pub bytes_read_back: AtomicU64,
     /// Bytes written to the target.
     pub bytes_written: AtomicU64,
     /// Entries linked to the base.

@@ -56,8 +56,17 @@ pub struct Attributes(pub u32);
 
 impl Attributes {
     /// `FS_SECRM_FL` … the bits that a user may set and that make sense elsewhere; all others are dropped.
-    pub const KEPT: u32 = Self::SYNC | Self::IMMUTABLE | Self::APPEND | Self::NODUMP | Self::NOATIME
-        | Self::DIRSYNC | Self::NOCOW | Self::COMPRESS | Self::JOURNAL_DATA | Self::NOTAIL | Self::TOPDIR;
+    pub const KEPT: u32 = Self::SYNC
+        | Self::IMMUTABLE
+        | Self::APPEND
+        | Self::NODUMP
+        | Self::NOATIME
+        | Self::DIRSYNC
+        | Self::NOCOW
+        | Self::COMPRESS
+        | Self::JOURNAL_DATA
+        | Self::NOTAIL
+        | Self::TOPDIR;
     /// Compress.
     pub const COMPRESS: u32 = 0x0000_0004;
     /// Synchronous updates.

@@ -24,6 +24,13 @@ pub(super) struct Buffers {
     pub(super) compare: Vec<u8>,
 }
 
+/// Whose file is read; a report tells what was read from the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadFrom {
+    Source,
+    Target,
+}
+
 impl Buffers {
     pub(super) fn new() -> Self {
         Self { read: vec![0; BUFFER_BYTES], compare: Vec::new() }
@@ -51,14 +58,19 @@ pub(super) enum Sink<'a> {
 /// Reads a file to its end, hashing, into a sink. `size_bytes` and `blocks` are what its metadata said.
 pub(super) fn copy_content(
     shared: &Shared<'_>,
-    source: &FileRead,
+    (read_from, source): (ReadFrom, &FileRead),
     size_bytes: u64,
     blocks: u64,
     sink: &Sink<'_>,
     buffers: &mut Buffers,
 ) -> Result<Content, CopyError> {
-    let mut copy =
-        Copy { shared, hasher: blake3::Hasher::new(), offset: 0, content: Content { digest: [0; 32], size_bytes: 0 } };
+    let mut copy = Copy {
+        shared,
+        read_from,
+        hasher: blake3::Hasher::new(),
+        offset: 0,
+        content: Content { digest: [0; 32], size_bytes: 0 },
+    };
     let sparse = blocks.saturating_mul(512) < size_bytes;
     if sparse {
         while let Some(range) = source.next_data(copy.offset, size_bytes).map_err(CopyError::Source)? {
@@ -85,6 +97,7 @@ pub(super) fn copy_content(
 
 struct Copy<'a> {
     shared: &'a Shared<'a>,
+    read_from: ReadFrom,
     hasher: blake3::Hasher,
     offset: u64,
     content: Content,
@@ -109,7 +122,12 @@ impl Copy<'_> {
                 return Ok(());
             }
             self.hasher.update(&buffers.read[..n]);
-            Counters::add(&self.shared.ctx.counters.bytes_read, n as u64);
+            let counters = self.shared.ctx.counters;
+            let counter = match self.read_from {
+                ReadFrom::Source => &counters.bytes_read,
+                ReadFrom::Target => &counters.bytes_read_back,
+            };
+            Counters::add(counter, n as u64);
             match sink {
                 Sink::Hash => {}
                 Sink::Write(file) => {

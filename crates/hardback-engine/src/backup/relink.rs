@@ -1,6 +1,6 @@
 //! The ways in which a worker avoids reading the source: linking, refilling from the base, adopting, moving.
 
-use super::copy::{CopyError, Sink, copy_content};
+use super::copy::{CopyError, ReadFrom, Sink, copy_content};
 use super::groups::Stored;
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
@@ -99,7 +99,14 @@ impl Worker<'_> {
         if !whole || !store::clone_base(self.shared, at, base, &made.file) {
             let known = base.content.and_then(|c| self.shared.digests.get(c).ok());
             let sink = Sink::Write(&made.file);
-            let copied = copy_content(self.shared, old, there.size_bytes, there.blocks, &sink, &mut self.buffers);
+            let copied = copy_content(
+                self.shared,
+                (ReadFrom::Target, old),
+                there.size_bytes,
+                there.blocks,
+                &sink,
+                &mut self.buffers,
+            );
             let good = match copied {
                 Ok(content) => whole && (content.size_bytes == 0 || Some(content.digest) == known),
                 Err(CopyError::Source(_)) => false,
@@ -245,8 +252,15 @@ impl Worker<'_> {
         if there.kind != Kind::File || there.size_bytes != entry.size_bytes {
             return None;
         }
-        let content =
-            copy_content(self.shared, &file, there.size_bytes, there.blocks, &Sink::Hash, &mut self.buffers).ok()?;
+        let content = copy_content(
+            self.shared,
+            (ReadFrom::Target, &file),
+            there.size_bytes,
+            there.blocks,
+            &Sink::Hash,
+            &mut self.buffers,
+        )
+        .ok()?;
         Some(content.digest)
     }
 

@@ -1,6 +1,6 @@
 //! Stores one entry: looks at the source, asks the plan, obeys.
 
-use super::copy::{Buffers, CopyError, Sink, copy_content};
+use super::copy::{Buffers, CopyError, ReadFrom, Sink, copy_content};
 use super::folder::{Folder, Side};
 use super::groups::{First, Stored, Turn};
 use super::metadata::{self, Place};
@@ -314,8 +314,15 @@ impl<'a> Worker<'a> {
         mut entry: Entry,
     ) -> Result<(Outcome, bool), CopyError> {
         let sink = if made.is_clone { Sink::Patch(&made.file) } else { Sink::Write(&made.file) };
-        let content = copy_content(self.shared, file, before.size_bytes, before.blocks, &sink, &mut self.buffers)
-            .map_err(|e| store::named(e, &entry.name))?;
+        let content = copy_content(
+            self.shared,
+            (ReadFrom::Source, file),
+            before.size_bytes,
+            before.blocks,
+            &sink,
+            &mut self.buffers,
+        )
+        .map_err(|e| store::named(e, &entry.name))?;
         let after = file.metadata().map_err(CopyError::Source)?;
         let settled = content.size_bytes == before.size_bytes && is_same_moment(before, &after);
         entry.size_bytes = content.size_bytes;
@@ -350,8 +357,14 @@ impl<'a> Worker<'a> {
     ) -> Result<Option<crate::manifest::Digest>, CopyError> {
         let source = at.source.as_ref().expect("compared only with a source");
         let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
-        let read =
-            copy_content(self.shared, &file, metadata.size_bytes, metadata.blocks, &Sink::Hash, &mut self.buffers)?;
+        let read = copy_content(
+            self.shared,
+            (ReadFrom::Source, &file),
+            metadata.size_bytes,
+            metadata.blocks,
+            &Sink::Hash,
+            &mut self.buffers,
+        )?;
         let after = file.metadata().map_err(CopyError::Source)?;
         let settled = read.size_bytes == metadata.size_bytes && is_same_moment(metadata, &after);
         Ok(settled.then_some(read.digest))

@@ -173,8 +173,7 @@ impl Dir {
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
     pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
         new_dir.pass(Op::Link, "hard link", new_name)?;
-        rustix::fs::linkat(&self.fd, name, &new_dir.fd, new_name, AtFlags::empty())
-            .map_err(fail("hard link", new_name))
+        rustix::fs::linkat(&self.fd, name, &new_dir.fd, new_name, AtFlags::empty()).map_err(fail("hard link", new_name))
     }
 
     /// Makes a symlink.
@@ -270,8 +269,7 @@ impl Dir {
     /// Reads the extended attributes of an entry, or of this directory where the name is empty.
     pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
-        self.at_place(name, xattr::read_all)
-            .map_err(|e| PathError::new("read the extended attributes of", name, e))
+        self.at_place(name, xattr::read_all).map_err(|e| PathError::new("read the extended attributes of", name, e))
     }
 
     /// Sets an extended attribute of an entry, or of this directory where the name is empty.
@@ -289,11 +287,7 @@ impl Dir {
     }
 
     fn at_place<T>(&self, name: &[u8], f: impl FnOnce(Place<'_>) -> std::io::Result<T>) -> std::io::Result<T> {
-        if name.is_empty() {
-            f(Place::Fd(self.fd.as_fd()))
-        } else {
-            f(Place::Path(&proc_path(self.fd.as_fd(), name)))
-        }
+        if name.is_empty() { f(Place::Fd(self.fd.as_fd())) } else { f(Place::Path(&proc_path(self.fd.as_fd(), name))) }
     }
 
     /// Reads the attribute bits of this directory.

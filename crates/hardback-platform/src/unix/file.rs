@@ -209,9 +209,7 @@ impl FileWrite {
     /// Sets one extended attribute.
     pub fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "set an extended attribute of")?;
-        Place::Fd(self.fd.as_fd())
-            .set(name, value)
-            .map_err(|e| PathError::new("set an extended attribute of", b"", e))
+        Place::Fd(self.fd.as_fd()).set(name, value).map_err(|e| PathError::new("set an extended attribute of", b"", e))
     }
 
     /// Sets the attribute bits.

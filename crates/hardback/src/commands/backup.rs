@@ -63,6 +63,7 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         max_links: args.max_links,
         dry_run: args.dry_run,
         same_disk: args.same_disk,
+        allow_empty: args.allow_empty,
         hot_window_s: args.hot_window,
         workers: args.workers.map_or(0, usize::from),
     };
