@@ -235,7 +235,7 @@ mod tests {
         let absolute = |p| absolute_path(Path::new(p), Path::new("/home/anna"));
         assert_eq!(absolute("Documents/"), Path::new("/home/anna/Documents"));
         assert_eq!(absolute("."), Path::new("/home/anna"));
-        assert_eq!(absolute("../bert/./x"), Path::new("/home/bert/x"));
+        assert_eq!(absolute("../../srv/./x"), Path::new("/srv/x"));
         assert_eq!(absolute("/../.."), Path::new("/"));
     }
 
