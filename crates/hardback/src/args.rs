@@ -22,8 +22,9 @@ use std::path::PathBuf;
   hardback snapshots /mnt/disk/backup
   hardback restore /mnt/disk/backup Documents/letter.odt --to ~/Desktop
 
-Exit codes: 0 done, 1 stopped, 2 usage, 3 done but entries are missing or differ, 4 another run is at work,
-130 interrupted."
+Exit codes:
+  0 done              1 stopped, nothing was made      2 wrong arguments
+  3 done, but some entries are missing or differ       4 another run is at work       130 interrupted"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -36,7 +37,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Say nothing but results and errors
+    /// Say nothing but what was asked for, problems and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Say more: each step and each problem as it comes

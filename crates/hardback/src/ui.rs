@@ -80,6 +80,17 @@ impl Ui {
         self.style == Style::Terminal && io::stdin().is_terminal()
     }
 
+    /// Asks a question and returns the answer in lower case; `None` at the end of the input. The progress display waits.
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+        self.suspended(|| {
+            let mut stderr = anstream::stderr();
+            write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
+            let mut answer = String::new();
+            let bytes = io::stdin().read_line(&mut answer).ok()?;
+            (bytes > 0).then(|| answer.trim().to_lowercase())
+        })
+    }
+
     /// Writes a line of a result to stdout.
     pub(crate) fn line(&self, text: &str) -> io::Result<()> {
         self.suspended(|| writeln!(anstream::stdout(), "{text}"))

@@ -1,5 +1,10 @@
 //! The real binary in a temporary directory: wiring, messages, exit codes. What the verbs do is tested in the engine.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests make trees and start the binary")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests make trees, start the binary and stop at what is wrong"
+)]
 
 mod environment;
 
@@ -222,6 +227,16 @@ fn excludes_of_all_kinds_leave_out() {
     assert_eq!(env.names(&snapshot), ["cache", "keep", "marked"]);
     assert_eq!(env.names(&format!("{snapshot}/cache")), ["CACHEDIR.TAG"]);
     assert_eq!(env.names(&format!("{snapshot}/marked")), [".nobackup"]);
+}
+
+#[test]
+fn a_source_that_lost_all_it_had_is_refused_until_the_user_allows_it() {
+    let env = TestEnvironment::with_target();
+    env.remove("source");
+    env.make_dir("source");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk"]).exits(1);
+    assert!(output.stderr.contains("--allow-empty"), "{}", output.stderr);
+    env.hardback(&["backup", "source", "target", "--same-disk", "--allow-empty"]).exits(0).ignore();
 }
 
 #[test]

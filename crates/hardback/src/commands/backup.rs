@@ -1,7 +1,7 @@
 //! `hardback backup`: a new snapshot.
 
 use super::excludes::excludes;
-use super::reports::{LimitationFields, ProblemFields, TotalsFields, tell_problems};
+use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -62,6 +62,7 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         checksum: args.checksum,
         max_links: args.max_links,
         dry_run: args.dry_run,
+        allow_empty: args.allow_empty,
         same_disk: args.same_disk,
         allow_empty: args.allow_empty,
         hot_window_s: args.hot_window,
@@ -98,13 +99,7 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     lines.push(format!("  {}", place.display()));
     lines.push(String::new());
     lines.extend(counts(report));
-    for limitation in &report.limitations {
-        lines.push(format!("note: {}", limitation.kind));
-        let more = text::counted(limitation.entries, "entry", "entries");
-        let example = text::path(&limitation.example);
-        let detail = if limitation.detail.is_empty() { String::new() } else { format!(": {}", limitation.detail) };
-        lines.push(format!("      {more}, such as {example}{detail}"));
-    }
+    lines.extend(limitation_lines(&report.limitations));
     if report.base.is_none() || env.ui.is_verbose() {
         lines.extend(what_next(target, &place, job));
     }

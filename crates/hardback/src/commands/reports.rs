@@ -100,6 +100,18 @@ impl ProblemFields {
     }
 }
 
+/// Returns two lines for each limitation.
+pub(crate) fn limitation_lines(limitations: &[Limitation]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for limitation in limitations {
+        let entries = text::counted(limitation.entries, "entry", "entries");
+        let detail = if limitation.detail.is_empty() { String::new() } else { format!(": {}", limitation.detail) };
+        lines.push(format!("note: {}", limitation.kind));
+        lines.push(format!("      {entries}, such as {}{detail}", text::path(&limitation.example)));
+    }
+    lines
+}
+
 /// Tells the first problems, also to those who want silence.
 pub(crate) fn tell_problems(count: u64, problems: &[Problem], env: &Env) {
     if count == 0 {

@@ -123,7 +123,8 @@ impl<'a> Display<'a> {
         };
         let phase = self.monitor.phase.lock().map(|p| *p).unwrap_or_default();
         bar.set_prefix(sentence(phase, &progress));
-        bar.set_message(text::path(&self.counters.current()));
+        let current = self.counters.current();
+        bar.set_message(if current.is_empty() { String::new() } else { text::path(&current) });
         bar.tick();
     }
 
@@ -189,8 +190,8 @@ fn sentence(phase: &str, progress: &Progress) -> String {
 }
 
 fn per_second(n: u64, span: Duration) -> u64 {
-    let millis = span.as_millis();
-    if millis == 0 { 0 } else { u64::try_from(u128::from(n) * 1000 / millis).unwrap_or(u64::MAX) }
+    let rate = (u128::from(n) * 1000).checked_div(span.as_millis()).unwrap_or(0);
+    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 /// Returns how long it takes if it goes on like this; `None` while that is a guess.

@@ -109,7 +109,7 @@ impl TestEnvironment {
     #[cfg(unix)]
     pub(crate) fn close_to_others(&self, name: &str) {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(self.path(name), PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(self.path(name), PermissionsExt::from_mode(0o000)).unwrap();
     }
 
     /// Writes a file and makes the folders above it.
