@@ -1,4 +1,5 @@
 //! The main job end to end, on plain files in temporary folders.
+#![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
 use hardback_engine::{

@@ -77,8 +77,12 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
         Some(partial) => Some(run.sealing(target, job, partial).seal(&shared, recorded.0)?),
         None => None,
     };
+    let mut report = run.report(&shared, job, seal.as_ref(), recorded.1);
+    // Windows renames no folder while a file below it is open.
+    drop(shared);
     run.clean_up(ctx, target, job, seal.is_some())?;
-    Ok(run.report(&shared, job, seal.as_ref(), recorded.1, began))
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
 }
 
 fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
@@ -261,7 +265,8 @@ impl Run {
     fn top(&self, shared: &Shared<'_>, job: &Job, roots: &[Dir]) -> Result<Folder, Error> {
         let mut entry = Entry::new(b".", Kind::Dir);
         entry.mtime = self.started;
-        entry.mode = Some(0o755);
+        // Where sources have no modes, nothing here has.
+        entry.mode = roots.first().and_then(|root| root.metadata().ok()).and_then(|m| m.mode).map(|_| 0o755);
         let mut handles = Handles::default();
         if let ([source], [root]) = (&job.sources[..], roots)
             && source.folder.is_empty()
@@ -306,7 +311,7 @@ impl Run {
         Ok(())
     }
 
-    fn report(&self, shared: &Shared<'_>, job: &Job, seal: Option<&Seal>, totals: Totals, began: u64) -> BackupReport {
+    fn report(&self, shared: &Shared<'_>, job: &Job, seal: Option<&Seal>, totals: Totals) -> BackupReport {
         let sum = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let sums = &shared.sums;
         let mut would_copy = std::mem::take(&mut *shared.would_copy.lock().expect("all threads are done"));
@@ -328,7 +333,7 @@ impl Run {
             record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
             limitations: shared.limitations.list(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
-            elapsed_ns: hardback_platform::monotonic_now().saturating_sub(began),
+            elapsed_ns: 0,
             would_copy,
         }
     }

@@ -116,7 +116,7 @@ fn is_above(above: &Dir, below: &Dir) -> Result<bool, PathError> {
     let mut dir = below.try_clone()?;
     loop {
         let here = dir.metadata()?.id;
-        let parent = dir.open_dir(b"..")?;
+        let parent = dir.parent()?;
         let up = parent.metadata()?.id;
         if up == wanted {
             return Ok(here != wanted);

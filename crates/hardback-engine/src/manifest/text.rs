@@ -142,6 +142,7 @@ fn kind_from_name(name: &[u8]) -> Option<Kind> {
 
 /// Appends the line of an entry.
 pub(super) fn push_entry(out: &mut Vec<u8>, entry: &Entry, context: &mut Context) {
+    push_unset(out, entry, context);
     escape(out, &entry.name);
     if entry.kind != Kind::File {
         out.extend_from_slice(b" type=");
@@ -186,6 +187,16 @@ pub(super) fn push_entry(out: &mut Vec<u8>, entry: &Entry, context: &mut Context
         push_extra(out, extra);
     }
     out.push(b'\n');
+}
+
+/// An entry without a mode or an owner must not inherit those of the last `/set` line.
+fn push_unset(out: &mut Vec<u8>, entry: &Entry, context: &mut Context) {
+    if entry.mode.is_none() && context.mode.take().is_some() {
+        out.extend_from_slice(b"/unset mode\n");
+    }
+    if entry.owner.is_none() && context.owner.take().is_some() {
+        out.extend_from_slice(b"/unset uid gid\n");
+    }
 }
 
 fn push_owner(out: &mut Vec<u8>, owner: Owner) {
@@ -307,8 +318,18 @@ pub(super) fn time(text: &[u8]) -> Option<Time> {
     (nanos < 1_000_000_000).then_some(Time { seconds: if negative { -seconds } else { seconds }, nanos })
 }
 
-/// Parses a `/set` line.
+/// Parses a `/set` or `/unset` line.
 pub(super) fn parse_set(line: &[u8], context: &mut Context) -> Result<(), ManifestError> {
+    if line.starts_with(b"/unset ") {
+        for key in line.split(|&b| b == b' ').skip(1) {
+            match key {
+                b"mode" => context.mode = None,
+                b"uid" | b"gid" => context.owner = None,
+                _ => {}
+            }
+        }
+        return Ok(());
+    }
     let mut owner = Owner { uid: 0, gid: 0 };
     let mut has_owner = false;
     context.mode = None;
@@ -465,4 +486,73 @@ pub(super) fn parse_name_of(rest: &[u8]) -> Option<(u32, String)> {
 /// Parses a number of a comment line.
 pub(super) fn parse_number(text: &[u8]) -> Option<u64> {
     number(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let name = proptest::collection::vec(1u8..=255, 1..20)
+            .prop_filter("a component", |n| !n.contains(&b'/') && n != b"." && n != b"..");
+        let time = (-5_000_000_000i64..5_000_000_000, 0u32..1_000_000_000)
+            .prop_map(|(seconds, nanos)| Time { seconds, nanos });
+        let owner = proptest::option::of((0u32..3, 0u32..3).prop_map(|(uid, gid)| Owner { uid, gid }));
+        let mode = proptest::option::of(prop_oneof![Just(0o644u32), 0u32..0o10000]);
+        let content = (1u32..3, 0u64..5).prop_map(|(generation, ordinal)| ContentRef { generation, ordinal });
+        let xattrs = proptest::collection::vec((proptest::collection::vec(1u8..=255, 1..8), any::<Vec<u8>>()), 0..3);
+        (name, time.clone(), time, owner, mode, 0u64..4, proptest::option::of(content), xattrs, any::<bool>()).prop_map(
+            |(name, mtime, ctime, owner, mode, size, content, xattrs, hot)| {
+                let mut entry = Entry::new(&name, Kind::File);
+                (entry.mtime, entry.ctime, entry.inode) = (mtime, Some(ctime), Some(7));
+                (entry.owner, entry.mode, entry.size_bytes, entry.hot) = (owner, mode, size, hot);
+                entry.content = content.filter(|_| size > 0);
+                if !xattrs.is_empty() {
+                    entry.extra_mut().xattrs = xattrs;
+                }
+                entry
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_back_as_the_entries_that_they_were(entries in proptest::collection::vec(entry(), 1..20)) {
+            let mut text = Vec::new();
+            let mut writing = Context::default();
+            push_set(&mut text, &entries[0], &mut writing);
+            for entry in &entries {
+                push_entry(&mut text, entry, &mut writing);
+            }
+            let mut reading = Context::default();
+            let mut back = Vec::new();
+            for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
+                if line.starts_with(b"/") {
+                    parse_set(line, &mut reading).unwrap();
+                } else {
+                    back.push(parse_entry(line, &mut reading).unwrap());
+                }
+            }
+            prop_assert_eq!(back, entries);
+        }
+
+        #[test]
+        fn no_line_makes_the_parser_panic(line in any::<Vec<u8>>()) {
+            let mut context = Context::default();
+            let parsed = (parse_entry(&line, &mut context), parse_set(&line, &mut context));
+            prop_assert!(parsed.0.is_ok() || parsed.0.is_err());
+        }
+    }
+
+    #[test]
+    fn names_with_every_byte_are_escaped_and_come_back() {
+        let name: Vec<u8> = (1..=255).filter(|&b| b != b'/').collect();
+        let mut text = Vec::new();
+        escape(&mut text, &name);
+        assert!(!text.contains(&b'\n') && !text.contains(&b' ') && std::str::from_utf8(&text).is_ok());
+        assert_eq!(unescape(&text), Some(name));
+        assert_eq!(unescape(b"a\\7"), None);
+        assert_eq!(unescape(b"a\\777"), None);
+    }
 }

@@ -73,6 +73,11 @@ impl Dir {
         Ok(Self { fd, seam: self.seam.clone() })
     }
 
+    /// Opens the directory above; the top of all is its own parent.
+    pub fn parent(&self) -> Result<Self, PathError> {
+        self.open_dir(b"..")
+    }
+
     /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
     pub fn open_dir_at(&self, path: &RelPath) -> Result<Self, PathError> {
         if path.is_root() {

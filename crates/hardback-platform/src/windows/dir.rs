@@ -172,6 +172,14 @@ impl Dir {
         parts.fold(first, |dir, name| dir?.enter(name)).map_err(fail("open the folder", path.as_bytes()))
     }
 
+    /// Opens the directory above; the top of all is its own parent.
+    pub fn parent(&self) -> Result<Self, PathError> {
+        match Path::new(&self.path).parent() {
+            Some(parent) => Self::open(parent, self.seam.clone()),
+            None => self.try_clone(),
+        }
+    }
+
     /// Lists the directory.
     pub fn list(&self) -> Result<Listing, PathError> {
         self.pass(Op::List, "list", b"")?;
