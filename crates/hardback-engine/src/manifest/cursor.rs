@@ -1,6 +1,6 @@
 //! Walking a manifest beside another tree in the same order, one directory at a time.
 
-use super::reader::read_frame_entries;
+use super::reader::{FrameEntry, read_frame_entries};
 use super::{Entry, Line, ManifestError, Position, ReadAt, Reader};
 use hardback_platform::RelPath;
 use std::collections::VecDeque;
@@ -170,7 +170,7 @@ impl<R: ReadAt> TreeCursor<R> {
 #[derive(Debug)]
 pub struct EntriesByPosition<R> {
     file: R,
-    frames: VecDeque<(u64, Vec<(u32, RelPath, Entry)>)>,
+    frames: VecDeque<(u64, Vec<FrameEntry>)>,
 }
 
 impl<R: ReadAt> EntriesByPosition<R> {

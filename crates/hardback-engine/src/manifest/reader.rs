@@ -180,8 +180,11 @@ impl<R: ReadAt> Reader<R> {
     }
 }
 
+/// An entry of a frame: the offset of its line, its directory, itself.
+pub(super) type FrameEntry = (u32, RelPath, Entry);
+
 /// Reads one frame by its offset: its entries with the directory of each and the offset of each line.
-pub(super) fn read_frame_entries(file: &impl ReadAt, offset: u64) -> Result<Vec<(u32, RelPath, Entry)>, ManifestError> {
+pub(super) fn read_frame_entries(file: &impl ReadAt, offset: u64) -> Result<Vec<FrameEntry>, ManifestError> {
     let Some((text, _)) = read_frame(file, offset)? else {
         return Err(ManifestError::Damaged { offset, what: "no frame where one was" });
     };

@@ -64,7 +64,6 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         dry_run: args.dry_run,
         allow_empty: args.allow_empty,
         same_disk: args.same_disk,
-        allow_empty: args.allow_empty,
         hot_window_s: args.hot_window,
         workers: args.workers.map_or(0, usize::from),
     };
