@@ -43,6 +43,10 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Allow a source that is empty now and was not in the base.
     pub allow_empty: bool,
+    /// Leave out what has the attribute "no dump".
+    pub exclude_nodump: bool,
+    /// Do not read lists of patterns in folders.
+    pub no_ignore_files: bool,
     /// Allow the target on a source's own volume.
     pub same_disk: bool,
     /// A file that was touched less than this many seconds before it was read is compared by content next time.

@@ -213,3 +213,22 @@ fn latest_names_the_newest_snapshot() {
     assert_eq!(String::from_utf8(latest).unwrap().trim(), second);
     assert!(Path::new(&second).is_relative());
 }
+
+#[test]
+fn a_list_in_a_folder_leaves_out_what_is_below_it() {
+    let bench = Bench::new();
+    bench.write("a/.hardbackignore", "*.tmp\n!keep.tmp\n");
+    for path in ["a/x.tmp", "a/keep.tmp", "a/sub/y.tmp", "b/z.tmp", "a/file"] {
+        bench.write(path, path);
+    }
+    let report = bench.backup();
+    let has = |path: &str| {
+        let (dir, name) = bench.stored(&report, path);
+        dir.stat(&name).is_ok()
+    };
+    assert_eq!(
+        ["a/x.tmp", "a/keep.tmp", "a/sub/y.tmp", "b/z.tmp", "a/file"].map(has),
+        [false, true, false, true, true]
+    );
+    assert_eq!(report.excluded, 2);
+}

@@ -43,6 +43,20 @@ impl Listing {
         ListedEntry { name: &self.names[start..start + usize::from(length)], kind }
     }
 
+    /// Returns whether there is an entry of a name that is no directory.
+    pub fn has_file(&self, name: &[u8]) -> bool {
+        let (mut low, mut high) = (0, self.files_len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.get(middle).name.cmp(name) {
+                std::cmp::Ordering::Equal => return true,
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        false
+    }
+
     /// Returns the entries in order.
     pub fn iter(&self) -> impl Iterator<Item = ListedEntry<'_>> {
         (0..self.len()).map(|i| self.get(i))

@@ -153,6 +153,12 @@ pub(crate) struct ExcludeArgs {
     /// Leave out what is in folders that hold a CACHEDIR.TAG
     #[arg(long)]
     pub(crate) exclude_caches: bool,
+    /// Leave out what has the attribute "no dump" (chattr +d)
+    #[arg(long)]
+    pub(crate) exclude_nodump: bool,
+    /// Do not read lists of patterns in folders (.hardbackignore)
+    #[arg(long)]
+    pub(crate) no_ignore_files: bool,
     /// Use a list that comes with hardback; `hardback filter presets` prints them
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Vec<String>,

@@ -9,13 +9,14 @@ use super::store;
 use super::throttle::Throttle;
 use crate::Excludes;
 use crate::error::Error;
+use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
 use crate::job::JobSource;
 use crate::manifest::{Entry, ManifestError, TreeCursor};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use crossbeam_channel::Sender;
-use hardback_platform::{Dir, FileRead, Kind, Listing, Metadata, PathError};
+use hardback_platform::{Attributes, Dir, FileRead, Kind, Listing, Metadata, PathError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +24,8 @@ use std::sync::atomic::Ordering;
 const CHUNK_ENTRIES: usize = 64;
 /// Folders with at most this many entries are split in two, so that a few large files keep two workers busy.
 const SMALL_FOLDER_ENTRIES: usize = 8;
+/// Longest list of patterns in a folder that is read.
+const IGNORE_FILE_BYTES_MAX: usize = 1 << 20;
 /// Deepest folder that is walked; deeper ones are problems.
 const DEPTH_MAX: usize = 50_000;
 
@@ -49,6 +52,8 @@ struct Level {
     facts: SourceFacts,
     volume: u64,
     keep_marker_only: Option<Vec<u8>>,
+    /// The rules of the run and of the lists in the folders above.
+    rules: ExcludeRules,
 }
 
 /// What the walk needs beside the shared state.
@@ -64,6 +69,23 @@ pub(super) struct Walk<'a> {
     pub(super) target_id: hardback_platform::FileId,
     pub(super) next: u64,
     pub(super) rules: Box<dyn Fn(&Dir) -> Rules + Send + 'a>,
+}
+
+impl Level {
+    /// A folder below this one whose source cannot be read.
+    fn stood_in_for(&self, folder: Arc<Folder>, in_base: bool, in_adopted: Vec<bool>) -> Self {
+        Self {
+            folder,
+            listing: None,
+            below: None,
+            in_base,
+            in_adopted,
+            facts: self.facts,
+            volume: self.volume,
+            keep_marker_only: None,
+            rules: ExcludeRules::default(),
+        }
+    }
 }
 
 fn base_failed(source: ManifestError) -> Error {
@@ -167,8 +189,9 @@ impl Walk<'_> {
             facts,
             volume: metadata.id.volume,
             keep_marker_only: None,
+            rules: ExcludeRules::default(),
         };
-        level.keep_marker_only = self.marker_of(&level, &root);
+        self.read_markers(&mut level, &root, self.excludes.rules.clone());
         Ok(level)
     }
 
@@ -260,7 +283,8 @@ impl Walk<'_> {
             Ok(opened) => opened,
             Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
         };
-        if metadata.id == self.target_id {
+        let no_dump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
+        if metadata.id == self.target_id || no_dump {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
             return Ok(None);
@@ -299,9 +323,10 @@ impl Walk<'_> {
             facts,
             volume: metadata.id.volume,
             keep_marker_only: None,
+            rules: ExcludeRules::default(),
         };
         if let Ok(source) = below.folder.dir(Side::Source) {
-            below.keep_marker_only = self.marker_of(&below, &source);
+            self.read_markers(&mut below, &source, level.rules.clone());
         }
         Ok(Some(below))
     }
@@ -339,7 +364,7 @@ impl Walk<'_> {
         let base_name = base_entry.as_ref().map(Entry::stored_name);
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
-        Ok(Some(Level { listing: None, below: None, in_base, in_adopted, folder, keep_marker_only: None, ..*level }))
+        Ok(Some(level.stood_in_for(folder, in_base, in_adopted)))
     }
 
     /// Enters the next subfolder of the base, where the base stands in.
@@ -351,15 +376,7 @@ impl Walk<'_> {
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
         let in_adopted = vec![false; level.in_adopted.len()];
-        Ok(Some(Level {
-            listing: None,
-            below: None,
-            in_base: true,
-            in_adopted,
-            folder,
-            keep_marker_only: None,
-            ..*level
-        }))
+        Ok(Some(level.stood_in_for(folder, true, in_adopted)))
     }
 
     fn handles(
@@ -486,8 +503,8 @@ impl Walk<'_> {
     fn is_excluded(&self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
         let excluded = match (&level.keep_marker_only, &level.below) {
             (Some(marker), _) => marker != name,
-            (None, Some(below)) if !self.excludes.rules.is_empty() => {
-                self.excludes.rules.check(&join(below, name), is_dir).is_excluded()
+            (None, Some(below)) if !level.rules.is_empty() => {
+                level.rules.check(&join(below, name), is_dir).is_excluded()
             }
             _ => false,
         };
@@ -497,10 +514,29 @@ impl Walk<'_> {
         Ok(excluded)
     }
 
-    /// Looks for a marker that says to keep only the folder and the marker.
-    fn marker_of(&self, level: &Level, source: &Dir) -> Option<Vec<u8>> {
-        let (listing, _) = level.listing.as_ref()?;
-        self.excludes.marker_in(listing, source)
+    /// Looks for what a folder says of itself: a marker that keeps everything else out, and a list of patterns.
+    fn read_markers(&self, level: &mut Level, source: &Dir, rules: ExcludeRules) {
+        level.rules = rules;
+        let (Some((listing, _)), Some(below)) = (&level.listing, &level.below) else { return };
+        level.keep_marker_only = self.excludes.marker_in(listing, source);
+        if self.shared.options.no_ignore_files || !listing.has_file(DIRECTORY_FILE_NAME) {
+            return;
+        }
+        let text = source.open_file(DIRECTORY_FILE_NAME).and_then(|file| file.read_to_vec(IGNORE_FILE_BYTES_MAX));
+        let read = text.map_err(|e| format!("cannot {}: {}", e.op, e.source));
+        let rules = read.and_then(|text| {
+            let rules = level.rules.with_directory_file(below, &text);
+            rules.map_err(|e| format!("{e} (nothing is left out by it)"))
+        });
+        match rules {
+            Ok(rules) => level.rules = rules,
+            // What cannot be understood leaves nothing out.
+            Err(what) => {
+                let path = level.folder.path_of(DIRECTORY_FILE_NAME);
+                self.shared.problem(Problem::with_detail(&path, ProblemKind::Other, what));
+                Counters::add(&self.shared.sums.problems_without_line, 1);
+            }
+        }
     }
 }
 

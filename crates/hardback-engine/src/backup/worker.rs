@@ -11,7 +11,7 @@ use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
+use hardback_platform::{Attributes, Dir, Kind, Metadata, PathError, Time};
 use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
@@ -80,6 +80,10 @@ impl<'a> Worker<'a> {
         };
         let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
         if self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+            Counters::add(&self.shared.sums.excluded, 1);
+            return Ok(None);
+        }
+        if self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0 {
             Counters::add(&self.shared.sums.excluded, 1);
             return Ok(None);
         }

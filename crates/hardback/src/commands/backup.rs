@@ -63,6 +63,8 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         max_links: args.max_links,
         dry_run: args.dry_run,
         allow_empty: args.allow_empty,
+        exclude_nodump: args.exclude.exclude_nodump,
+        no_ignore_files: args.exclude.no_ignore_files,
         same_disk: args.same_disk,
         hot_window_s: args.hot_window,
         workers: args.workers.map_or(0, usize::from),
