@@ -30,7 +30,8 @@ pub(crate) enum Action {
 }
 
 /// Attribute bits that come with every `stat`; the others are read only where a file is opened anyway.
-const STAT_ATTRIBUTES: u32 = Attributes::IMMUTABLE | Attributes::APPEND | Attributes::NODUMP | Attributes::COMPRESS;
+pub(crate) const STAT_ATTRIBUTES: u32 =
+    Attributes::IMMUTABLE | Attributes::APPEND | Attributes::NODUMP | Attributes::COMPRESS;
 
 /// Decides about an entry that is no directory.
 ///

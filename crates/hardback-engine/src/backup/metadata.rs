@@ -7,7 +7,7 @@ use crate::report::LimitationKind;
 use hardback_platform::{Dir, Faults, FileWrite, Metadata, PathError};
 
 /// Makes the manifest's entry from what the source says.
-pub(super) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, stable_ids: bool) -> Entry {
+pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, stable_ids: bool) -> Entry {
     let mut entry = Entry::new(name, metadata.kind);
     entry.size_bytes = if metadata.kind == hardback_platform::Kind::File { metadata.size_bytes } else { 0 };
     entry.mtime = metadata.mtime;

@@ -7,7 +7,7 @@ mod collect;
 mod copy;
 mod folder;
 mod groups;
-mod metadata;
+pub(crate) mod metadata;
 mod moved;
 mod probe;
 mod recover;
@@ -379,7 +379,8 @@ fn worker_count(options: &BackupOptions) -> usize {
     if options.workers == 0 { WORKERS_DEFAULT } else { options.workers.min(WORKERS_MAX) }
 }
 
-fn rules_of(dir: &Dir, options: &BackupOptions) -> Rules {
+/// Returns what the volume of a source's folder can be relied on for.
+pub(crate) fn rules_of(dir: &Dir, options: &BackupOptions) -> Rules {
     let traits = dir.volume().ok();
     Rules {
         stable_ids: traits.is_some_and(|t| t.stable_ids),

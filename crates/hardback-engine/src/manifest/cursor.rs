@@ -42,6 +42,15 @@ impl<R: ReadAt> TreeCursor<R> {
         self.complete
     }
 
+    /// Makes sure that the record ends where its top folder was left: what it lacks would count as removed.
+    pub fn finish(&mut self) -> Result<(), ManifestError> {
+        let more = self.peek()?.is_some();
+        if self.complete && !more {
+            return Ok(());
+        }
+        Err(ManifestError::Damaged { offset: 0, what: "it goes on behind its last folder" })
+    }
+
     /// Returns the reader, for its header and sums.
     pub fn reader(&self) -> &Reader<R> {
         &self.reader
