@@ -1,6 +1,6 @@
 //! Making a target and opening one, and telling a target from an empty mount point.
 
-use super::{PRIVATE_DIR, Target, layout, open_or_make_dir, replace_file};
+use super::{PRIVATE_DIR, Target, layout, open_or_make_dir, replace_file, temporary_name};
 use crate::clock::{Clock, timestamp};
 use crate::error::Error;
 use hardback_platform::{Dir, Faults, Kind, Listing, PathError, Seam};
@@ -132,13 +132,14 @@ fn refuse_lost_marker(path: &Path, known_id: Option<&str>) -> Result<(), Error> 
     }
 }
 
-/// A fresh ext4 has `lost+found`, a desktop leaves trash and index folders.
+/// A fresh ext4 has `lost+found`, a desktop leaves trash and index folders, and making a target may have been cut short.
 fn is_as_good_as_empty(listing: &Listing) -> bool {
-    let harmless = |name: &[u8]| {
-        matches!(name, b"lost+found" | b"System Volume Information" | b"$RECYCLE.BIN" | b".hardback" | b"README.txt")
+    let harmless_dir = |name: &[u8]| {
+        matches!(name, b"lost+found" | b"System Volume Information" | b"$RECYCLE.BIN" | b".hardback")
             || name.starts_with(b".Trash-")
     };
-    listing.iter().all(|e| harmless(e.name) && (e.kind == Kind::Dir || e.name == b"README.txt"))
+    let harmless_file = |name: &[u8]| name == layout::README || name == temporary_name(layout::README);
+    listing.iter().all(|e| if e.kind == Kind::Dir { harmless_dir(e.name) } else { harmless_file(e.name) })
 }
 
 /// Opens our folder and reads the id; `None` where there is no marker.

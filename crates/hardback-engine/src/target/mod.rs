@@ -82,8 +82,7 @@ pub(crate) fn open_or_make_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<Dir,
 
 /// Writes a small file whole: a temporary name, sync, rename over the old, sync of the folder.
 pub(crate) fn replace_file(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<(), PathError> {
-    let mut temporary = name.to_vec();
-    temporary.extend_from_slice(b".new");
+    let temporary = temporary_name(name);
     match dir.unlink(&temporary) {
         Err(e) if e.fault() != Faults::Vanished => return Err(e),
         _ => {}
@@ -94,4 +93,9 @@ pub(crate) fn replace_file(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<(), P
     drop(file);
     dir.rename_over(&temporary, dir, name)?;
     dir.sync()
+}
+
+/// Returns the name that a small file has until it is whole.
+pub(crate) fn temporary_name(name: &[u8]) -> Vec<u8> {
+    [name, b".new"].concat()
 }

@@ -39,7 +39,27 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing unlocks; the text would only mislead.
+        // The text would only mislead. Closing unlocks, but not while a process that this one is just starting still has
+        // a copy of the handle.
         rustix::fs::ftruncate(&self.file, 0).ok();
+        flock(&self.file, FlockOperation::Unlock).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seam::Seam;
+
+    #[test]
+    fn a_dropped_lock_is_free_though_a_child_has_a_copy_of_the_handle() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path(), Seam::default()).unwrap();
+        let lock = Lock::try_take(&dir, b"lock", b"first").unwrap().expect("nobody has it");
+        let copy_of_a_child = rustix::io::dup(&lock.file).unwrap();
+        assert!(Lock::try_take(&dir, b"lock", b"second").unwrap().is_none());
+        drop(lock);
+        assert!(Lock::try_take(&dir, b"lock", b"second").unwrap().is_some());
+        drop(copy_of_a_child);
     }
 }

@@ -1,0 +1,18 @@
+//! Backs up a source into a target with one worker, for tests that kill it: `hb-run SOURCE TARGET`.
+
+use hardback_testing::rig::{Rig, Seams};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(source), Some(target)) = (arguments.next(), arguments.next()) else { return ExitCode::from(2) };
+    let mut rig = Rig::below(&source);
+    rig.source = source;
+    rig.target = target;
+    match rig.backup(Seams::default()) {
+        Ok(report) if report.totals.problems == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(3),
+        Err(_) => ExitCode::from(1),
+    }
+}

@@ -1,0 +1,84 @@
+//! A source, a target and the engine between them.
+
+use hardback_engine::{
+    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase,
+    Problem, SystemClock, Target, backup, open_or_create_target,
+};
+use hardback_platform::Seam;
+use std::path::{Path, PathBuf};
+
+/// Name of the job of every rig.
+pub const JOB: &str = "test";
+/// Folder of the source in the snapshots.
+pub const FOLDER: &str = "docs";
+
+/// A source and its target.
+#[derive(Debug, Clone)]
+pub struct Rig {
+    /// The source.
+    pub source: PathBuf,
+    /// The target.
+    pub target: PathBuf,
+    /// Choices; one worker, so that calls come in the same order every time.
+    pub options: BackupOptions,
+}
+
+/// Who watches the calls of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Seams {
+    /// Those on the target.
+    pub target: Seam,
+    /// Those on the source.
+    pub source: Seam,
+}
+
+struct Quiet;
+
+impl Monitor for Quiet {
+    fn problem(&self, _: &Problem) {}
+    fn notice(&self, _: &str) {}
+    fn phase(&self, _: Phase) {}
+}
+
+impl Rig {
+    /// Makes a rig of `docs` and `target` below a folder.
+    pub fn below(dir: &Path) -> Self {
+        let options = BackupOptions { same_disk: true, workers: 1, ..BackupOptions::default() };
+        Self { source: dir.join(FOLDER), target: dir.join("target"), options }
+    }
+
+    /// Opens the target without a watch.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn open(&self) -> Result<Target, Error> {
+        self.open_watched(Seam::default())
+    }
+
+    fn open_watched(&self, seam: Seam) -> Result<Target, Error> {
+        Ok(open_or_create_target(&self.target, None, &SystemClock, seam)?.target)
+    }
+
+    /// Runs a backup, the opening of the target included.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn backup(&self, seams: Seams) -> Result<BackupReport, Error> {
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        let target = self.open_watched(seams.target)?;
+        let source = JobSource {
+            folder: FOLDER.into(),
+            path: self.source.clone(),
+            path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
+        };
+        let mut job = Job::new(JobName::new(JOB)?, vec![source], self.options.clone())?;
+        job.source_seam = seams.source;
+        backup(&ctx, &target, &job, &Excludes::default())
+    }
+
+    /// Returns the folder of a snapshot.
+    pub fn snapshot(&self, name: &str) -> PathBuf {
+        self.target.join(JOB).join(name)
+    }
+}

@@ -1,0 +1,206 @@
+//! Every call of a run fails once, in every way: old snapshots stay, nothing half-made is listed, nothing is lost in
+//! silence, and the next run needs no help.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
+
+mod common;
+
+use common::{Scenario, recovers, stored};
+use hardback_engine::{BackupReport, Error, LimitationKind};
+use hardback_testing::fault::{Calls, Fault, FaultyWatch};
+use hardback_testing::oracle::{By, Known, Node, Tree, check_target, difference, differences, read_tree};
+use hardback_testing::rig::{Rig, Seams};
+use rustix::io::Errno;
+
+fn errno(error: Errno) -> i32 {
+    error.raw_os_error()
+}
+
+/// Limitations after which a tree is not the source's exactly. What was stored under them is linked later on.
+fn stored_exactly(result: &Result<BackupReport, Error>) -> By {
+    let exact = result.as_ref().map_or(true, |report| report.limitations.is_empty());
+    if exact { By::Everything } else { By::Content }
+}
+
+/// What the report of a run that was not stopped must be worth.
+#[track_caller]
+fn is_honest(rig: &Rig, source: &Tree, report: &BackupReport, context: &str) {
+    let found = stored(rig, report.snapshot.as_ref().unwrap());
+    use LimitationKind::{Names, Specials, Symlinks};
+    let absent = report.limitations.iter().any(|l| [Names, Symlinks, Specials].contains(&l.kind));
+    if report.totals.problems > 0 || absent {
+        assert!(absent || !report.problems.is_empty(), "{context}: problems that nobody hears of");
+        return;
+    }
+    assert!(report.problems.is_empty(), "{context}: problems that are not counted: {:?}", report.problems);
+    let by = if report.limitations.is_empty() { By::Everything } else { By::Content };
+    let wrong = differences(source, &found, by);
+    assert!(wrong.is_empty(), "{context}: no problem was reported, but\n{}", wrong.join("\n"));
+}
+
+/// Runs with a call on the target that fails; returns whether it came to that call.
+#[track_caller]
+fn one_fault(rig: &Rig, known: &mut Known, source: &Tree, n: u64, fault: Fault) -> bool {
+    let watch = FaultyWatch::failing(Calls::Changing, n, fault);
+    let result = rig.backup(Seams { target: watch.seam(), ..Seams::default() });
+    let context = format!("{fault:?} at {n} ({})", watch.struck().unwrap_or_default());
+    match &result {
+        Ok(report) => {
+            let all = check_target(rig, known, &context);
+            assert!(all.iter().any(|s| Some(&s.name) == report.snapshot.as_ref()), "{context}: not listed");
+            is_honest(rig, source, report, &context);
+        }
+        Err(_) => assert!(watch.struck().is_some(), "{context}: failed without a fault"),
+    }
+    recovers(rig, known, source, stored_exactly(&result), &context);
+    watch.struck().is_some()
+}
+
+/// Lets each changing call on the target fail in one way; returns how many there are.
+fn every_call_of_the_target(fault: Fault) -> u64 {
+    let scenario = Scenario::new();
+    let mut n = 1;
+    loop {
+        let (rig, mut known) = scenario.fresh_target();
+        if !one_fault(&rig, &mut known, &scenario.source, n, fault) {
+            return n - 1;
+        }
+        n += 1;
+    }
+}
+
+#[test]
+fn the_first_run_may_die_at_every_call_the_making_of_the_target_included() {
+    let scenario = Scenario::new();
+    for n in 1.. {
+        let target = scenario.dir.path().join(format!("first-{n}"));
+        let rig = Rig { target, ..scenario.rig.clone() };
+        if !one_fault(&rig, &mut Known::new(), &scenario.source, n, Fault::Stop) {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_run_may_die_at_every_call() {
+    let calls = every_call_of_the_target(Fault::Stop);
+    println!("{calls} calls");
+    assert!(calls > 100, "only {calls} calls: is the watch still in the way of all?");
+}
+
+#[test]
+fn every_call_may_fail_with_an_io_error() {
+    every_call_of_the_target(Fault::Once(errno(Errno::IO)));
+}
+
+#[test]
+fn the_disk_may_be_full_at_every_call() {
+    every_call_of_the_target(Fault::Once(errno(Errno::NOSPC)));
+}
+
+#[test]
+fn the_disk_may_stay_full_from_every_call_on() {
+    every_call_of_the_target(Fault::FromNowOn(errno(Errno::NOSPC)));
+}
+
+#[test]
+fn the_device_may_be_gone_from_every_call_on() {
+    every_call_of_the_target(Fault::FromNowOn(errno(Errno::IO)));
+}
+
+#[test]
+fn every_call_may_meet_the_link_limit() {
+    every_call_of_the_target(Fault::Once(errno(Errno::MLINK)));
+}
+
+#[test]
+fn every_call_may_be_denied() {
+    every_call_of_the_target(Fault::Once(errno(Errno::ACCESS)));
+}
+
+#[test]
+fn every_call_may_go_over_the_quota() {
+    every_call_of_the_target(Fault::Once(errno(Errno::DQUOT)));
+}
+
+#[test]
+fn every_call_may_be_interrupted() {
+    every_call_of_the_target(Fault::Once(errno(Errno::INTR)));
+}
+
+#[test]
+fn every_write_may_be_cut_short() {
+    every_call_of_the_target(Fault::Short(3, errno(Errno::NOSPC)));
+    every_call_of_the_target(Fault::Short(3, errno(Errno::ACCESS)));
+}
+
+/// Lets each call on the source fail in one way; returns how many there are.
+fn every_call_of_the_source(fault: Fault) -> u64 {
+    let scenario = Scenario::new();
+    let mut n = 1;
+    loop {
+        let (rig, mut known) = scenario.fresh_target();
+        let watch = FaultyWatch::failing(Calls::All, n, fault);
+        let result = rig.backup(Seams { source: watch.seam(), ..Seams::default() });
+        let context = format!("source: {fault:?} at {n} ({})", watch.struck().unwrap_or_default());
+        if let Ok(report) = &result {
+            check_target(&rig, &known, &context);
+            is_honest(&rig, &scenario.source, report, &context);
+            what_failed_is_told_or_carried(&rig, &scenario, &known, report, &context);
+        }
+        recovers(&rig, &mut known, &scenario.source, stored_exactly(&result), &context);
+        if watch.struck().is_none() {
+            return n - 1;
+        }
+        n += 1;
+    }
+}
+
+/// Each path of the source is in the snapshot as it is, or there is a problem about it or a folder above it; what has
+/// one is as in the base, or as in the source, or not there.
+#[track_caller]
+fn what_failed_is_told_or_carried(rig: &Rig, scenario: &Scenario, known: &Known, report: &BackupReport, context: &str) {
+    let base = &known[report.base.as_ref().unwrap()];
+    let found = read_tree(&rig.snapshot(report.snapshot.as_ref().unwrap()));
+    let told = |path: &[u8]| report.problems.iter().any(|p| path == p.path || path.starts_with(&[&p.path, &b"/"[..]].concat()));
+    let paths: std::collections::BTreeSet<_> = scenario.source.keys().map(|p| in_folder(p)).chain(found.keys().cloned()).collect();
+    for path in paths.iter().filter(|p| !p.is_empty()) {
+        let name = String::from_utf8_lossy(path);
+        let expected = scenario.source.get(path.strip_prefix(b"docs/").unwrap_or_default());
+        let same = |a: Option<&Node>, b: Option<&Node>| match (a, b) {
+            (Some(a), Some(b)) => difference(a, b, By::Content).is_none(),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let there = found.get(path);
+        if !same(expected, there) {
+            assert!(told(path), "{context}: {name} is not as in the source and nobody hears of it");
+            assert!(there.is_none() || same(base.get(path), there), "{context}: {name} is neither old nor new");
+        }
+    }
+}
+
+fn in_folder(path: &[u8]) -> Vec<u8> {
+    if path.is_empty() { b"docs".to_vec() } else { [b"docs/", path].concat() }
+}
+
+#[test]
+fn an_io_error_of_the_source_is_a_problem_and_the_old_version_stays() {
+    let calls = every_call_of_the_source(Fault::Once(errno(Errno::IO)));
+    println!("{calls} calls");
+    assert!(calls > 100, "only {calls} calls");
+}
+
+#[test]
+fn a_denied_call_of_the_source_is_a_problem_and_the_old_version_stays() {
+    every_call_of_the_source(Fault::Once(errno(Errno::ACCESS)));
+}
+
+#[test]
+fn what_vanishes_from_the_source_during_the_run_is_a_problem() {
+    every_call_of_the_source(Fault::Once(errno(Errno::NOENT)));
+}
+
+#[test]
+fn the_disk_of_the_source_may_go_away_at_every_call() {
+    every_call_of_the_source(Fault::FromNowOn(errno(Errno::IO)));
+}
