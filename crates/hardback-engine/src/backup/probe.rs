@@ -60,6 +60,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_disk: bool) -> Result<(), Error> {
     let Some(target) = target else { return Ok(()) };
     let target_id = target.metadata()?.id;
+    let target_pool = target.volume()?.pool;
     for (path, root) in roots {
         let source_id = root.metadata()?.id;
         if is_above(root, target)? || source_id == target_id {
@@ -71,7 +72,8 @@ pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_d
                 "snapshots are never backed up into their own target; choose another source",
             ));
         }
-        if source_id.volume == target_id.volume && !same_disk {
+        let same_pool = root.volume()?.pool.is_some_and(|pool| target_pool == Some(pool));
+        if (source_id.volume == target_id.volume || same_pool) && !same_disk {
             return Err(same_volume(path));
         }
     }

@@ -328,7 +328,8 @@ impl Dir {
     /// Returns what the volume of this directory can be relied on for.
     pub fn volume(&self) -> Result<VolumeTraits, PathError> {
         let stat = rustix::fs::fstatfs(&self.fd).map_err(fail("ask the volume of", b""))?;
-        let traits = volume::traits_of(&stat);
+        let pool_id = rustix::fs::fstatvfs(&self.fd).map_err(fail("ask the volume of", b""))?.f_fsid;
+        let traits = volume::traits_of(&stat, pool_id);
         // ntfs-3g is FUSE; only it knows this attribute.
         if traits.kind == VolumeKind::Fuse {
             let mut buffer = [0u8; 65_536];

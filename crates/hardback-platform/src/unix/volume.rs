@@ -4,7 +4,7 @@ use crate::volume::{FreeSpace, NTFS_LINKS_MAX, VolumeKind, VolumeTraits};
 use rustix::fs::{StatFs, StatVfs};
 
 /// Returns what the file system of this magic number can be relied on for.
-pub(crate) fn traits_of(stat: &StatFs) -> VolumeTraits {
+pub(crate) fn traits_of(stat: &StatFs, pool_id: u64) -> VolumeTraits {
     // The numbers are those of <linux/magic.h>.
     let kind = match stat.f_type as u64 & 0xffff_ffff {
         0xef53 => VolumeKind::Ext,
@@ -28,6 +28,9 @@ pub(crate) fn traits_of(stat: &StatFs) -> VolumeTraits {
         kind,
         stable_ids: native || kind == VolumeKind::Ntfs,
         reliable_ctime: native,
+        // linux: fs/btrfs/super.c btrfs_statfs(): the first word is of the file system's id, the second has the
+        // number of the subvolume mixed in.
+        pool: (kind == VolumeKind::Btrfs).then(|| pool_id & 0xffff_ffff),
         links_max: (kind == VolumeKind::Ntfs).then_some(NTFS_LINKS_MAX),
     }
 }

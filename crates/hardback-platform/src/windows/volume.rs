@@ -23,6 +23,7 @@ pub(crate) fn traits_of(file: &File) -> io::Result<VolumeTraits> {
         VolumeKind::Other
     };
     Ok(VolumeTraits {
+        pool: None,
         kind,
         // ReFS ids have 128 bits and need not fit the 64 that are kept.
         stable_ids: kind == VolumeKind::Ntfs,
