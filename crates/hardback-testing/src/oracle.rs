@@ -65,7 +65,8 @@ fn read_below(path: &Path, below: Vec<u8>, tree: &mut Tree, first_names: &mut Ha
     }
     tree.insert(below.clone(), node);
     if is_dir {
-        let mut names: Vec<_> = fs::read_dir(path).expect("readable").map(|e| e.expect("readable").file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(path).expect("readable").map(|e| e.expect("readable").file_name()).collect();
         names.sort();
         for name in names {
             let mut deeper = below.clone();
@@ -228,7 +229,8 @@ fn verify(rig: &Rig, target: &Target, snapshot: &catalog::Snapshot) -> Vec<Strin
     let mut wrong = Vec::new();
     let manifest = fs::read(ours.join(format!("manifests/{JOB}/{}.manifest.zst", snapshot.name)));
     match manifest {
-        Ok(bytes) if *blake3::hash(&bytes).as_bytes() == seal.manifest && bytes.len() as u64 == seal.manifest_bytes => {}
+        Ok(bytes) if *blake3::hash(&bytes).as_bytes() == seal.manifest && bytes.len() as u64 == seal.manifest_bytes => {
+        }
         Ok(_) => wrong.push("the manifest is not the sealed one".to_owned()),
         Err(error) => return vec![format!("no manifest: {error}")],
     }

@@ -162,8 +162,11 @@ fn every_call_of_the_source(fault: Fault) -> u64 {
 fn what_failed_is_told_or_carried(rig: &Rig, scenario: &Scenario, known: &Known, report: &BackupReport, context: &str) {
     let base = &known[report.base.as_ref().unwrap()];
     let found = read_tree(&rig.snapshot(report.snapshot.as_ref().unwrap()));
-    let told = |path: &[u8]| report.problems.iter().any(|p| path == p.path || path.starts_with(&[&p.path, &b"/"[..]].concat()));
-    let paths: std::collections::BTreeSet<_> = scenario.source.keys().map(|p| in_folder(p)).chain(found.keys().cloned()).collect();
+    let told = |path: &[u8]| {
+        report.problems.iter().any(|p| path == p.path || path.starts_with(&[&p.path, &b"/"[..]].concat()))
+    };
+    let paths: std::collections::BTreeSet<_> =
+        scenario.source.keys().map(|p| in_folder(p)).chain(found.keys().cloned()).collect();
     for path in paths.iter().filter(|p| !p.is_empty()) {
         let name = String::from_utf8_lossy(path);
         let expected = scenario.source.get(path.strip_prefix(b"docs/").unwrap_or_default());

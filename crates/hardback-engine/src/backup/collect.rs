@@ -6,7 +6,7 @@ use super::throttle::Throttle;
 use crate::error::Error;
 use crate::manifest::{ContentRef, Digest, Entry, Finished, ManifestWriter};
 use crossbeam_channel::Receiver;
-use hardback_platform::{FileId, FileWrite};
+use hardback_platform::{FileId, FileWrite, PathError};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -41,8 +41,8 @@ impl Appender {
     }
 
     /// Waits until the file is on the disk.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        Ok(self.file.as_ref().map_or(Ok(()), FileWrite::sync)?)
+    pub(super) fn sync(&self) -> Result<(), PathError> {
+        self.file.as_ref().map_or(Ok(()), FileWrite::sync)
     }
 }
 
