@@ -182,7 +182,8 @@ impl Run {
         };
         let adoptable = std::mem::take(&mut self.recovered.adoptable);
         let digests = DigestLists::open(target, name)?;
-        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree };
+        let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
+        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 
