@@ -4,11 +4,11 @@ use crate::clock::timestamp;
 use crate::error::Error;
 use crate::manifest::{Reader, Seal};
 use crate::target::{Target, layout};
-use hardback_platform::{FileRead, Kind};
+use hardback_platform::{Faults, FileRead, Kind};
 use jiff::tz::TimeZone;
 
 /// Longest seal that is read.
-const SEAL_BYTES_MAX: usize = 1 << 20;
+pub(crate) const SEAL_BYTES_MAX: usize = 1 << 20;
 
 /// A sealed snapshot.
 #[derive(Debug, Clone)]
@@ -32,11 +32,17 @@ pub fn jobs(target: &Target) -> Result<Vec<String>, Error> {
 /// Returns the sealed snapshots of a job, oldest first (by generation).
 pub fn snapshots(target: &Target, job: &str) -> Result<Vec<Snapshot>, Error> {
     let Some(trees) = target.job_dir_if_any(job)? else { return Ok(Vec::new()) };
-    let mut all: Vec<Snapshot> = seals(target, job)?
-        .into_iter()
-        .filter(|seal| trees.stat(seal.snapshot.as_bytes()).is_ok_and(|m| m.kind == Kind::Dir))
-        .map(|seal| Snapshot { job: job.to_owned(), name: seal.snapshot.clone(), seal })
-        .collect();
+    let mut all = Vec::new();
+    for seal in seals(target, job)? {
+        match trees.stat(seal.snapshot.as_bytes()) {
+            Ok(m) if m.kind == Kind::Dir => {
+                all.push(Snapshot { job: job.to_owned(), name: seal.snapshot.clone(), seal });
+            }
+            // Its tree was deleted, or has not got its name yet.
+            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
+            _ => {}
+        }
+    }
     all.sort_by_key(|s| s.seal.generation);
     Ok(all)
 }

@@ -6,7 +6,7 @@ use super::throttle::Throttle;
 use crate::error::Error;
 use crate::manifest::{ContentRef, Digest, Entry, Finished, ManifestWriter};
 use crossbeam_channel::Receiver;
-use hardback_platform::{FileId, FileWrite};
+use hardback_platform::{FileId, FileWrite, PathError};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -41,8 +41,8 @@ impl Appender {
     }
 
     /// Waits until the file is on the disk.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        Ok(self.file.as_ref().map_or(Ok(()), FileWrite::sync)?)
+    pub(super) fn sync(&self) -> Result<(), PathError> {
+        self.file.as_ref().map_or(Ok(()), FileWrite::sync)
     }
 }
 
@@ -66,7 +66,8 @@ pub(super) struct Collector<'a> {
     generation: u32,
     manifest: ManifestWriter<Appender>,
     digests: DigestWriter,
-    groups: HashMap<FileId, (ContentRef, u64)>,
+    /// What was recorded for a group of which names are to come, with their number.
+    groups: HashMap<FileId, (Digest, ContentRef, u64)>,
     since_checkpoint: u64,
 }
 
@@ -161,8 +162,9 @@ impl<'a> Collector<'a> {
 
     /// Records a content that this run copied, once for all names of its group.
     fn new_content(&mut self, entry: &Entry, digest: Digest, group: Option<FileId>) -> ContentRef {
+        // A group that was split may have another content in its second part, if the source changed meanwhile.
         if let Some(id) = group
-            && let Some((content, left)) = self.groups.get_mut(&id)
+            && let Some((_, content, left)) = self.groups.get_mut(&id).filter(|(known, ..)| *known == digest)
         {
             let content = *content;
             *left = left.saturating_sub(1);
@@ -177,7 +179,7 @@ impl<'a> Collector<'a> {
         if let Some(id) = group
             && entry.nlink > 1
         {
-            self.groups.insert(id, (content, entry.nlink - 1));
+            self.groups.insert(id, (digest, content, entry.nlink - 1));
         }
         content
     }

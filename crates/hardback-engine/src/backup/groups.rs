@@ -1,7 +1,6 @@
 //! Several names of one inode at the source become several names of one inode in the snapshot.
 
-use crate::manifest::{ContentRef, Digest};
-use crate::problem::ProblemKind;
+use crate::manifest::{ContentRef, Digest, Entry};
 use hardback_platform::FileId;
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
@@ -13,10 +12,9 @@ pub(super) struct First {
     pub(super) path: Vec<u8>,
     /// The content.
     pub(super) stored: Stored,
-    /// The content was touched shortly before it was read.
-    pub(super) hot: bool,
-    /// What was wrong with it.
-    pub(super) problem: Option<ProblemKind>,
+    /// Its entry. The other names are recorded with this one's metadata, not with what the source says when their turn
+    /// comes: if it changed meanwhile, the next run must see that.
+    pub(super) entry: Entry,
 }
 
 /// Where a content is recorded.

@@ -31,7 +31,7 @@ use crate::job::{BackupOptions, Job};
 use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::report::{BackupReport, Phase};
-use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir, trash};
+use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
 use collect::{Appender, Collector, Output, Recorded};
 use crossbeam_channel::bounded;
 use folder::{Folder, Handles};
@@ -80,7 +80,7 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     let mut report = run.report(&shared, job, seal.as_ref(), recorded.1);
     // Windows renames no folder while a file below it is open.
     drop(shared);
-    run.clean_up(ctx, target, job, seal.is_some())?;
+    run.clean_up(ctx, target, job, seal.is_some());
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
 }
@@ -129,9 +129,9 @@ impl Run {
         let highest = highest.max(recovered.generation).max(catalog::highest_digest_list(target, name)?);
         let started = ctx.clock.now();
         let zone = ctx.clock.zone();
-        let trees = target.job_dir_if_any(name)?;
+        let trees = target.job_dir_if_any(name)?.map(|dir| dir.list()).transpose()?.unwrap_or_default();
         let is_taken = |n: &str| {
-            let in_trees = trees.as_ref().is_some_and(|t| t.stat(n.as_bytes()).is_ok());
+            let in_trees = trees.iter().any(|e| e.name == n.as_bytes());
             in_trees || snapshots.iter().any(|s| s.name == n) || recovered.names.iter().any(|p| p == n.as_bytes())
         };
         let snapshot = layout::snapshot_name(timestamp(started), &zone, is_taken);
@@ -186,7 +186,8 @@ impl Run {
         };
         let adoptable = std::mem::take(&mut self.recovered.adoptable);
         let digests = DigestLists::open(target, name)?;
-        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree };
+        let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
+        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 
@@ -291,24 +292,22 @@ impl Run {
             generation: self.generation,
             started: self.started,
             utc_offset_s: self.utc_offset_s,
+            base: self.base.as_ref().map(|base| &base.seal),
             partial,
         }
     }
 
-    /// Removes what is left over; a failure here costs room, not safety.
-    fn clean_up(&self, ctx: &Context<'_>, target: &Target, job: &Job, sealed: bool) -> Result<(), Error> {
+    /// Removes what is left over. The snapshot is sealed: a failure here costs room, not safety.
+    fn clean_up(&self, ctx: &Context<'_>, target: &Target, job: &Job, sealed: bool) {
         if !sealed {
-            return Ok(());
+            return;
         }
         ctx.monitor.phase(Phase::Cleaning);
-        recover::discard(target, job.name.as_str(), &self.recovered.names)?;
-        if let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.name.as_str().as_bytes()])? {
-            trash::move_to_trash(target, &dir, self.snapshot.as_bytes())?;
+        let names = self.recovered.names.iter().map(Vec::as_slice).chain([self.snapshot.as_bytes()]);
+        if let Err(error) = recover::discard(target, job.name.as_str(), names) {
+            ctx.monitor.notice(&format!("what unfinished runs left stays for now: {error}: {}", error.source));
         }
-        if let Err(error) = trash::empty(target, ctx.cancel) {
-            ctx.monitor.notice(&format!("the trash could not be emptied: {error}: {}", error.source));
-        }
-        Ok(())
+        recover::empty_trash(ctx, target);
     }
 
     fn report(&self, shared: &Shared<'_>, job: &Job, seal: Option<&Seal>, totals: Totals) -> BackupReport {

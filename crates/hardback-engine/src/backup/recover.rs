@@ -3,11 +3,12 @@
 
 use super::shared::Adoptable;
 use super::walk::Cursor;
+use crate::catalog;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{Reader, Seal};
-use crate::target::{Target, layout, trash};
-use hardback_platform::{Dir, Faults, Kind};
+use crate::target::{Target, layout, replace_file, trash};
+use hardback_platform::{Dir, Faults, Kind, PathError};
 
 /// Unfinished snapshots that are taken over at most; older ones go to the trash.
 const ADOPTABLE_MAX: usize = 3;
@@ -26,18 +27,39 @@ pub(super) struct Recovered {
 /// Looks at what unfinished runs of a job left.
 pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
-    let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])? else { return Ok(recovered) };
+    if let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])? {
+        look_at_partials(ctx, target, job, &dir, &mut recovered)?;
+    }
+    // Before anything is stored: on a full disk what nobody takes over would be in the way of every run to come.
+    empty_trash(ctx, target);
+    Ok(recovered)
+}
+
+/// Removes what is in the trash; a failure costs room, not safety.
+pub(super) fn empty_trash(ctx: &Context<'_>, target: &Target) {
+    if let Err(error) = trash::empty(target, ctx.cancel) {
+        ctx.monitor.notice(&format!("the trash could not be emptied: {error}: {}", error.source));
+    }
+}
+
+fn look_at_partials(
+    ctx: &Context<'_>,
+    target: &Target,
+    job: &str,
+    dir: &Dir,
+    recovered: &mut Recovered,
+) -> Result<(), Error> {
     let listing = dir.list()?;
     let mut names: Vec<&[u8]> = listing.iter().filter(|e| e.kind == Kind::Dir).map(|e| e.name).collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     for name in names {
         let partial = dir.open_dir(name)?;
-        if publish_if_sealed(target, job, name, &partial)? {
+        if publish_if_sealed(ctx, target, job, name, &partial)? {
             ctx.monitor.notice(&format!(
                 "snapshot {} of an interrupted run was complete and has its name now",
                 String::from_utf8_lossy(name)
             ));
-            trash::move_to_trash(target, &dir, name)?;
+            trash::move_to_trash(target, dir, name)?;
             continue;
         }
         match adoptable(&partial).filter(|_| recovered.cursors.len() < ADOPTABLE_MAX) {
@@ -47,37 +69,70 @@ pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<R
                 recovered.cursors.push(cursor);
                 recovered.names.push(name.to_vec());
             }
-            None => trash::move_to_trash(target, &dir, name)?,
+            None => trash::move_to_trash(target, dir, name)?,
         }
     }
-    Ok(recovered)
+    Ok(())
 }
 
-/// A run that was interrupted between its seal and its last rename is complete: everything was synced before the seal
-/// was written.
-fn publish_if_sealed(target: &Target, job: &str, name: &[u8], partial: &Dir) -> Result<bool, Error> {
+/// Gives a tree its name if its run was interrupted between its seal and its last rename: then it is complete, as
+/// everything was synced before the seal was written. If it was interrupted before, its record is taken back from
+/// where sealing put it, so that its files can be taken over.
+fn publish_if_sealed(ctx: &Context<'_>, target: &Target, job: &str, name: &[u8], partial: &Dir) -> Result<bool, Error> {
     let Ok(snapshot) = std::str::from_utf8(name) else { return Ok(false) };
+    match partial.stat(layout::PARTIAL_TREE) {
+        // It has its name, or never came to be.
+        Err(e) if e.fault() == Faults::Vanished => return Ok(false),
+        other => other?,
+    };
     let Some(manifests) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? else { return Ok(false) };
     let seal_name = layout::seal_name(snapshot);
     let bytes = match manifests.open_file(&seal_name) {
-        Ok(file) => file.read_to_vec(1 << 20)?,
-        Err(e) if e.fault() == Faults::Vanished => return Ok(false),
+        Ok(file) => Some(file.read_to_vec(catalog::SEAL_BYTES_MAX)?),
+        Err(e) if e.fault() == Faults::Vanished => None,
         Err(e) => return Err(e.into()),
     };
-    let seal = std::str::from_utf8(&bytes).ok().and_then(Seal::from_text).filter(|s| s.snapshot == snapshot);
-    let Some(seal) = seal else {
-        // Cut off while it was written: the snapshot was not sealed.
-        manifests.unlink(&seal_name)?;
-        return Ok(false);
-    };
-    if !is_whole(&manifests, snapshot, &seal)? || partial.stat(layout::PARTIAL_TREE).is_err() {
-        return Ok(false);
+    let seal = bytes.as_ref().and_then(|bytes| Seal::from_text(std::str::from_utf8(bytes).ok()?));
+    match (seal, &bytes) {
+        (Some(seal), Some(bytes)) if seal.snapshot == snapshot && is_whole(&manifests, snapshot, &seal)? => {
+            // The run may have died before its seal was on the disk.
+            replace_file(&manifests, &seal_name, bytes)?;
+            let trees = target.root.open_dir(job.as_bytes())?;
+            partial.rename_new(layout::PARTIAL_TREE, &trees, name)?;
+            trees.sync()?;
+            super::seal::point_latest(ctx, target, &trees, snapshot);
+            Ok(true)
+        }
+        (_, bytes) => {
+            if bytes.is_some() {
+                manifests.unlink(&seal_name)?;
+            }
+            take_back(target, job, snapshot, &manifests, partial)?;
+            Ok(false)
+        }
     }
-    let trees = target.root.open_dir(job.as_bytes())?;
-    partial.rename_new(layout::PARTIAL_TREE, &trees, name)?;
-    trees.sync()?;
-    super::seal::point_latest(target, &trees, snapshot)?;
-    Ok(true)
+}
+
+/// Takes the record of a run that was cut off while it was sealed back into its folder.
+fn take_back(target: &Target, job: &str, snapshot: &str, manifests: &Dir, partial: &Dir) -> Result<(), Error> {
+    match manifests.rename_new(&layout::manifest_name(snapshot), partial, layout::PARTIAL_MANIFEST) {
+        Err(e) if !matches!(e.fault(), Faults::Vanished | Faults::Exists) => return Err(e.into()),
+        _ => {}
+    }
+    let Some(generation) = generation_of(partial) else { return Ok(()) };
+    let Some(lists) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])? else { return Ok(()) };
+    if catalog::seals(target, job)?.iter().any(|seal| seal.generation == generation) {
+        return Ok(());
+    }
+    match lists.rename_new(&layout::digests_name(generation), partial, layout::PARTIAL_DIGESTS) {
+        Err(e) if !matches!(e.fault(), Faults::Vanished | Faults::Exists) => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn generation_of(partial: &Dir) -> Option<u32> {
+    let reader = Reader::open(partial.open_file(layout::PARTIAL_MANIFEST).ok()?).ok()?;
+    Some(reader.header().generation)
 }
 
 /// Returns whether the manifest is what its seal says.
@@ -110,8 +165,8 @@ fn adoptable(partial: &Dir) -> Option<(Adoptable, Cursor)> {
     Some((Adoptable { generation, tree, digests }, cursor))
 }
 
-/// Throws away what unfinished runs left, after a run was sealed.
-pub(super) fn discard(target: &Target, job: &str, names: &[Vec<u8>]) -> Result<(), Error> {
+/// Throws away what runs left, after a run was sealed.
+pub(super) fn discard<'a>(target: &Target, job: &str, names: impl Iterator<Item = &'a [u8]>) -> Result<(), PathError> {
     let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])? else { return Ok(()) };
     for name in names {
         trash::move_to_trash(target, &dir, name)?;

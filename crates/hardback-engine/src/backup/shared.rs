@@ -68,6 +68,8 @@ pub(super) struct Shared<'a> {
     pub(super) tree: Option<Dir>,
     /// The base's tree.
     pub(super) base_tree: Option<Dir>,
+    /// The base was sealed without problems.
+    pub(super) base_is_whole: bool,
     /// The sources' folders and handles.
     source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
@@ -93,6 +95,7 @@ impl<'a> Shared<'a> {
             adoptable: parts.adoptable,
             tree: parts.tree,
             base_tree: parts.base_tree,
+            base_is_whole: parts.base_is_whole,
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
             would_copy: Mutex::new(Vec::new()),
@@ -178,6 +181,7 @@ pub(super) struct Parts {
     pub(super) adoptable: Vec<Adoptable>,
     pub(super) tree: Option<Dir>,
     pub(super) base_tree: Option<Dir>,
+    pub(super) base_is_whole: bool,
 }
 
 /// An entry that a worker decides about.

@@ -175,8 +175,7 @@ pub(super) fn sync_alone(shared: &Shared<'_>, file: &FileWrite) -> Result<(), Er
 pub(super) fn first_of(at: &At<'_>, outcome: &Outcome) -> First {
     let mut path = stored_path(at.folder);
     path.push(outcome.entry.stored_name());
-    let problem = outcome.entry.problem();
-    First { path: path.as_bytes().to_vec(), stored: outcome.stored, hot: outcome.entry.hot, problem }
+    First { path: path.as_bytes().to_vec(), stored: outcome.stored, entry: outcome.entry.clone() }
 }
 
 /// Returns whether what is stored was read from the source, though perhaps not exactly.

@@ -15,6 +15,7 @@ use crate::manifest::{Entry, ManifestError, TreeCursor};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
+use crate::target::PRIVATE_DIR;
 use crossbeam_channel::Sender;
 use hardback_platform::{Attributes, Dir, FileRead, Kind, Listing, Metadata, PathError};
 use std::sync::Arc;
@@ -356,7 +357,7 @@ impl Walk<'_> {
             (None, Some(m)) => {
                 metadata::entry_of(name, &m, level.facts.rules.reliable_ctime, level.facts.rules.stable_ids)
             }
-            (None, None) => Entry::new(name, Kind::Dir),
+            (None, None) => Entry { mode: Some(PRIVATE_DIR), ..Entry::new(name, Kind::Dir) },
         };
         entry.kind = Kind::Dir;
         entry.extra_mut().problem = Some(kind);

@@ -95,7 +95,15 @@ impl<'a> Worker<'a> {
         let rules = at.facts.rules;
         let action = plan::decide(&metadata, None, item.base.as_ref(), rules);
         if action == Action::Link {
-            return self.link_unchanged(at, item, &metadata);
+            // Names of one inode were linked to each other in the base: no need to look for the others, unless some of
+            // them may have failed.
+            return match &item.base {
+                Some(base) if metadata.nlink > 1 && !self.shared.base_is_whole => {
+                    let entry = base.clone();
+                    self.in_turn(at, item, entry, &metadata, action)
+                }
+                _ => self.link_unchanged(at, item, &metadata),
+            };
         }
         let mut entry = metadata::entry_of(&item.name, &metadata, rules.reliable_ctime, rules.stable_ids);
         let action = if matches!(action, Action::Look) {
@@ -112,8 +120,7 @@ impl<'a> Worker<'a> {
         self.in_turn(at, item, entry, &metadata, action)
     }
 
-    /// Links an entry that is as it was. Names of one inode were linked to each other in the base: no need to look for
-    /// the others, unless the base's file cannot be linked.
+    /// Links an entry that is as it was; stores it anew if the base's file cannot be linked.
     fn link_unchanged(&mut self, at: &At<'_>, mut item: Item, metadata: &Metadata) -> Result<Option<Outcome>, Error> {
         let mut entry = item.base.take().expect("only what is in the base is linked");
         if store::link_from_base(self.shared, at, &mut entry)? {
@@ -140,7 +147,7 @@ impl<'a> Worker<'a> {
             return self.perform(at, item, entry, metadata, action);
         };
         match self.shared.groups.turn(id, metadata.nlink) {
-            Turn::Link(first) => self.join_group(at, item, entry, metadata, &first),
+            Turn::Link(first) => self.join_group(at, item, metadata, &first),
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
@@ -189,7 +196,9 @@ impl<'a> Worker<'a> {
         if entry.kind != Kind::File {
             return self.special(at, item, entry, metadata, action);
         }
-        if let Some(outcome) = self.adopt(at, &item, &entry, metadata)? {
+        if action != Action::Link
+            && let Some(outcome) = self.adopt(at, &item, &entry, metadata)?
+        {
             return Ok(Some(outcome));
         }
         match (action, item.base.as_ref()) {
@@ -438,18 +447,16 @@ impl<'a> Worker<'a> {
         &mut self,
         at: &At<'_>,
         item: Item,
-        mut entry: Entry,
         metadata: &Metadata,
         first: &First,
     ) -> Result<Option<Outcome>, Error> {
-        if let Err(error) = self.look(at, &mut entry) {
-            return self.source_failed(at, item, &error);
+        let mut entry = Entry { name: item.name.clone(), ..first.entry.clone() };
+        if let Some(extra) = &mut entry.extra {
+            extra.stored = None;
         }
-        entry.hot = first.hot;
-        if let Some(kind) = first.problem {
+        if let Some(kind) = entry.problem() {
             let what = "another name of it had this problem";
             self.shared.problem(Problem::with_detail(&at.folder.path_of(&entry.name), kind, what));
-            entry.extra_mut().problem = Some(kind);
         }
         if store::link_to_first(self.shared, at, &mut entry, first)? {
             return Ok(Some(Outcome { entry, stored: first.stored, group: Some(metadata.id) }));
