@@ -30,7 +30,7 @@ pub(crate) fn traits_of(stat: &StatFs, pool_id: u64) -> VolumeTraits {
         reliable_ctime: native,
         // linux: fs/btrfs/super.c btrfs_statfs(): the first word is of the file system's id, the second has the
         // number of the subvolume mixed in.
-        pool: (kind == VolumeKind::Btrfs).then(|| pool_id & 0xffff_ffff),
+        pool: (kind == VolumeKind::Btrfs).then_some(pool_id & 0xffff_ffff),
         links_max: (kind == VolumeKind::Ntfs).then_some(NTFS_LINKS_MAX),
     }
 }
