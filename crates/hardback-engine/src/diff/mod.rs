@@ -48,7 +48,8 @@ pub enum Change {
     /// It is of another kind. What is in a folder that came or went is told as added or removed.
     Kind,
     /// It has another path; the content is the same, the metadata may differ. A folder moved only if it was not
-    /// changed as well; what is in it is told one by one.
+    /// changed as well; what is in it is told one by one. A move of very many entries at once is told as removed and
+    /// added.
     Moved {
         /// Path on the old side.
         from: Vec<u8>,

@@ -8,8 +8,8 @@ use crate::tree_order::{Place, tree_order};
 use hardback_platform::{Kind, Time};
 use std::collections::{HashMap, VecDeque};
 
-/// Differences that are held back; at most some 30 MiB.
-const WINDOW_DIFFERENCES: usize = 131_072;
+/// Differences that are held back: 34 MiB at the peak, and moves of up to 32,000 entries at once.
+const WINDOW_DIFFERENCES: usize = 65_536;
 /// Names of one content that are looked through for one of the same name.
 const SAME_NAME_TRIES: usize = 16;
 
@@ -60,7 +60,7 @@ impl<'a> Moves<'a> {
     /// Tells all that is held.
     pub(super) fn flush(&mut self) {
         let mut held = std::mem::take(&mut self.held);
-        held.sort_by(|(a, _), (b, _)| tree_order(place_of(a), place_of(b)));
+        held.sort_unstable_by(|(a, _), (b, _)| tree_order(place_of(a), place_of(b)));
         let gone = pair(&mut held);
         for ((difference, _), gone) in held.iter().zip(gone) {
             if !gone {
@@ -106,4 +106,36 @@ fn pair(held: &mut [(Difference, Option<MoveKey>)]) -> Vec<bool> {
 
 fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tells removals and then additions of the same contents; returns how many of each came out.
+    fn tell(count: u64) -> (u64, u64, u64) {
+        let mut told = 0;
+        let mut each = |_: &Difference| told += 1;
+        let mut moves = Moves::new(&mut each);
+        for (change, folder) in [(Change::Removed, "a"), (Change::Added, "b")] {
+            for ordinal in 0..count {
+                let path = format!("{folder}/{ordinal:08}").into_bytes();
+                let change = change.clone();
+                let difference = Difference { path, kind: Kind::File, change, old_bytes: None, new_bytes: None };
+                moves.push(difference, Some(MoveKey::Content(ContentRef { generation: 1, ordinal })));
+            }
+        }
+        moves.flush();
+        let report = moves.report;
+        assert_eq!(told, report.differences());
+        (report.moved.entries, report.removed.entries, report.added.entries)
+    }
+
+    #[test]
+    fn a_move_within_the_window_is_told_as_one_and_nothing_is_lost_beyond_it() {
+        let half = WINDOW_DIFFERENCES as u64 / 2;
+        assert_eq!(tell(half), (half, 0, 0));
+        let (moved, removed, added) = tell(half + 10);
+        assert_eq!((moved + removed, moved + added), (half + 10, half + 10));
+    }
 }
