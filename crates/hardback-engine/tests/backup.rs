@@ -1,4 +1,5 @@
 //! The main job end to end, on plain files in temporary folders.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 

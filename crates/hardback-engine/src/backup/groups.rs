@@ -3,7 +3,7 @@
 use crate::manifest::{ContentRef, Digest, Entry};
 use hardback_platform::FileId;
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// What the first name of a group stored.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(super) enum Stored {
 #[derive(Debug)]
 enum State {
     Working,
-    Done(First),
+    Done(Arc<First>),
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) enum Turn {
     /// It is the first: store it, then call [`Groups::stored`] or [`Groups::failed`].
     First,
     /// Link to what the first stored.
-    Link(First),
+    Link(Arc<First>),
 }
 
 impl Groups {
@@ -90,7 +90,7 @@ impl Groups {
             if group.left == 0 {
                 all.remove(&id);
             } else {
-                group.state = State::Done(first);
+                group.state = State::Done(Arc::new(first));
             }
         }
         self.done.notify_all();
