@@ -313,6 +313,11 @@ fn filter_explain_names_the_rule() {
     assert_eq!(included, "source/build/x.o: included\n  no rule matches\n");
     let dir_by_slash = explain(&["not/there/", "--exclude", "there/"]);
     assert!(dir_by_slash.starts_with("not/there: excluded"), "{dir_by_slash}");
+    env.write("source/build/.hardbackignore", "*.o\n");
+    let by_list = explain(&["build/x.o", "--source", "source"]);
+    assert_eq!(by_list, "build/x.o: excluded\n  excludes: '*.o' (build/.hardbackignore:1)\n");
+    let without = explain(&["build/x.o", "--source", "source", "--no-ignore-files"]);
+    assert_eq!(without, "build/x.o: included\n  no rule matches\n");
     let output = env.hardback(&["filter", "explain", "/etc", "--source", "source"]).exits(2);
     assert!(output.stderr.contains("is not below the source"), "{}", output.stderr);
 }
