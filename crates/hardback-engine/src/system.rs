@@ -97,6 +97,20 @@ pub fn snapshot_path(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// Returns the word for a kind of entry in JSON.
+pub fn kind_code(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Dir => "dir",
+        Kind::Symlink => "symlink",
+        Kind::Fifo => "fifo",
+        Kind::CharDevice => "char-device",
+        Kind::BlockDevice => "block-device",
+        Kind::Socket => "socket",
+        Kind::Other => "other",
+    }
+}
+
 /// Reads a text file that the user named; symlinks are followed, as the user wrote it.
 ///
 /// # Errors

@@ -183,7 +183,10 @@ pub(crate) struct SnapshotsArgs {
 #[command(after_help = "Examples:
   hardback diff /mnt/disk/backup yesterday latest
   hardback diff /mnt/disk/backup 2026-11-20_18.00.00 2026-11-21_18.00.00
-  hardback diff /mnt/disk/backup latest          the source as it is now against the newest snapshot")]
+  hardback diff /mnt/disk/backup latest          the source as it is now against the newest snapshot
+
+Each line begins with a sign: + added, - removed, M other content, m other metadata only, T of another kind,
+R moved.")]
 pub(crate) struct DiffArgs {
     /// Folder with the snapshots
     #[arg(value_hint = ValueHint::DirPath)]
@@ -215,13 +218,13 @@ pub(crate) struct VersionsArgs {
 /// Find entries by name in all snapshots
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hardback find /mnt/disk/backup 'letter*'
-  hardback find /mnt/disk/backup '/Documents/**/*.odt'")]
+  hardback find /mnt/disk/backup letter
+  hardback find /mnt/disk/backup 'Documents/**/*.odt'")]
 pub(crate) struct FindArgs {
     /// Folder with the snapshots
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) target: PathBuf,
-    /// Pattern in the manner of .gitignore
+    /// Part of a name, or a pattern such as '*.odt'; with a `/` in it, of the whole path
     pub(crate) pattern: String,
     /// Only the snapshots of this job
     #[arg(long, value_name = "NAME")]

@@ -2,12 +2,16 @@
 
 mod backup;
 mod completions;
+mod diff;
 mod excludes;
 mod filter;
+mod find;
 mod init;
 mod man;
+mod output;
 mod reports;
 mod snapshots;
+mod versions;
 
 use crate::args::{Command, FilterCommand};
 use crate::env::Env;
@@ -19,6 +23,9 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Init(args) => init::run(&args, env),
         Command::Backup(args) => backup::run(&args, env),
         Command::Snapshots(args) => snapshots::run(&args, env),
+        Command::Diff(args) => diff::run(&args, env),
+        Command::Versions(args) => versions::run(&args, env),
+        Command::Find(args) => find::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

@@ -252,6 +252,56 @@ fn snapshots_are_listed_in_columns() {
     assert!(output.stderr.contains("there is no job \"other\""), "{}", output.stderr);
 }
 
+/// Returns the names of the two snapshots of the job `host`: one with `source/a`, one after some changes.
+fn two_snapshots(env: &TestEnvironment) -> [String; 2] {
+    let first = env.only_snapshot("target/host");
+    env.write("source/a", "second version");
+    env.write("source/new", "1");
+    env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+    let second = env.names("target/host").into_iter().find(|name| *name != first && name != "latest");
+    [first, second.expect("a second snapshot")]
+}
+
+#[test]
+fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
+    let env = TestEnvironment::with_target();
+    let [first, second] = two_snapshots(&env);
+    let output = env.hardback(&["diff", "target", &first, "latest"]).exits(0);
+    let expected = "m source/  (time)\nM source/a  (5 B to 14 B)\n+ source/new  (1 B)\n";
+    assert_eq!(output.stdout, expected);
+    assert!(output.stderr.starts_with(&format!("from {first} to {second}: 1 added (1 B)")), "{}", output.stderr);
+    let output = env.hardback(&["-q", "diff", "target", "latest"]).exits(0);
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    env.write("source/newer", "");
+    let output = env.hardback(&["-q", "diff", "target", "latest"]).exits(0);
+    assert_eq!(output.stdout, "m source/  (time)\n+ source/newer  (0 B)\n");
+    env.hardback(&["diff", "target", "someday"]).exits(1).ignore();
+}
+
+#[test]
+fn versions_tells_each_version_of_a_path_once() {
+    let env = TestEnvironment::with_target();
+    let [first, second] = two_snapshots(&env);
+    let lines = env.hardback(&["versions", "target", "source/a"]).exits(0).stdout;
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[1].starts_with(&first) && lines[1].ends_with("5 B  first version"), "{lines:?}");
+    assert!(lines[2].starts_with(&second) && lines[2].ends_with("14 B  content"), "{lines:?}");
+    let output = env.hardback(&["versions", "target", "source/b"]).exits(1);
+    assert!(output.stderr.starts_with("error: no snapshot has source/b"), "{}", output.stderr);
+    env.hardback(&["versions", "target", "../a"]).exits(1).ignore();
+}
+
+#[test]
+fn find_tells_where_a_name_is() {
+    let env = TestEnvironment::with_target();
+    let [_, second] = two_snapshots(&env);
+    let output = env.hardback(&["find", "target", "new"]).exits(0);
+    assert!(output.stdout.starts_with(&second) && output.stdout.ends_with("  source/new\n"), "{}", output.stdout);
+    assert_eq!(output.stderr, "1 path in 2 snapshots\n");
+    env.hardback(&["find", "target", "[a"]).exits(1).ignore();
+}
+
 #[test]
 fn filter_explain_names_the_rule() {
     let env = TestEnvironment::new();
@@ -263,6 +313,11 @@ fn filter_explain_names_the_rule() {
     assert_eq!(included, "source/build/x.o: included\n  no rule matches\n");
     let dir_by_slash = explain(&["not/there/", "--exclude", "there/"]);
     assert!(dir_by_slash.starts_with("not/there: excluded"), "{dir_by_slash}");
+    env.write("source/build/.hardbackignore", "*.o\n");
+    let by_list = explain(&["build/x.o", "--source", "source"]);
+    assert_eq!(by_list, "build/x.o: excluded\n  excludes: '*.o' (build/.hardbackignore:1)\n");
+    let without = explain(&["build/x.o", "--source", "source", "--no-ignore-files"]);
+    assert_eq!(without, "build/x.o: included\n  no rule matches\n");
     let output = env.hardback(&["filter", "explain", "/etc", "--source", "source"]).exits(2);
     assert!(output.stderr.contains("is not below the source"), "{}", output.stderr);
 }
@@ -329,6 +384,9 @@ fn every_json_field_is_documented() {
         &["filter", "explain", "x.o", "--exclude", "*.o"],
         &["filter", "presets"],
         &["snapshots", "nowhere"],
+        &["diff", "target", "latest"],
+        &["versions", "target", "source/a"],
+        &["find", "target", "new"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);

@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::text;
+use anyhow::Context as _;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
     BackupOptions, BackupReport, Error, Job, JobName, JobSource, Opened, backup, check_new_target,
@@ -78,7 +79,8 @@ fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
     let known = env.known_targets();
     let known_id = known.as_ref().and_then(|known| known.id_of(path));
     if job.options.dry_run {
-        return Ok(Opened { target: open_target(path, Default::default())?, created: false });
+        let target = open_target(path, Default::default());
+        return Ok(Opened { target: target.context("a dry run needs a target to compare with")?, created: false });
     }
     let opened = open_or_create_target(path, known_id, &env.clock, Default::default())?;
     if opened.created {

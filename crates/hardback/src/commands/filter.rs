@@ -6,9 +6,12 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::text;
-use hardback_engine::exclude::{ExcludeError, presets as all_presets};
-use hardback_engine::system::{is_dir, snapshot_path};
+use hardback_engine::Error;
+use hardback_engine::exclude::{DIRECTORY_FILE_NAME, ExcludeError, ExcludeRules, presets as all_presets};
+use hardback_engine::system::{is_dir, read_text_file, snapshot_path};
 use serde::Serialize;
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// The report of `filter explain`.
 #[derive(Serialize)]
@@ -46,8 +49,12 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
     })?;
     let named_dir = args.path.to_string_lossy().ends_with(std::path::is_separator);
     let excludes = excludes(&args.exclude, std::slice::from_ref(&source), env)?;
+    let rules = match args.exclude.no_ignore_files {
+        true => excludes.rules,
+        false => with_directory_files(excludes.rules, &source, below)?,
+    };
     let below = snapshot_path(below)?;
-    let explanation = excludes.rules.explain(&below, named_dir || is_dir(&path).unwrap_or(false));
+    let explanation = rules.explain(&below, named_dir || is_dir(&path).unwrap_or(false));
     if !excludes.markers.is_empty() {
         env.ui.notice("only patterns are explained; --exclude-if-present and --exclude-caches are not");
     }
@@ -64,6 +71,20 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
     }
     env.ui.line(&explanation.to_string())?;
     Ok(Exit::Done)
+}
+
+/// Adds the lists that the folders on the way to a path hold, as a backup does.
+fn with_directory_files(mut rules: ExcludeRules, source: &Path, below: &Path) -> anyhow::Result<ExcludeRules> {
+    let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
+    folders.reverse();
+    for folder in folders {
+        match read_text_file(&source.join(folder).join(text::path(DIRECTORY_FILE_NAME))) {
+            Ok(list) => rules = rules.with_directory_file(&snapshot_path(folder)?, &list)?,
+            Err(Error::Path(error)) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rules)
 }
 
 /// Prints the lists that come with hardback.

@@ -55,6 +55,11 @@ pub(crate) fn local_time(time: jiff::Timestamp, utc_offset_s: i32) -> String {
     time.to_zoned(TimeZone::fixed(offset)).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Returns `2026-11-20 18:00:00` in a zone.
+pub(crate) fn time_in(time: jiff::Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Returns a path for a person.
 pub(crate) fn path(bytes: &[u8]) -> String {
     display_path(bytes).to_string()

@@ -1,0 +1,118 @@
+//! `hardback versions`: one path over time.
+
+use crate::args::VersionsArgs;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::ui::text::{self, Align};
+use hardback_engine::system::{kind_code, snapshot_path};
+use hardback_engine::{Clock, Version, VersionChange, Versions, catalog, open_target, timestamp, versions};
+use serde::Serialize;
+
+/// Tells the versions of a path, oldest first.
+pub(crate) fn run(args: &VersionsArgs, env: &Env) -> anyhow::Result<Exit> {
+    let path = snapshot_path(&args.path)?;
+    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
+    let found = env.with_progress(|ctx| versions(ctx, &target, &job, &path))?;
+    let exit = Exit::of_problems(found.unreadable.len() as u64);
+    if env.ui.is_json() {
+        for version in &found.versions {
+            env.ui.item("version", &VersionItem::new(version))?;
+        }
+        let report = VersionsFields {
+            job,
+            path: text::json_bytes(&path),
+            versions: found.versions.len(),
+            absent: &found.absent,
+            unreadable: &found.unreadable,
+        };
+        return Ok(env.ui.report("versions", exit, &report)?);
+    }
+    tell(&found, env)?;
+    Ok(exit)
+}
+
+fn tell(found: &Versions, env: &Env) -> anyhow::Result<()> {
+    let heads = [
+        ("first", Align::Left),
+        ("last", Align::Left),
+        ("snapshots", Align::Right),
+        ("changed", Align::Left),
+        ("bytes", Align::Right),
+        ("what is new", Align::Left),
+    ];
+    let zone = env.clock.zone();
+    let row = |v: &Version| {
+        [
+            v.first.clone(),
+            v.last.clone(),
+            text::count(v.snapshots.len() as u64),
+            text::time_in(timestamp(v.mtime), &zone),
+            if kind_code(v.kind) == "file" { text::size(v.size_bytes) } else { "-".to_owned() },
+            what_is_new(v),
+        ]
+    };
+    for line in text::table(heads, &found.versions.iter().map(row).collect::<Vec<_>>()) {
+        env.ui.line(&line)?;
+    }
+    if !found.absent.is_empty() {
+        env.ui.message(&format!("not in {}", found.absent.join(", ")));
+    }
+    if !found.unreadable.is_empty() {
+        env.ui.problem_line(&format!("problem: the record cannot be read of {}", found.unreadable.join(", ")));
+    }
+    Ok(())
+}
+
+fn what_is_new(version: &Version) -> String {
+    match &version.change {
+        VersionChange::First => "first version".to_owned(),
+        VersionChange::Content => "content".to_owned(),
+        VersionChange::Metadata(parts) => parts.join(", "),
+        VersionChange::Kind => format!("now {}", kind_code(version.kind)),
+    }
+}
+
+/// A version.
+#[derive(Serialize)]
+struct VersionItem<'a> {
+    first: &'a str,
+    last: &'a str,
+    snapshots: &'a [String],
+    kind: &'static str,
+    bytes: u64,
+    modified: String,
+    change: &'static str,
+    parts: &'a [&'static str],
+}
+
+impl<'a> VersionItem<'a> {
+    fn new(version: &'a Version) -> Self {
+        let (change, parts) = match &version.change {
+            VersionChange::First => ("first", &[][..]),
+            VersionChange::Content => ("content", &[][..]),
+            VersionChange::Metadata(parts) => ("metadata", &parts[..]),
+            VersionChange::Kind => ("kind", &[][..]),
+        };
+        Self {
+            first: &version.first,
+            last: &version.last,
+            snapshots: &version.snapshots,
+            kind: kind_code(version.kind),
+            bytes: version.size_bytes,
+            modified: timestamp(version.mtime).to_string(),
+            change,
+            parts,
+        }
+    }
+}
+
+/// The report of `versions`.
+#[derive(Serialize)]
+struct VersionsFields<'a> {
+    job: String,
+    path: String,
+    versions: usize,
+    absent: &'a [String],
+    unreadable: &'a [String],
+}
