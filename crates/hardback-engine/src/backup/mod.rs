@@ -66,7 +66,7 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     let began = hardback_platform::monotonic_now();
     let _lock = if job.options.dry_run { None } else { Some(target.lock(&lock_info(ctx, job))?) };
     let roots = open_sources(job)?;
-    probe::check_places(Some(&target.root), &roots, job.options.same_disk)?;
+    probe::check_places(&target.root, &roots, &job.options)?;
     let mut run = Run::prepare(ctx, target, job)?;
     let shared = run.shared(ctx, target, job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
@@ -364,6 +364,7 @@ fn store_chunk(
 ) -> Result<(), Error> {
     let Chunk { number, folder, items, facts } = chunk;
     let handed_out = items.len();
+    shared.ctx.counters.set_current(&folder.path());
     let at = At::open(&folder, facts, shared.ctx.clock.now()).map_err(|e| e.under(&folder.path()))?;
     let outcomes = worker.chunk(&at, items)?;
     drop(at);

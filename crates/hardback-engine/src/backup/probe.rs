@@ -57,24 +57,14 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 }
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
-pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_disk: bool) -> Result<(), Error> {
-    let Some(target) = target else { return Ok(()) };
-    let target_id = target.metadata()?.id;
-    let target_pool = target.volume()?.pool;
+pub(super) fn check_places(target: &Dir, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
     for (path, root) in roots {
-        let source_id = root.metadata()?.id;
-        if is_above(root, target)? || source_id == target_id {
-            return Err(inside_source(path));
-        }
+        check_apart(target, path, root, options)?;
         if is_above(target, root)? {
             return Err(Error::refused(
                 format!("the source {path} is inside the target"),
                 "snapshots are never backed up into their own target; choose another source",
             ));
-        }
-        let same_pool = root.volume()?.pool.is_some_and(|pool| target_pool == Some(pool));
-        if (source_id.volume == target_id.volume || same_pool) && !same_disk {
-            return Err(same_volume(path));
         }
     }
     Ok(())
@@ -85,24 +75,31 @@ pub(super) fn check_places(target: Option<&Dir>, roots: &[(String, Dir)], same_d
 pub fn check_new_target(job: &Job, target: &Path) -> Result<(), Error> {
     let existing = target.ancestors().find_map(|path| Dir::open(path, Seam::default()).ok());
     let Some(existing) = existing else { return Ok(()) };
-    let id = existing.metadata()?.id;
     for (path, root) in super::open_sources(job)? {
-        let source_id = root.metadata()?.id;
-        if source_id == id || is_above(&root, &existing)? {
-            return Err(inside_source(&path));
-        }
-        if source_id.volume == id.volume && !job.options.same_disk {
-            return Err(same_volume(&path));
-        }
+        check_apart(&existing, &path, &root, &job.options)?;
     }
     Ok(())
 }
 
-fn inside_source(path: &str) -> Error {
-    Error::refused(
-        format!("the target is inside the source {path}"),
-        "a backup inside what it backs up grows without end; choose another target",
-    )
+/// A target may be below a source only on another volume that the walk stays out of: `backup -x / /mnt/disk`.
+fn check_apart(target: &Dir, path: &str, root: &Dir, options: &BackupOptions) -> Result<(), Error> {
+    let (source_id, target_id) = (root.metadata()?.id, target.metadata()?.id);
+    let stays_out = options.one_file_system && source_id.volume != target_id.volume;
+    if source_id == target_id || (!stays_out && is_above(root, target)?) {
+        return Err(inside_source(path, source_id.volume != target_id.volume));
+    }
+    let pool = target.volume()?.pool;
+    let same_disk = source_id.volume == target_id.volume || (pool.is_some() && pool == root.volume()?.pool);
+    if same_disk && !options.same_disk { Err(same_volume(path)) } else { Ok(()) }
+}
+
+fn inside_source(path: &str, other_volume: bool) -> Error {
+    let hint = if other_volume {
+        "stay out of other volumes with --one-file-system, or choose another target"
+    } else {
+        "a backup inside what it backs up grows without end; choose another target"
+    };
+    Error::refused(format!("the target is inside the source {path}"), hint)
 }
 
 fn same_volume(path: &str) -> Error {
