@@ -23,8 +23,8 @@ mod restore;
 pub mod system;
 mod target;
 mod tree_order;
-mod versions;
 mod verify;
+mod versions;
 
 pub use backup::{backup, check_new_target};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
@@ -39,5 +39,5 @@ pub use problem::{Problem, ProblemKind};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use restore::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport, restore};
 pub use target::{Opened, Target, init_target, open_or_create_target, open_target};
-pub use versions::{Version, VersionChange, Versions, versions};
 pub use verify::{CHANGES_KEPT_MAX, VerifyLevel, VerifyOptions, VerifyReport, verify};
+pub use versions::{Version, VersionChange, Versions, versions};

@@ -1,6 +1,11 @@
 //! Verifies on plain files in temporary folders.
 #![cfg(unix)]
-#![allow(clippy::disallowed_methods, reason = "tests damage the disk with other code than the product's")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests damage the disk with other code than the product's"
+)]
 
 mod support;
 
@@ -136,13 +141,8 @@ fn a_snapshot_that_was_deleted_by_hand_is_a_notice_and_its_digests_still_prove()
 fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
     let bench = filled();
     let snapshot = bench.backup();
-    let options = VerifyOptions {
-        job: None,
-        snapshots: Vec::new(),
-        level: VerifyLevel::Full,
-        against_source: true,
-        workers: 2,
-    };
+    let options =
+        VerifyOptions { job: None, snapshots: Vec::new(), level: VerifyLevel::Full, against_source: true, workers: 2 };
     let report = bench.verify_with(&options);
     assert_eq!((found(&report.problems), report.changed_count), (vec![], 0));
     fs::remove_file(bench.source.join("many/007")).unwrap();

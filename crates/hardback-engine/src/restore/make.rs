@@ -57,35 +57,36 @@ impl<'a, 'r> Maker<'a, 'r> {
         if entry.kind == Kind::File {
             return self.file(at, place, entry, name, sync);
         }
+        // These have no mark of being unfinished: they get their name when they are whole.
+        let temporary = self.shared.temporary_name();
         let made = match entry.kind {
             Kind::Symlink => match link_text(at, entry) {
-                Ok(text) => place.symlink(&text, name),
+                Ok(text) => place.symlink(&text, &temporary),
                 Err(error) => {
                     self.shared.problem(Problem::new(&at.path_of(entry), ProblemKind::Missing, &error));
                     return Ok(Made::Nothing);
                 }
             },
-            kind => place.make_node(name, kind, 0o600, entry.device().unwrap_or_default()),
+            kind => place.make_node(&temporary, kind, 0o600, entry.device().unwrap_or_default()),
         };
-        match made {
-            Err(error) if error.fault() == Faults::Exists => return Ok(Made::Occupied),
-            Err(error) => {
-                self.shared.place_failed(&at.path_of(entry), error)?;
-                return Ok(Made::Nothing);
-            }
-            Ok(()) => {}
+        if let Err(error) = made {
+            self.shared.place_failed(&at.path_of(entry), error)?;
+            return Ok(Made::Nothing);
         }
         let path = || at.path_of(entry);
         if at.folder.standing.hands_down_acl {
-            metadata::drop_handed_down(place, name);
+            metadata::drop_handed_down(place, &temporary);
         }
         let owner = at.folder.standing.default_owner;
-        if let Err(error) = metadata::apply(self.shared, &metadata::At::Name(place, name), entry, owner, &path) {
-            self.remove(at, place, entry, name)?;
-            self.shared.place_failed(&path(), error)?;
-            return Ok(Made::Nothing);
+        let named = metadata::apply(self.shared, &metadata::At::Name(place, &temporary), entry, owner, &path)
+            .and_then(|()| place.rename_new(&temporary, place, name));
+        let Err(error) = named else { return Ok(Made::Whole) };
+        self.remove(at, place, entry, &temporary)?;
+        if error.fault() == Faults::Exists {
+            return Ok(Made::Occupied);
         }
-        Ok(Made::Whole)
+        self.shared.place_failed(&path(), error)?;
+        Ok(Made::Nothing)
     }
 
     fn file(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8], sync: bool) -> Result<Made, Error> {
@@ -169,8 +170,14 @@ impl<'a, 'r> Maker<'a, 'r> {
 
     /// Returns whether what is there has the content of the snapshot's version.
     pub(super) fn has_content_of(&mut self, place: &Dir, entry: &Entry, existing: &Metadata) -> bool {
-        if existing.kind != entry.kind || existing.kind != Kind::File || existing.size_bytes != entry.size_bytes {
+        if existing.kind != entry.kind {
             return false;
+        }
+        match entry.kind {
+            Kind::File if existing.size_bytes == entry.size_bytes => {}
+            Kind::File => return false,
+            Kind::Symlink => return place.read_link(&entry.name).ok().as_deref() == entry.link_text(),
+            _ => return existing.device == entry.device(),
         }
         if entry.size_bytes == 0 {
             return true;
@@ -211,7 +218,10 @@ impl<'a, 'r> Maker<'a, 'r> {
 
     /// Gives what stands at a name one more name, so that the name is never without a file; returns whether it has.
     pub(super) fn keep_old(&self, folder: &Arc<Folder>, place: &Dir, name: &[u8]) -> Result<bool, Error> {
+        // A run that was interrupted here has kept it already.
+        let is_kept = |aside: &[u8]| place.stat(name).is_ok_and(|m| place.stat(aside).is_ok_and(|a| a.id == m.id));
         set_aside(self.shared, folder, name, |aside| match place.link(name, place, aside) {
+            Err(e) if e.fault() == Faults::Exists && is_kept(aside) => Ok(()),
             Err(e) if matches!(e.fault(), Faults::Denied | Faults::Unsupported | Faults::TooManyLinks) => {
                 place.rename_new(name, place, aside)
             }

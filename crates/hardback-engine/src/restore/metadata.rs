@@ -34,7 +34,8 @@ pub(super) fn is_unfinished(metadata: &Metadata) -> bool {
     }
 }
 
-/// Sets owner, extended attributes, mode and time, in the order in which none undoes another.
+/// Sets owner, extended attributes, time and mode, in the order in which none undoes another. The mode comes last: with
+/// it the entry stops being unfinished.
 pub(super) fn apply(
     shared: &Shared<'_>,
     at: &At<'_>,
@@ -50,30 +51,41 @@ pub(super) fn apply(
         };
         has_owner = shared.limited(LimitationKind::Owners, path, result)?;
     }
-    for (name, value) in entry.xattrs() {
-        let result = match at {
-            At::File(file) => file.set_xattr(name, value),
-            At::Name(dir, at) => dir.set_xattr(at, name, value),
-        };
-        shared.limited(LimitationKind::Xattrs, path, result)?;
-    }
-    if entry.kind != Kind::Symlink {
-        let unknown = if entry.is_dir() { 0o700 } else { 0o600 };
-        // A program that runs as its owner must not run as someone else.
-        let kept = if has_owner { 0o7777 } else { 0o1777 };
-        let mode = entry.mode.unwrap_or(unknown) & kept;
-        let result = match at {
-            At::File(file) => file.set_mode(mode),
-            At::Name(dir, name) => dir.set_mode(name, mode),
-        };
-        shared.limited(LimitationKind::Modes, path, result)?;
+    // An access list changes the mode too.
+    let (acl, others): (Vec<_>, Vec<_>) = entry.xattrs().iter().partition(|(name, _)| name == ACL_ACCESS);
+    for (name, value) in others {
+        shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
     }
     let result = match at {
         At::File(file) => file.set_mtime(entry.mtime),
         At::Name(dir, name) => dir.set_mtime(name, entry.mtime),
     };
     shared.limited(LimitationKind::Times, path, result)?;
+    for (name, value) in acl {
+        shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
+    }
+    if entry.kind == Kind::Symlink {
+        return Ok(());
+    }
+    let unknown = if entry.is_dir() { 0o700 } else { 0o600 };
+    // A program that runs as its owner must not run as someone else.
+    let kept = if has_owner { 0o7777 } else { 0o1777 };
+    let mode = entry.mode.unwrap_or(unknown) & kept;
+    let result = match at {
+        At::File(file) => file.set_mode(mode),
+        At::Name(dir, name) => dir.set_mode(name, mode),
+    };
+    shared.limited(LimitationKind::Modes, path, result)?;
     Ok(())
+}
+
+impl At<'_> {
+    fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
+        match self {
+            At::File(file) => file.set_xattr(name, value),
+            At::Name(dir, at) => dir.set_xattr(at, name, value),
+        }
+    }
 }
 
 /// Sets the attributes that must be there before the content.

@@ -21,9 +21,9 @@ mod worker;
 pub use options::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport};
 
 use crate::catalog::{self, Snapshot};
+use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
-use crate::content::Stop;
 use crate::error::Error;
 use crate::manifest::TreeCursor;
 use crate::problem::{Problem, ProblemKind};

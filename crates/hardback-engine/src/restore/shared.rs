@@ -14,6 +14,19 @@ use hardback_platform::{Attributes, Faults, PathError, RelPath};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// How the name of a file that is being written starts; the run's number and its own follow.
+const TEMPORARY: &str = ".hardback-restore-";
+
+/// Returns whether a name is one of [`Shared::temporary_name`], of any run.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(TEMPORARY.as_bytes()) else { return false };
+    let is_run = |run: &[u8]| run.len() == 16 && run.iter().all(u8::is_ascii_hexdigit);
+    rest.get(..16).is_some_and(is_run)
+        && rest.get(16) == Some(&b'-')
+        && rest.len() > 17
+        && rest[17..].iter().all(u8::is_ascii_digit)
+}
+
 /// Asks the user about one existing entry.
 pub(super) type Ask<'a> = &'a mut (dyn FnMut(&RelPath) -> Answer + Send);
 
@@ -206,7 +219,7 @@ impl<'a> Shared<'a> {
     /// Returns a name for a file that is being written.
     pub(super) fn temporary_name(&self) -> Vec<u8> {
         let n = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        format!(".hardback-restore-{:016x}-{n}", self.run).into_bytes()
+        format!("{TEMPORARY}{:016x}-{n}", self.run).into_bytes()
     }
 
     /// Stops the restore. The first error wins.

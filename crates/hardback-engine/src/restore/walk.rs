@@ -6,7 +6,7 @@ use super::make::set_aside;
 use super::metadata::{self, OwnerMap, UNFINISHED_FOLDER};
 use super::options::{Overwrite, Place, RestoreAction};
 use super::select::{Part, Selection};
-use super::shared::Shared;
+use super::shared::{Shared, is_temporary};
 use super::worker::Chunk;
 use crate::content::Stop;
 use crate::error::Error;
@@ -281,6 +281,9 @@ impl Walk<'_, '_> {
 
     fn standing_of_existing(&self, dir: &Dir, entry: &Entry, part: Part) -> Result<Standing, Error> {
         let here = dir.metadata().map_err(|e| e.under(self.path.as_bytes()))?;
+        if !self.shared.options.dry_run {
+            self.remove_temporaries(dir)?;
+        }
         let asked = match self.shared.options.overwrite {
             Overwrite::Always => true,
             Overwrite::Newer => entry.mtime > here.mtime,
@@ -292,6 +295,20 @@ impl Walk<'_, '_> {
             default_owner: None,
             hands_down_acl: metadata::hands_down_acl(dir),
         })
+    }
+
+    /// Removes what an interrupted restore was writing.
+    fn remove_temporaries(&self, dir: &Dir) -> Result<(), Error> {
+        let Ok(listing) = dir.list() else { return Ok(()) };
+        for entry in listing.iter().take(listing.files_len()).filter(|e| is_temporary(e.name)) {
+            match dir.unlink(entry.name) {
+                Err(error) if error.fault() != Faults::Vanished => {
+                    self.shared.place_failed(self.path.join(entry.name).as_bytes(), error)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Hands out the entries of a folder that are no folders.

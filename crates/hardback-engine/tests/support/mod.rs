@@ -1,6 +1,11 @@
 //! A source, a target and the verbs, on plain files in a temporary folder.
 #![allow(dead_code, reason = "each test file uses a part of it")]
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk with other code")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests look at the disk with other code"
+)]
 
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
@@ -12,7 +17,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub struct Quiet;
+pub(crate) struct Quiet;
 
 impl Monitor for Quiet {
     fn problem(&self, _: &Problem) {}
@@ -20,21 +25,21 @@ impl Monitor for Quiet {
     fn phase(&self, _: Phase) {}
 }
 
-pub struct Bench {
+pub(crate) struct Bench {
     temp: tempfile::TempDir,
-    pub source: PathBuf,
-    pub target: PathBuf,
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
     /// Where restores go.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
-pub fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+pub(crate) fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
     let (counters, cancel) = (Counters::default(), Cancel::default());
     run(&Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel })
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join(name);
         let (source, target, out) = (at("docs"), at("target"), at("out"));
@@ -42,28 +47,28 @@ impl Bench {
         Self { temp, source, target, out }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.temp.path().join(name)
     }
 
-    pub fn open(&self) -> Target {
+    pub(crate) fn open(&self) -> Target {
         open_or_create_target(&self.target, None, &SystemClock, Seam::default()).unwrap().target
     }
 
-    pub fn source_dir(&self) -> Dir {
+    pub(crate) fn source_dir(&self) -> Dir {
         Dir::open(&self.source, Seam::default()).unwrap()
     }
 
-    pub fn write(&self, path: &str, content: &str) {
+    pub(crate) fn write(&self, path: &str, content: &str) {
         write(&self.source.join(path), content);
     }
 
     /// Backs up; returns the name of the snapshot.
-    pub fn backup(&self) -> String {
+    pub(crate) fn backup(&self) -> String {
         self.backup_report().snapshot.unwrap()
     }
 
-    pub fn backup_report(&self) -> BackupReport {
+    pub(crate) fn backup_report(&self) -> BackupReport {
         let source = JobSource {
             folder: b"docs".to_vec(),
             path: self.source.clone(),
@@ -76,70 +81,69 @@ impl Bench {
         report
     }
 
-    pub fn options(&self, snapshot: &str) -> RestoreOptions {
+    pub(crate) fn options(&self, snapshot: &str) -> RestoreOptions {
         RestoreOptions::new("test", snapshot, Place::To(self.out.clone()))
     }
 
-    pub fn try_restore(&self, options: &RestoreOptions) -> Result<RestoreReport, Error> {
+    pub(crate) fn try_restore(&self, options: &RestoreOptions) -> Result<RestoreReport, Error> {
         with_context(|ctx| restore(ctx, &self.open(), options, &mut |_| Answer::Keep))
     }
 
-    pub fn restore(&self, options: &RestoreOptions) -> RestoreReport {
+    pub(crate) fn restore(&self, options: &RestoreOptions) -> RestoreReport {
         self.try_restore(options).unwrap()
     }
 
     /// Restores without any problem.
-    pub fn restore_well(&self, options: &RestoreOptions) -> RestoreReport {
+    pub(crate) fn restore_well(&self, options: &RestoreOptions) -> RestoreReport {
         let report = self.restore(options);
         assert!(report.problems.is_empty(), "{:?}", report.problems);
         report
     }
 
-    pub fn stored(&self, snapshot: &str, path: &str) -> PathBuf {
+    pub(crate) fn stored(&self, snapshot: &str, path: &str) -> PathBuf {
         self.target.join("test").join(snapshot).join("docs").join(path)
     }
 
-    pub fn verify(&self, level: VerifyLevel) -> VerifyReport {
+    pub(crate) fn verify(&self, level: VerifyLevel) -> VerifyReport {
         self.verify_with(&VerifyOptions { job: None, snapshots: Vec::new(), level, against_source: false, workers: 0 })
     }
 
-    pub fn verify_with(&self, options: &VerifyOptions) -> VerifyReport {
+    pub(crate) fn verify_with(&self, options: &VerifyOptions) -> VerifyReport {
         with_context(|ctx| verify(ctx, &self.open(), options)).unwrap()
     }
 }
 
-pub fn write(path: &Path, content: &str) {
+pub(crate) fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
 
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-pub fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-pub fn mtime(path: &Path) -> (i64, i64) {
+pub(crate) fn mtime(path: &Path) -> (i64, i64) {
     let m = fs::symlink_metadata(path).unwrap();
     (m.mtime(), m.mtime_nsec())
 }
 
-pub fn inode(path: &Path) -> u64 {
+pub(crate) fn inode(path: &Path) -> u64 {
     fs::symlink_metadata(path).unwrap().ino()
 }
 
 /// Returns kinds and paths of problems, sorted.
-pub fn found(problems: &[Problem]) -> Vec<(ProblemKind, String)> {
-    let mut all: Vec<_> =
-        problems.iter().map(|p| (p.kind, String::from_utf8_lossy(&p.path).into_owned())).collect();
+pub(crate) fn found(problems: &[Problem]) -> Vec<(ProblemKind, String)> {
+    let mut all: Vec<_> = problems.iter().map(|p| (p.kind, String::from_utf8_lossy(&p.path).into_owned())).collect();
     all.sort();
     all
 }
 
 /// One line for each entry of a tree: what rsync would compare.
-pub fn listing(root: &Path) -> Vec<String> {
+pub(crate) fn listing(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut pending = vec![PathBuf::new()];
     while let Some(path) = pending.pop() {
@@ -152,7 +156,13 @@ pub fn listing(root: &Path) -> Vec<String> {
         let size = if m.is_dir() { 0 } else { m.len() };
         lines.push(format!(
             "{path:?} {:o} {}:{} {size} {}.{:09} {} {:x} {link} {xattrs:?} {content}",
-            m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec(), if m.is_dir() { 0 } else { m.nlink() }, m.rdev()
+            m.mode(),
+            m.uid(),
+            m.gid(),
+            m.mtime(),
+            m.mtime_nsec(),
+            if m.is_dir() { 0 } else { m.nlink() },
+            m.rdev()
         ));
         if m.is_dir() {
             pending.extend(fs::read_dir(&full).unwrap().map(|e| path.join(e.unwrap().file_name())));
