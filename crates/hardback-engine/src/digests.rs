@@ -34,7 +34,7 @@ impl DigestLists {
     pub fn get(&self, content: ContentRef) -> Result<Digest, Error> {
         let file = self.list(content.generation)?;
         let mut digest = [0; DIGEST_BYTES];
-        let n = file.read_full_at(&mut digest, content.ordinal * DIGEST_BYTES as u64)?;
+        let n = file.read_full_at(&mut digest, content.ordinal.saturating_mul(DIGEST_BYTES as u64))?;
         if n == DIGEST_BYTES {
             return Ok(digest);
         }
@@ -56,5 +56,45 @@ impl DigestLists {
         open.truncate(OPEN_LISTS_MAX - 1);
         open.push_front((generation, file.clone()));
         Ok(file)
+    }
+}
+
+/// Digests that a [`DigestWindow`] reads at a time.
+const WINDOW_DIGESTS: u64 = 256;
+
+/// Reads digests one by one where most follow each other, as the entries of a manifest do: one read for many.
+#[derive(Debug, Default)]
+pub(crate) struct DigestWindow {
+    generation: u32,
+    first: u64,
+    bytes: Vec<u8>,
+}
+
+impl DigestWindow {
+    /// Returns a digest.
+    ///
+    /// # Errors
+    /// The list is missing or too short.
+    pub(crate) fn get(&mut self, lists: &DigestLists, content: ContentRef) -> Result<Digest, Error> {
+        if let Some(digest) = self.look_up(content) {
+            return Ok(digest);
+        }
+        let first = content.ordinal - content.ordinal % WINDOW_DIGESTS;
+        let file = lists.list(content.generation)?;
+        self.bytes.resize(WINDOW_DIGESTS as usize * DIGEST_BYTES, 0);
+        let n = file.read_full_at(&mut self.bytes, first.saturating_mul(DIGEST_BYTES as u64));
+        self.bytes.truncate(n.as_ref().copied().unwrap_or(0));
+        (self.generation, self.first) = (content.generation, first);
+        n?;
+        match self.look_up(content) {
+            Some(digest) => Ok(digest),
+            None => lists.get(content),
+        }
+    }
+
+    fn look_up(&self, content: ContentRef) -> Option<Digest> {
+        let index = content.ordinal.checked_sub(self.first).filter(|_| content.generation == self.generation)?;
+        let start = usize::try_from(index).ok()?.checked_mul(DIGEST_BYTES)?;
+        self.bytes.get(start..start.checked_add(DIGEST_BYTES)?)?.try_into().ok()
     }
 }

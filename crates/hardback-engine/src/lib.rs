@@ -6,6 +6,7 @@
 mod backup;
 pub mod catalog;
 mod clock;
+mod content;
 mod context;
 mod diff;
 mod digests;
@@ -18,9 +19,11 @@ pub mod manifest;
 mod plan;
 mod problem;
 mod report;
+mod restore;
 pub mod system;
 mod target;
 mod tree_order;
+mod verify;
 mod versions;
 
 pub use backup::{backup, check_new_target};
@@ -34,5 +37,7 @@ pub use find::{FindReport, Found, find};
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
+pub use restore::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport, restore};
 pub use target::{Opened, Target, init_target, open_or_create_target, open_target};
+pub use verify::{CHANGES_KEPT_MAX, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

@@ -20,6 +20,18 @@ pub enum ProblemKind {
     Metadata,
     /// It cannot be kept in a backup of this kind.
     Unsupported,
+    /// It could not be written back.
+    NotRestored,
+    /// The record has it and the snapshot's tree has not.
+    Missing,
+    /// The snapshot's tree has it and the record has not.
+    Extra,
+    /// What is stored is not what was backed up.
+    Damaged,
+    /// A folder that looks like a snapshot has no whole seal.
+    Unsealed,
+    /// The source differs from the snapshot and did so when the snapshot was made.
+    Differs,
     /// A problem of a later version of the format.
     Other,
 }
@@ -35,6 +47,12 @@ impl ProblemKind {
             Self::NotStored => "not-stored",
             Self::Metadata => "metadata",
             Self::Unsupported => "unsupported",
+            Self::NotRestored => "not-restored",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Damaged => "damaged",
+            Self::Unsealed => "unsealed",
+            Self::Differs => "differs",
             Self::Other => "other",
         }
     }
@@ -49,6 +67,12 @@ impl ProblemKind {
             Self::NotStored,
             Self::Metadata,
             Self::Unsupported,
+            Self::NotRestored,
+            Self::Missing,
+            Self::Extra,
+            Self::Damaged,
+            Self::Unsealed,
+            Self::Differs,
         ];
         all.into_iter().find(|k| k.code().as_bytes() == code).unwrap_or(Self::Other)
     }
@@ -71,8 +95,14 @@ impl fmt::Display for ProblemKind {
             Self::Changing => "changed while it was read",
             Self::Replaced => "was replaced by another kind of entry during the run",
             Self::NotStored => "could not be stored",
-            Self::Metadata => "is stored without part of its metadata",
+            Self::Metadata => "lacks part of its metadata",
             Self::Unsupported => "is of a kind that cannot be backed up",
+            Self::NotRestored => "could not be restored",
+            Self::Missing => "is missing from the snapshot's folder",
+            Self::Extra => "is in the snapshot's folder and was not backed up",
+            Self::Damaged => "is damaged",
+            Self::Unsealed => "has no whole seal",
+            Self::Differs => "differs from the source",
             Self::Other => "has a problem",
         })
     }

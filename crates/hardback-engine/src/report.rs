@@ -114,11 +114,13 @@ pub enum LimitationKind {
     LinkLimit,
     /// A file of the base is missing or cannot be linked.
     Base,
+    /// Attribute bits (`chattr`).
+    Attributes,
 }
 
 impl LimitationKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Owners,
         Self::Modes,
         Self::Times,
@@ -129,6 +131,7 @@ impl LimitationKind {
         Self::Links,
         Self::LinkLimit,
         Self::Base,
+        Self::Attributes,
     ];
 
     /// Returns the word for it in seals and JSON.
@@ -144,6 +147,7 @@ impl LimitationKind {
             Self::Links => "links",
             Self::LinkLimit => "link-limit",
             Self::Base => "base",
+            Self::Attributes => "attributes",
         }
     }
 }
@@ -161,6 +165,7 @@ impl fmt::Display for LimitationKind {
             Self::Links => "the target cannot hard link; files are copied",
             Self::LinkLimit => "some files have all the links that the volume allows; a fresh copy was made",
             Self::Base => "files of the base snapshot were missing or could not be linked; they were copied again",
+            Self::Attributes => "attributes such as immutable or no-dump cannot be set there",
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::reader::{FrameEntry, read_frame_entries};
 use super::{Entry, Line, ManifestError, Position, ReadAt, Reader};
 use hardback_platform::RelPath;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Parsed frames that [`EntriesByPosition`] keeps.
 const CACHED_FRAMES: usize = 4;
@@ -19,12 +19,23 @@ pub struct TreeCursor<R> {
     depth: usize,
     complete: bool,
     lenient: bool,
+    names: OwnerNames,
+}
+
+/// Names of the users and groups that a manifest has told so far; each stands before the first entry that it owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnerNames {
+    /// Users by number.
+    pub users: BTreeMap<u32, String>,
+    /// Groups by number.
+    pub groups: BTreeMap<u32, String>,
 }
 
 impl<R: ReadAt> TreeCursor<R> {
     /// Starts at the top; returns the cursor and the entry of the root.
     pub fn open(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
-        let mut cursor = Self { reader, ahead: None, depth: 1, complete: false, lenient: false };
+        let mut cursor =
+            Self { reader, ahead: None, depth: 1, complete: false, lenient: false, names: OwnerNames::default() };
         match cursor.take()? {
             Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
             _ => Err(ManifestError::Damaged { offset: 0, what: "no root entry" }),
@@ -56,6 +67,11 @@ impl<R: ReadAt> TreeCursor<R> {
         &self.reader
     }
 
+    /// Returns the names of owners that stand before the entries that were returned.
+    pub fn owner_names(&self) -> &OwnerNames {
+        &self.names
+    }
+
     fn take(&mut self) -> Result<Option<(Line, Position)>, ManifestError> {
         if let Some(ahead) = self.ahead.take() {
             return Ok(Some(ahead));
@@ -70,7 +86,12 @@ impl<R: ReadAt> TreeCursor<R> {
                 None if !self.lenient && !self.complete => {
                     return Err(ManifestError::Damaged { offset: 0, what: "it ends before its end" });
                 }
-                Some((Line::User(..) | Line::Group(..), _)) => {}
+                Some((Line::User(id, name), _)) => {
+                    self.names.users.insert(id, name);
+                }
+                Some((Line::Group(id, name), _)) => {
+                    self.names.groups.insert(id, name);
+                }
                 Some((Line::End, _)) => {
                     self.complete = true;
                     return Ok(None);

@@ -9,7 +9,7 @@ mod seal;
 mod text;
 mod writer;
 
-pub use cursor::{EntriesByPosition, TreeCursor};
+pub use cursor::{EntriesByPosition, OwnerNames, TreeCursor};
 pub use reader::{Line, Position, ReadAt, Reader};
 pub use seal::Seal;
 pub use text::{escape, unescape};
@@ -113,6 +113,12 @@ impl Entry {
     /// Returns the extended attributes.
     pub fn xattrs(&self) -> &[(Vec<u8>, Vec<u8>)] {
         self.extra.as_ref().map_or(&[], |e| &e.xattrs)
+    }
+
+    /// Returns whether the extended attributes are these. The label that the system's own policy gives does not count.
+    pub fn has_xattrs(&self, found: &[(Vec<u8>, Vec<u8>)]) -> bool {
+        let counts = |(name, _): &&(Vec<u8>, Vec<u8>)| name != b"security.selinux";
+        found.iter().filter(counts).eq(self.xattrs().iter().filter(counts))
     }
 
     /// Returns the attribute bits.

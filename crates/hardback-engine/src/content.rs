@@ -1,0 +1,138 @@
+//! Reading a stored content while hashing it, and writing it elsewhere: holes stay holes.
+//!
+//! For the verbs that read snapshots; a backup has more ways to store a content and its own `copy`.
+
+use crate::manifest::Digest;
+use crate::report::Counters;
+use hardback_platform::{FileRead, FileWrite, PathError};
+use std::io;
+
+/// Bytes that are read and written at a time.
+const BUFFER_BYTES: usize = 512 * 1024;
+
+/// On which side a copy failed.
+#[derive(Debug)]
+pub(crate) enum ContentError {
+    /// The stored file cannot be read.
+    Stored(PathError),
+    /// The new file cannot be written.
+    Written(PathError),
+    /// The user asked to stop, or something else ended the verb.
+    Stopped,
+}
+
+/// A content that was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content {
+    /// BLAKE3.
+    pub(crate) digest: Digest,
+    /// Bytes that the file had, up to what was expected.
+    pub(crate) size_bytes: u64,
+    /// Bytes that were written: without holes.
+    pub(crate) written_bytes: u64,
+}
+
+/// Knows whether the work stops: a large file must not keep it.
+pub(crate) trait Stop {
+    /// Returns whether it does.
+    fn is_stopped(&self) -> bool;
+}
+
+/// Reads contents; one for each worker.
+pub(crate) struct ContentReader<'a> {
+    counters: &'a Counters,
+    stop: &'a dyn Stop,
+    buffer: Vec<u8>,
+}
+
+impl<'a> ContentReader<'a> {
+    pub(crate) fn new(counters: &'a Counters, stop: &'a dyn Stop) -> Self {
+        Self { counters, stop, buffer: vec![0; BUFFER_BYTES] }
+    }
+
+    /// Reads a file, hashing, and writes it to a new, empty file if one is given. `size_bytes` is what it should have,
+    /// `blocks` what its metadata said.
+    pub(crate) fn read(
+        &mut self,
+        stored: &FileRead,
+        size_bytes: u64,
+        blocks: u64,
+        to: Option<&FileWrite>,
+    ) -> Result<Content, ContentError> {
+        let mut reading = Reading { hasher: blake3::Hasher::new(), offset: 0, written_bytes: 0 };
+        let is_sparse = blocks.saturating_mul(512) < size_bytes;
+        if is_sparse {
+            while let Some(range) = stored.next_data(reading.offset, size_bytes).map_err(ContentError::Stored)? {
+                self.hole(&mut reading, range.start);
+                self.data(&mut reading, stored, range.end, to)?;
+                if reading.offset < range.end {
+                    break;
+                }
+            }
+            let known = stored.metadata().map_err(ContentError::Stored)?.size_bytes;
+            self.hole(&mut reading, size_bytes.min(known));
+            if let Some(to) = to {
+                to.set_len(reading.offset).map_err(ContentError::Written)?;
+            }
+        } else {
+            self.data(&mut reading, stored, size_bytes, to)?;
+        }
+        let digest = *reading.hasher.finalize().as_bytes();
+        Ok(Content { digest, size_bytes: reading.offset, written_bytes: reading.written_bytes })
+    }
+
+    fn data(
+        &mut self,
+        reading: &mut Reading,
+        stored: &FileRead,
+        end: u64,
+        to: Option<&FileWrite>,
+    ) -> Result<(), ContentError> {
+        while reading.offset < end {
+            if self.stop.is_stopped() {
+                return Err(ContentError::Stopped);
+            }
+            let want = usize::try_from(end - reading.offset).unwrap_or(usize::MAX).min(self.buffer.len());
+            let n = stored.read_full_at(&mut self.buffer[..want], reading.offset).map_err(ContentError::Stored)?;
+            if n == 0 {
+                return Ok(());
+            }
+            reading.hasher.update(&self.buffer[..n]);
+            Counters::add(&self.counters.bytes_read, n as u64);
+            if let Some(to) = to {
+                to.write_all_at(&self.buffer[..n], reading.offset).map_err(ContentError::Written)?;
+                Counters::add(&self.counters.bytes_written, n as u64);
+                reading.written_bytes += n as u64;
+            }
+            reading.offset += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Hashes the zeros of a hole.
+    fn hole(&mut self, reading: &mut Reading, end: u64) {
+        let zeros_end = self.buffer.len().min(usize::try_from(end - reading.offset.min(end)).unwrap_or(usize::MAX));
+        self.buffer[..zeros_end].fill(0);
+        while reading.offset < end && !self.stop.is_stopped() {
+            let n = usize::try_from(end - reading.offset).unwrap_or(usize::MAX).min(self.buffer.len());
+            reading.hasher.update(&self.buffer[..n]);
+            reading.offset += n as u64;
+        }
+    }
+}
+
+struct Reading {
+    hasher: blake3::Hasher,
+    offset: u64,
+    written_bytes: u64,
+}
+
+impl ContentError {
+    /// Returns the error of either side.
+    pub(crate) fn into_path_error(self) -> PathError {
+        match self {
+            Self::Stored(error) | Self::Written(error) => error,
+            Self::Stopped => PathError::new("read", b"", io::ErrorKind::Interrupted),
+        }
+    }
+}

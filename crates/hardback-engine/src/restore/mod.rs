@@ -1,0 +1,194 @@
+//! The restore: reads the record of a snapshot, makes the folders, and fills them with as many workers as are useful.
+//!
+//! Everything at the place goes through held handles and never through a symlink. Contents are proven while they are
+//! copied; what is replaced gets its successor only when that is whole and on the disk, and is kept under another name
+//! if its content differs. Files and folders that are not whole yet have modes that no others have
+//! ([`metadata::UNFINISHED_FILE`]), so that a restore that was interrupted can be run again. Nothing is ever written in
+//! the target.
+
+mod delete;
+mod folder;
+mod groups;
+mod make;
+mod metadata;
+mod options;
+mod place;
+mod select;
+mod shared;
+mod walk;
+mod worker;
+
+pub use options::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport};
+
+use crate::catalog::{self, Snapshot};
+use crate::content::Stop;
+use crate::context::Context;
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::manifest::TreeCursor;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Phase;
+use crate::target::Target;
+use crate::verify::manifest_fault;
+use crossbeam_channel::{Receiver, bounded};
+use hardback_platform::{Dir, RelPath};
+use select::Selection;
+use shared::{Ask, Shared};
+use std::sync::atomic::Ordering;
+use walk::Walk;
+use worker::{Chunk, Worker};
+
+/// Chunks that wait for a worker; each may hold two folders open.
+const CHUNK_QUEUE: usize = 64;
+/// Workers where none are asked for.
+const WORKERS_DEFAULT: usize = 4;
+/// Most workers.
+const WORKERS_MAX: usize = 64;
+
+/// Writes a snapshot, or paths of it, back.
+///
+/// `ask` is called for each existing entry that differs, if [`Overwrite::Ask`] is chosen; from any thread, one at a
+/// time.
+///
+/// # Errors
+/// There is no such snapshot or path, the place cannot be used, it is inside the target, or it failed as a whole
+/// (full, broken, read-only). What concerns single entries is in the report.
+pub fn restore(
+    ctx: &Context<'_>,
+    target: &Target,
+    options: &RestoreOptions,
+    ask: Ask<'_>,
+) -> Result<RestoreReport, Error> {
+    let began_ns = hardback_platform::monotonic_now();
+    let snapshot = find(target, options)?;
+    let selection = Selection::new(&options.paths)?;
+    let fault = manifest_fault(target, &options.job, &snapshot.seal)?;
+    refuse_delete_by_damaged_record(options, fault.as_deref())?;
+    let reader = catalog::open_manifest(target, &options.job, &options.snapshot)?;
+    let failed = |source| Error::Manifest { snapshot: options.snapshot.clone(), source };
+    let (cursor, root) = TreeCursor::open(reader).map_err(failed)?;
+    let header = cursor.reader().header().clone();
+    let tree = open_tree(target, options)?;
+    ctx.monitor.phase(Phase::Restoring);
+    let roots = place::open_places(target, options, &header, &selection)?;
+    if selection.is_all() {
+        ctx.counters.expected_entries.store(snapshot.seal.totals.entries, Ordering::Relaxed);
+        ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
+    }
+    let shared = Shared::new(*ctx, options, DigestLists::open(target, &options.job)?, roots, ask)?;
+    if let Some(fault) = fault {
+        let what = format!("{fault}; what it still tells is restored");
+        shared.problem(Problem::with_detail(options.snapshot.as_bytes(), ProblemKind::Damaged, what));
+    }
+    let (sender, chunks) = bounded::<Chunk>(CHUNK_QUEUE);
+    let walk = Walk {
+        shared: &shared,
+        cursor,
+        selection,
+        bounds: delete::Bounds(place::ids_upwards(&target.root)?),
+        owners: metadata::OwnerMap::new(options.numeric_owner),
+        chunks: sender,
+        is_single: matches!(&header.sources[..], [(folder, _)] if folder.is_empty()),
+        path: RelPath::root(),
+    };
+    run(&shared, walk, root, tree, chunks)?;
+    finish(&shared)?;
+    Ok(shared.report(began_ns))
+}
+
+fn find(target: &Target, options: &RestoreOptions) -> Result<Snapshot, Error> {
+    let mut all = catalog::snapshots(target, &options.job)?;
+    let at = all.iter().position(|s| s.name == options.snapshot);
+    let missing = || Error::NotFound(format!("job {:?} has no snapshot {:?}", options.job, options.snapshot));
+    Ok(all.swap_remove(at.ok_or_else(missing)?))
+}
+
+/// By a record that is not whole everything behind its end would count as not in the snapshot.
+fn refuse_delete_by_damaged_record(options: &RestoreOptions, fault: Option<&str>) -> Result<(), Error> {
+    match fault.filter(|_| options.delete) {
+        Some(fault) => Err(Error::refused(
+            format!("nothing is deleted by the record of snapshot {}: {fault}", options.snapshot),
+            "restore without --delete, or from another snapshot",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn open_tree(target: &Target, options: &RestoreOptions) -> Result<Dir, Error> {
+    let trees = target.job_dir_if_any(&options.job)?;
+    let trees = trees.ok_or_else(|| Error::NotFound(format!("there is no job {:?} in this target", options.job)))?;
+    Ok(trees.open_dir(options.snapshot.as_bytes())?)
+}
+
+/// Runs the walk and the workers to their end.
+fn run(
+    shared: &Shared<'_>,
+    mut walk: Walk<'_, '_>,
+    root: crate::manifest::Entry,
+    tree: Dir,
+    chunks: Receiver<Chunk>,
+) -> Result<(), Error> {
+    let (walked, selection) = std::thread::scope(|scope| {
+        let workers = shared.options.workers;
+        for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
+            let chunks = chunks.clone();
+            scope.spawn(move || restore_chunks(shared, &chunks));
+        }
+        drop(chunks);
+        let walked = match walk.run(root, tree) {
+            // What was read of a damaged record is restored before that ends the restore.
+            Err(error @ Error::Manifest { .. }) => Err(error),
+            Err(error) => {
+                shared.fail(error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        };
+        // Dropping the walk closes the queue: the workers end when it is empty.
+        (walked, walk.selection)
+    });
+    if let Some(error) = shared.take_failure() {
+        return Err(error);
+    }
+    walked?;
+    let missing = selection.missing();
+    if !missing.is_empty() && !selection.is_any_found() {
+        return Err(Error::NotFound(format!("{} is not in snapshot {}", missing[0], shared.options.snapshot)));
+    }
+    for path in missing {
+        let what = "there is no such path in the snapshot";
+        shared.problem(Problem::with_detail(path.as_bytes(), ProblemKind::Missing, what));
+    }
+    Ok(())
+}
+
+/// A worker's thread.
+fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) {
+    let mut worker = Worker::new(shared);
+    for chunk in chunks {
+        if shared.is_stopped() {
+            break;
+        }
+        let done = worker.chunk(&chunk).and_then(|()| folder::release(shared, &chunk.folder));
+        if let Err(error) = done {
+            shared.fail(error);
+            break;
+        }
+    }
+}
+
+/// Sets what comes last and waits for the disk.
+fn finish(shared: &Shared<'_>) -> Result<(), Error> {
+    if shared.options.dry_run {
+        return Ok(());
+    }
+    shared.set_late_attributes()?;
+    shared.ctx.monitor.phase(Phase::Syncing);
+    for root in shared.roots.iter().filter_map(|r| r.dir.as_ref()) {
+        match root.sync_volume() {
+            Err(e) if !matches!(e.fault(), hardback_platform::Faults::Unsupported) => return Err(e.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! What the walk and the workers of one restore have in common.
+
+use super::folder::Folder;
+use super::groups::Groups;
+use super::options::{ACTIONS_KEPT_MAX, Answer, Overwrite, RestoreAction, RestoreOptions, RestoreReport};
+use super::place::PlaceRoot;
+use crate::content::Stop;
+use crate::context::Context;
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
+use hardback_platform::{Attributes, Faults, PathError, RelPath};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How the name of a file that is being written starts; the run's number and its own follow.
+const TEMPORARY: &str = ".hardback-restore-";
+
+/// Returns whether a name is one of [`Shared::temporary_name`], of any run.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(TEMPORARY.as_bytes()) else { return false };
+    let is_run = |run: &[u8]| run.len() == 16 && run.iter().all(u8::is_ascii_hexdigit);
+    rest.get(..16).is_some_and(is_run)
+        && rest.get(16) == Some(&b'-')
+        && rest.len() > 17
+        && rest[17..].iter().all(u8::is_ascii_digit)
+}
+
+/// Asks the user about one existing entry.
+pub(super) type Ask<'a> = &'a mut (dyn FnMut(&RelPath) -> Answer + Send);
+
+/// Counts of a restore.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) entries: AtomicU64,
+    pub(super) made: AtomicU64,
+    pub(super) replaced: AtomicU64,
+    pub(super) unchanged: AtomicU64,
+    pub(super) kept: AtomicU64,
+    pub(super) linked: AtomicU64,
+    pub(super) set_aside: AtomicU64,
+    pub(super) deleted: AtomicU64,
+    pub(super) stored_with_problem: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+struct Asker<'a> {
+    ask: Ask<'a>,
+    /// What the user said about all that follow.
+    settled: Option<bool>,
+}
+
+/// What all threads share.
+pub(super) struct Shared<'a> {
+    pub(super) ctx: Context<'a>,
+    pub(super) options: &'a RestoreOptions,
+    pub(super) digests: DigestLists,
+    pub(super) groups: Groups,
+    pub(super) limitations: Limitations,
+    pub(super) sums: Sums,
+    /// The places by number; opened once.
+    pub(super) roots: Vec<PlaceRoot>,
+    pub(super) is_privileged: bool,
+    asker: Mutex<Asker<'a>>,
+    run: u64,
+    next_temporary: AtomicU64,
+    actions: Mutex<Vec<(Vec<u8>, RestoreAction)>>,
+    problems: Mutex<(u64, Vec<Problem>)>,
+    /// Attributes of files with several names.
+    later: Mutex<Vec<Later>>,
+    failure: Mutex<Option<Error>>,
+    stopped: AtomicBool,
+}
+
+/// Attributes to set when all names are there.
+struct Later {
+    root: usize,
+    folder: RelPath,
+    name: Box<[u8]>,
+    attributes: Attributes,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        ctx: Context<'a>,
+        options: &'a RestoreOptions,
+        digests: DigestLists,
+        roots: Vec<PlaceRoot>,
+        ask: Ask<'a>,
+    ) -> Result<Self, Error> {
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).map_err(|e| Error::refused(format!("no random numbers: {e}"), "ask the system"))?;
+        Ok(Self {
+            ctx,
+            options,
+            digests,
+            groups: Groups::default(),
+            limitations: Limitations::default(),
+            sums: Sums::default(),
+            roots,
+            is_privileged: hardback_platform::is_privileged(),
+            asker: Mutex::new(Asker { ask, settled: None }),
+            run: u64::from_ne_bytes(run),
+            next_temporary: AtomicU64::new(0),
+            actions: Mutex::new(Vec::new()),
+            problems: Mutex::new((0, Vec::new())),
+            later: Mutex::new(Vec::new()),
+            failure: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells of a problem: the only way to report one.
+    pub(super) fn problem(&self, problem: Problem) {
+        Counters::add(&self.ctx.counters.problems, 1);
+        self.ctx.monitor.problem(&problem);
+        let mut kept = self.problems.lock().expect("no panic while problems are held");
+        kept.0 += 1;
+        if kept.1.len() < PROBLEMS_KEPT_MAX {
+            kept.1.push(problem);
+        }
+    }
+
+    /// Something at the place failed: the problem of one entry, or the end where nothing else can succeed either.
+    pub(super) fn place_failed(&self, path: &[u8], error: PathError) -> Result<(), Error> {
+        let is_end = matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly)
+            || error.source.kind() == std::io::ErrorKind::Interrupted;
+        if is_end {
+            return Err(PathError { path: path.to_vec(), ..error }.into());
+        }
+        self.problem(Problem::new(path, ProblemKind::NotRestored, &error));
+        Ok(())
+    }
+
+    /// Counts what the place cannot keep; a failing place stays an error.
+    pub(super) fn limited(
+        &self,
+        kind: LimitationKind,
+        path: &dyn Fn() -> Vec<u8>,
+        result: Result<(), PathError>,
+    ) -> Result<bool, PathError> {
+        let Err(error) = result else { return Ok(true) };
+        match error.fault() {
+            Faults::Full if kind == LimitationKind::Xattrs => {}
+            Faults::Full | Faults::Io | Faults::ReadOnly => return Err(error),
+            _ if error.source.kind() == std::io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.limitations.meet(kind, path, &error.source);
+        Ok(false)
+    }
+
+    /// Notes an action and counts it. What is made and replaced is listed in a dry run only.
+    pub(super) fn act(&self, action: RestoreAction, path: impl FnOnce() -> Vec<u8>) {
+        let (counter, listed) = match action {
+            RestoreAction::Make => (&self.sums.made, self.options.dry_run),
+            RestoreAction::Replace => (&self.sums.replaced, self.options.dry_run),
+            RestoreAction::Keep => (&self.sums.kept, true),
+            RestoreAction::SetAside => (&self.sums.set_aside, true),
+            RestoreAction::Delete => (&self.sums.deleted, true),
+        };
+        Counters::add(counter, 1);
+        if listed {
+            let mut actions = self.actions.lock().expect("no panic while the list is held");
+            if actions.len() < ACTIONS_KEPT_MAX {
+                actions.push((path(), action));
+            }
+        }
+    }
+
+    /// Returns whether an existing entry may be replaced; `is_newer` says whether the snapshot's changed later.
+    pub(super) fn may_replace(&self, path: impl FnOnce() -> Vec<u8>, is_newer: bool) -> Result<bool, Error> {
+        match self.options.overwrite {
+            Overwrite::Never => Ok(false),
+            Overwrite::Newer => Ok(is_newer),
+            Overwrite::Always => Ok(true),
+            // A dry run asks nobody.
+            Overwrite::Ask if self.options.dry_run => Ok(true),
+            Overwrite::Ask => self.ask(&path()),
+        }
+    }
+
+    fn ask(&self, path: &[u8]) -> Result<bool, Error> {
+        let mut asker = self.asker.lock().expect("no panic while the user is asked");
+        if let Some(settled) = asker.settled {
+            return Ok(settled);
+        }
+        let path = RelPath::from_bytes(path).expect("paths in a snapshot are made of names");
+        Ok(match (asker.ask)(&path) {
+            Answer::Replace => true,
+            Answer::Keep => false,
+            Answer::ReplaceAll => *asker.settled.insert(true),
+            Answer::KeepAll => *asker.settled.insert(false),
+            Answer::Stop => return Err(Error::Interrupted),
+        })
+    }
+
+    /// Notes attributes for [`Shared::set_late_attributes`].
+    pub(super) fn set_attributes_later(&self, folder: &Folder, name: &[u8], attributes: Attributes) {
+        let later = Later { root: folder.root, folder: folder.place_path(), name: name.into(), attributes };
+        self.later.lock().expect("no panic while the list is held").push(later);
+    }
+
+    /// Sets the attributes of files with several names.
+    pub(super) fn set_late_attributes(&self) -> Result<(), Error> {
+        let all = std::mem::take(&mut *self.later.lock().expect("no panic while the list is held"));
+        for later in all {
+            let Some(root) = &self.roots[later.root].dir else { continue };
+            let path = || later.folder.join(&later.name).as_bytes().to_vec();
+            let set = root.open_dir_at(&later.folder).and_then(|d| d.set_attributes(&later.name, later.attributes));
+            if let Err(error) = self.limited(LimitationKind::Attributes, &path, set) {
+                self.place_failed(&path(), error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a name for a file that is being written.
+    pub(super) fn temporary_name(&self) -> Vec<u8> {
+        let n = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        format!("{TEMPORARY}{:016x}-{n}", self.run).into_bytes()
+    }
+
+    /// Stops the restore. The first error wins.
+    pub(super) fn fail(&self, error: Error) {
+        self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns why it stopped, if it did.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        let failure = self.failure.lock().expect("no panic while the failure is held").take();
+        failure.or_else(|| self.ctx.cancel.is_cancelled().then_some(Error::Interrupted))
+    }
+
+    /// Makes the report.
+    pub(super) fn report(self, began_ns: u64) -> RestoreReport {
+        let sum = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let (problem_count, problems) = self.problems.into_inner().expect("all threads are done");
+        let mut actions = self.actions.into_inner().expect("all threads are done");
+        actions.sort();
+        RestoreReport {
+            snapshot: self.options.snapshot.clone(),
+            entries: sum(&self.sums.entries),
+            made: sum(&self.sums.made),
+            replaced: sum(&self.sums.replaced),
+            unchanged: sum(&self.sums.unchanged),
+            kept: sum(&self.sums.kept),
+            linked: sum(&self.sums.linked),
+            set_aside: sum(&self.sums.set_aside),
+            deleted: sum(&self.sums.deleted),
+            stored_with_problem: sum(&self.sums.stored_with_problem),
+            bytes: sum(&self.sums.bytes),
+            actions,
+            limitations: self.limitations.list(),
+            problem_count,
+            problems,
+            elapsed_ns: hardback_platform::monotonic_now().saturating_sub(began_ns),
+        }
+    }
+}
+
+impl Stop for Shared<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.ctx.cancel.is_cancelled()
+    }
+}

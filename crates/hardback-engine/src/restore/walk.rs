@@ -1,0 +1,362 @@
+//! The walk: reads the record, makes the folders at the place and hands the entries out.
+
+use super::delete::{Bounds, Leftovers};
+use super::folder::{self, Folder, OPEN_LEVELS_MAX, Side, Standing, Start};
+use super::make::set_aside;
+use super::metadata::{self, OwnerMap, UNFINISHED_FOLDER};
+use super::options::{Overwrite, Place, RestoreAction};
+use super::select::{Part, Selection};
+use super::shared::{Shared, is_temporary};
+use super::worker::Chunk;
+use crate::content::Stop;
+use crate::error::Error;
+use crate::manifest::{Entry, ManifestError, TreeCursor};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Counters;
+use crossbeam_channel::Sender;
+use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath};
+use std::sync::Arc;
+
+/// Most entries of a chunk.
+const CHUNK_ENTRIES: usize = 64;
+/// Bytes of contents after which a chunk is handed out, so that a few large files keep all workers busy.
+const CHUNK_BYTES: u64 = 4 << 20;
+
+/// A folder that the walk is in.
+struct Level {
+    folder: Arc<Folder>,
+    part: Part,
+    leftovers: Option<Leftovers>,
+    volume: u64,
+}
+
+/// What the walk needs beside the shared state.
+pub(super) struct Walk<'a, 'r> {
+    pub(super) shared: &'a Shared<'r>,
+    pub(super) cursor: TreeCursor<FileRead>,
+    pub(super) selection: Selection,
+    pub(super) bounds: Bounds,
+    pub(super) owners: OwnerMap,
+    pub(super) chunks: Sender<Chunk>,
+    /// The only source is the top itself.
+    pub(super) is_single: bool,
+    pub(super) path: RelPath,
+}
+
+impl Walk<'_, '_> {
+    /// Walks the snapshot. On a damaged record what was entered is finished first.
+    pub(super) fn run(&mut self, root: Entry, tree: Dir) -> Result<(), Error> {
+        let mut stack = vec![self.top(root, tree)?];
+        let result = self.walk(&mut stack);
+        let is_record_damaged = matches!(result, Err(Error::Manifest { .. }));
+        if result.is_ok() || is_record_damaged {
+            while let Some(level) = stack.pop() {
+                folder::release(self.shared, &level.folder)?;
+            }
+        }
+        result
+    }
+
+    fn walk(&mut self, stack: &mut Vec<Level>) -> Result<(), Error> {
+        self.hand_out_files(&mut stack[0])?;
+        while let Some(level) = stack.last_mut() {
+            if self.shared.is_stopped() {
+                return Err(self.stopped());
+            }
+            if level.part == Part::Way && self.selection.is_done() {
+                return Ok(());
+            }
+            match self.cursor.next_dir().map_err(|e| self.record_failed(e))? {
+                Some((entry, _)) => {
+                    if let Some(leftovers) = &mut level.leftovers {
+                        leftovers.take(&entry.name);
+                    }
+                    let Some(mut below) = self.enter(level, entry)? else { continue };
+                    self.hand_out_files(&mut below)?;
+                    if let Some(far) = below.folder.ancestor(OPEN_LEVELS_MAX) {
+                        far.close();
+                    }
+                    stack.push(below);
+                }
+                None => {
+                    self.cursor.leave().map_err(|e| self.record_failed(e))?;
+                    let mut level = stack.pop().expect("the loop runs on the last level");
+                    if let Some(leftovers) = level.leftovers.take() {
+                        leftovers.delete(self.shared, &self.bounds, &level.folder, self.below_source().as_ref())?;
+                    }
+                    folder::release(self.shared, &level.folder)?;
+                    self.path.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped(&self) -> Error {
+        self.shared.take_failure().unwrap_or(Error::Interrupted)
+    }
+
+    fn record_failed(&self, source: ManifestError) -> Error {
+        Error::Manifest { snapshot: self.shared.options.snapshot.clone(), source }
+    }
+
+    /// Returns the path of the folder that the walk is in below its source.
+    fn below_source(&self) -> Option<RelPath> {
+        if self.is_single {
+            return Some(self.path.clone());
+        }
+        let mut names = self.path.components();
+        names.next()?;
+        let mut below = RelPath::root();
+        names.for_each(|name| below.push(name));
+        Some(below)
+    }
+
+    fn top(&mut self, mut entry: Entry, tree: Dir) -> Result<Level, Error> {
+        let part = self.selection.folder(&RelPath::root());
+        let root = self.shared.roots.iter().position(|r| r.folder.is_root());
+        let mut standing = Standing::default();
+        let mut place = None;
+        if let Some(place_root) = root.map(|i| &self.shared.roots[i]) {
+            place = place_root.dir.as_ref().map(Dir::try_clone).transpose()?;
+            if let Some(dir) = &place {
+                standing = self.standing_of_existing(dir, &entry, part)?;
+                // The folder that the user named keeps its own metadata; a source that goes back does not.
+                let is_source = self.is_single && self.shared.options.place == Place::InPlace;
+                standing.takes_metadata =
+                    self.is_single && (place_root.is_made || (is_source && standing.takes_metadata));
+            }
+        }
+        self.map_owner(&mut entry);
+        let volume = volume_of(&entry).unwrap_or(0);
+        let deletes = self.is_single && part == Part::Whole;
+        let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &entry)?;
+        let start = Start { entry, standing, stored: Some(tree), place, root };
+        Ok(Level { folder: Arc::new(Folder::new(None, start)), part, leftovers, volume })
+    }
+
+    fn leftovers(&self, place: Option<&Dir>, entry: &Entry) -> Result<Option<Leftovers>, Error> {
+        // What could not be listed when it was backed up is not gone.
+        match place.filter(|_| self.shared.options.delete && entry.problem().is_none()) {
+            Some(dir) => Ok(Some(Leftovers::list(dir)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Enters a folder; `None` if nothing of it is restored.
+    fn enter(&mut self, level: &Level, mut entry: Entry) -> Result<Option<Level>, Error> {
+        self.path.push(&entry.name);
+        let part = match level.part {
+            Part::Whole if self.selection.nested => {
+                self.selection.pass(&self.path);
+                Part::Whole
+            }
+            Part::Whole => Part::Whole,
+            _ => self.selection.folder(&self.path),
+        };
+        if part == Part::None {
+            return self.pass_over().map(|_| None);
+        }
+        self.map_owner(&mut entry);
+        let root = self.shared.roots.iter().position(|r| r.folder == self.path);
+        let placed = match root {
+            Some(root) => self.place_of_root(root, &entry, part)?,
+            None => self.place_of(level, &entry, part)?,
+        };
+        let Some((place, standing)) = placed else { return Ok(None) };
+        let stored = self.stored_of(level, &entry);
+        let leftovers = place.as_ref().filter(|_| part == Part::Whole && !standing.is_fresh);
+        let leftovers = self.leftovers(leftovers, &entry)?;
+        let volume = volume_of(&entry).unwrap_or(level.volume);
+        Counters::add(&self.shared.sums.entries, 1);
+        Counters::add(&self.shared.ctx.counters.entries, 1);
+        let start = Start { entry, standing, stored, place, root };
+        let folder = Arc::new(Folder::new(Some(level.folder.clone()), start));
+        Ok(Some(Level { folder, part, leftovers, volume }))
+    }
+
+    /// Passes over a folder that was entered; returns the number of entries below it.
+    fn pass_over(&mut self) -> Result<u64, Error> {
+        self.path.pop();
+        self.cursor.leave().map_err(|e| self.record_failed(e))
+    }
+
+    fn map_owner(&mut self, entry: &mut Entry) {
+        entry.owner = entry.owner.map(|owner| self.owners.local(owner, self.cursor.owner_names()));
+    }
+
+    fn stored_of(&self, level: &Level, entry: &Entry) -> Option<Dir> {
+        let parent = if entry.is_in_tree() { level.folder.dir(Side::Stored) } else { Ok(None) };
+        match parent.and_then(|dir| dir.map(|d| d.open_dir(entry.stored_name())).transpose()) {
+            Ok(stored) => stored,
+            Err(error) => {
+                let kind = match error.fault() {
+                    Faults::Vanished | Faults::WrongKind => ProblemKind::Missing,
+                    _ => ProblemKind::Unreadable,
+                };
+                self.shared.problem(Problem::new(self.path.as_bytes(), kind, &error));
+                None
+            }
+        }
+    }
+
+    /// A source's folder that goes back to where it was.
+    fn place_of_root(&self, root: usize, entry: &Entry, part: Part) -> Result<Option<(Option<Dir>, Standing)>, Error> {
+        let place_root = &self.shared.roots[root];
+        let Some(dir) = &place_root.dir else {
+            self.shared.act(RestoreAction::Make, || self.path.as_bytes().to_vec());
+            return Ok(Some((None, Standing::default())));
+        };
+        let mut standing = self.standing_of_existing(dir, entry, part)?;
+        standing.takes_metadata |= place_root.is_made;
+        Ok(Some((Some(dir.try_clone()?), standing)))
+    }
+
+    /// Opens or makes a folder at its place; `None` if it cannot be, which is reported, and it is passed over.
+    fn place_of(&mut self, level: &Level, entry: &Entry, part: Part) -> Result<Option<(Option<Dir>, Standing)>, Error> {
+        let path = || self.path.as_bytes().to_vec();
+        let made = |dir| Ok(Some(dir));
+        let parent = level.folder.dir(Side::Place)?;
+        let Some(parent) = parent else {
+            self.shared.act(RestoreAction::Make, path);
+            return made((None, Standing::default()));
+        };
+        if !level.folder.standing.is_fresh {
+            match parent.open_dir(&entry.name) {
+                Ok(dir) => {
+                    let standing = self.standing_of_existing(&dir, entry, part)?;
+                    Counters::add(&self.shared.sums.unchanged, 1);
+                    return made((Some(dir), standing));
+                }
+                Err(error) if error.fault() == Faults::Vanished => {}
+                Err(error) if error.fault() == Faults::WrongKind => {
+                    if !self.make_way(level, &parent, entry)? {
+                        self.skip("something that is no folder stands there")?;
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return self.folder_failed(error),
+            }
+        }
+        self.shared.act(RestoreAction::Make, path);
+        if self.shared.options.dry_run {
+            return made((None, Standing::default()));
+        }
+        match make_folder(&parent, &entry.name, level.folder.standing.hands_down_acl) {
+            Ok(fresh) => made((Some(fresh.0), fresh.1)),
+            Err(error) => self.folder_failed(error),
+        }
+    }
+
+    /// Moves what stands in a folder's place aside, if it may; returns whether the way is free.
+    fn make_way(&self, level: &Level, parent: &Dir, entry: &Entry) -> Result<bool, Error> {
+        if !self.shared.may_replace(|| self.path.as_bytes().to_vec(), false)? {
+            return Ok(false);
+        }
+        if self.shared.options.dry_run {
+            return Ok(true);
+        }
+        set_aside(self.shared, &level.folder, &entry.name, |aside| parent.rename_new(&entry.name, parent, aside))
+    }
+
+    fn folder_failed<T>(&mut self, error: PathError) -> Result<Option<T>, Error> {
+        let why = format!("cannot {}: {}", error.op, error.source);
+        if matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly)
+            || error.source.kind() == std::io::ErrorKind::Interrupted
+        {
+            return Err(PathError { path: self.path.as_bytes().to_vec(), ..error }.into());
+        }
+        self.skip(&why)?;
+        Ok(None)
+    }
+
+    /// Passes over a folder that has no place: one problem for it and all that is below.
+    fn skip(&mut self, why: &str) -> Result<(), Error> {
+        let path = self.path.clone();
+        let below = self.pass_over()?;
+        let what = format!("{why}; {below} entries below it are not restored either");
+        self.shared.problem(Problem::with_detail(path.as_bytes(), ProblemKind::NotRestored, what));
+        Ok(())
+    }
+
+    fn standing_of_existing(&self, dir: &Dir, entry: &Entry, part: Part) -> Result<Standing, Error> {
+        let here = dir.metadata().map_err(|e| e.under(self.path.as_bytes()))?;
+        if !self.shared.options.dry_run {
+            self.remove_temporaries(dir)?;
+        }
+        let asked = match self.shared.options.overwrite {
+            Overwrite::Always => true,
+            Overwrite::Newer => entry.mtime > here.mtime,
+            Overwrite::Never | Overwrite::Ask => false,
+        };
+        Ok(Standing {
+            is_fresh: false,
+            takes_metadata: metadata::is_unfinished(&here) || (part == Part::Whole && asked),
+            default_owner: None,
+            hands_down_acl: metadata::hands_down_acl(dir),
+        })
+    }
+
+    /// Removes what an interrupted restore was writing.
+    fn remove_temporaries(&self, dir: &Dir) -> Result<(), Error> {
+        let Ok(listing) = dir.list() else { return Ok(()) };
+        for entry in listing.iter().take(listing.files_len()).filter(|e| is_temporary(e.name)) {
+            match dir.unlink(entry.name) {
+                Err(error) if error.fault() != Faults::Vanished => {
+                    self.shared.place_failed(self.path.join(entry.name).as_bytes(), error)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out the entries of a folder that are no folders.
+    fn hand_out_files(&mut self, level: &mut Level) -> Result<(), Error> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some((mut entry, _)) = self.cursor.next_file().map_err(|e| self.record_failed(e))? {
+            match level.part {
+                Part::Whole if self.selection.nested => self.selection.pass(&self.path.join(&entry.name)),
+                Part::Whole => {}
+                _ if !self.selection.file(&self.path, &entry.name) => continue,
+                _ => {}
+            }
+            if let Some(leftovers) = &mut level.leftovers {
+                leftovers.take(&entry.name);
+            }
+            self.map_owner(&mut entry);
+            bytes += entry.size_bytes;
+            entries.push(entry);
+            if entries.len() >= CHUNK_ENTRIES || bytes >= CHUNK_BYTES {
+                bytes = 0;
+                self.hand_out(level, std::mem::take(&mut entries))?;
+            }
+        }
+        self.hand_out(level, entries)
+    }
+
+    fn hand_out(&mut self, level: &Level, entries: Vec<Entry>) -> Result<(), Error> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        level.folder.hold();
+        let chunk = Chunk { folder: level.folder.clone(), entries, volume: level.volume };
+        self.chunks.send(chunk).map_err(|_| self.stopped())
+    }
+}
+
+/// Makes a folder and opens it.
+fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, Standing), PathError> {
+    parent.make_dir(name, UNFINISHED_FOLDER)?;
+    let dir = parent.open_dir(name)?;
+    if hands_down_acl {
+        metadata::drop_handed_down_folder(&dir);
+    }
+    let owner = dir.metadata()?.owner;
+    let standing = Standing { is_fresh: true, takes_metadata: true, default_owner: owner, hands_down_acl: false };
+    Ok((dir, standing))
+}
+
+fn volume_of(entry: &Entry) -> Option<u64> {
+    entry.extra.as_ref().and_then(|e| e.volume)
+}

@@ -1,0 +1,336 @@
+//! Restores one entry: looks at what is there, decides, makes it.
+
+use super::folder::{Folder, Side};
+use super::groups::{First, GroupKey};
+use super::make::{Made, Maker};
+use super::metadata;
+use super::options::RestoreAction;
+use super::shared::Shared;
+use crate::content::Stop;
+use crate::error::Error;
+use crate::manifest::Entry;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Counters, LimitationKind};
+use hardback_platform::{Dir, Faults, Kind, Metadata, PathError};
+use std::sync::Arc;
+
+/// Entries of one folder for a worker.
+pub(super) struct Chunk {
+    pub(super) folder: Arc<Folder>,
+    pub(super) entries: Vec<Entry>,
+    /// Number of the source's volume that they were on.
+    pub(super) volume: u64,
+}
+
+/// A folder's handles while a chunk of it is worked on.
+pub(super) struct At<'a> {
+    pub(super) folder: &'a Arc<Folder>,
+    pub(super) stored: Option<Arc<Dir>>,
+    pub(super) place: Option<Arc<Dir>>,
+}
+
+impl At<'_> {
+    pub(super) fn path_of(&self, entry: &Entry) -> Vec<u8> {
+        self.folder.path_of(&entry.name)
+    }
+}
+
+/// One of the threads that restore entries.
+pub(super) struct Worker<'a, 'r> {
+    shared: &'a Shared<'r>,
+    maker: Maker<'a, 'r>,
+}
+
+/// What to do about what stands at a name.
+enum Verdict {
+    /// Nothing is there.
+    Free,
+    /// It is as in the snapshot already.
+    Same,
+    /// It stays.
+    Keep,
+    /// It is replaced.
+    Replace(Metadata),
+    /// A folder that is moved aside.
+    MoveAside,
+}
+
+impl<'a, 'r> Worker<'a, 'r> {
+    pub(super) fn new(shared: &'a Shared<'r>) -> Self {
+        Self { shared, maker: Maker::new(shared) }
+    }
+
+    /// Restores the entries of a chunk. An error ends the restore.
+    pub(super) fn chunk(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        let handles = |side| chunk.folder.dir(side);
+        let (stored, place) = match (handles(Side::Stored), handles(Side::Place)) {
+            (Ok(stored), Ok(place)) => (stored, place),
+            (Err(error), _) | (_, Err(error)) => return self.shared.place_failed(&chunk.folder.path(), error),
+        };
+        let at = At { folder: &chunk.folder, stored, place };
+        for entry in &chunk.entries {
+            if self.shared.is_stopped() {
+                break;
+            }
+            self.entry(&at, entry, chunk.volume)?;
+            Counters::add(&self.shared.sums.entries, 1);
+            Counters::add(&self.shared.ctx.counters.entries, 1);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: &At<'_>, entry: &Entry, volume: u64) -> Result<(), Error> {
+        if entry.kind == Kind::Other {
+            let what = "the snapshot has nothing of it; it could not be read when it was made";
+            self.shared.problem(Problem::with_detail(&at.path_of(entry), ProblemKind::NotRestored, what));
+            return Ok(());
+        }
+        if entry.problem().is_some() {
+            Counters::add(&self.shared.sums.stored_with_problem, 1);
+        }
+        let key = entry.inode.filter(|_| entry.nlink > 1).map(|inode| (volume, inode));
+        let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
+        match self.shared.groups.turn(key, entry.nlink) {
+            Some(first) => self.join(at, place, entry, key, &first),
+            None => self.first(at, place, entry, key),
+        }
+    }
+
+    /// Restores the first name of a group, or a fresh copy with which it goes on.
+    fn first(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: GroupKey) -> Result<(), Error> {
+        let restored = self.restore(at, entry);
+        let id = match &restored {
+            Ok(true) if !self.shared.options.dry_run => place.stat(&entry.name).ok().map(|m| m.id),
+            _ => None,
+        };
+        match id {
+            Some(id) => {
+                let (root, folder) = (at.folder.root, at.folder.place_path());
+                self.shared.groups.made(key, First { root, folder, name: entry.name.clone(), id });
+            }
+            None => self.shared.groups.failed(key),
+        }
+        restored.map(drop)
+    }
+
+    /// Restores an entry by itself; returns whether it is there now, as in the snapshot.
+    fn restore(&mut self, at: &At<'_>, entry: &Entry) -> Result<bool, Error> {
+        let path = || at.path_of(entry);
+        let Some(place) = &at.place else {
+            // A dry run below a folder that is not there yet.
+            self.shared.act(RestoreAction::Make, path);
+            return Ok(true);
+        };
+        if at.folder.standing.is_fresh
+            && let Some(there) = self.make_free(at, place, entry)?
+        {
+            return Ok(there);
+        }
+        match self.look(at, place, entry)? {
+            None | Some(Verdict::Keep) => Ok(false),
+            Some(Verdict::Same) => Ok(true),
+            Some(Verdict::Free) => Ok(self.make_free(at, place, entry)?.unwrap_or(false)),
+            Some(Verdict::Replace(_)) if self.shared.options.dry_run => {
+                self.shared.act(RestoreAction::Replace, path);
+                Ok(true)
+            }
+            Some(Verdict::MoveAside) => {
+                if !self.shared.options.dry_run && !self.maker.move_aside(at.folder, place, &entry.name)? {
+                    return Ok(false);
+                }
+                Ok(self.make_free(at, place, entry)?.unwrap_or(false))
+            }
+            Some(Verdict::Replace(existing)) => self.replace(at, place, entry, &existing),
+        }
+    }
+
+    /// Makes an entry where nothing should be; `None` if something is there after all.
+    fn make_free(&mut self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<Option<bool>, Error> {
+        if !self.shared.options.dry_run {
+            match self.maker.make(at, place, entry, &entry.name, false)? {
+                Made::Occupied => return Ok(None),
+                Made::Nothing => return Ok(Some(false)),
+                Made::Damaged => {
+                    let what = "the stored file is not what was backed up; it is restored as it is stored";
+                    self.shared.problem(Problem::with_detail(&at.path_of(entry), ProblemKind::Damaged, what));
+                }
+                Made::Whole => {}
+            }
+            self.maker.finish(at, place, entry)?;
+        }
+        self.shared.act(RestoreAction::Make, || at.path_of(entry));
+        Ok(Some(true))
+    }
+
+    /// Looks at what is there and decides; `None` if that failed, which is reported.
+    fn look(&mut self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<Option<Verdict>, Error> {
+        let existing = match place.stat(&entry.name) {
+            Ok(existing) => existing,
+            Err(error) if error.fault() == Faults::Vanished => return Ok(Some(Verdict::Free)),
+            Err(error) => {
+                self.shared.place_failed(&at.path_of(entry), error)?;
+                return Ok(None);
+            }
+        };
+        if metadata::is_unfinished(&existing) && existing.kind == Kind::File {
+            return Ok(Some(Verdict::Replace(existing)));
+        }
+        if self.is_same(at, place, entry, &existing) {
+            Counters::add(&self.shared.sums.unchanged, 1);
+            return Ok(Some(Verdict::Same));
+        }
+        let is_newer = entry.mtime > existing.mtime && existing.kind != Kind::Dir;
+        let may = self.shared.may_replace(|| at.path_of(entry), is_newer)?;
+        if existing.kind == Kind::Dir && !may {
+            let what = "a folder stands there; it is moved aside only where everything may be overwritten";
+            self.shared.problem(Problem::with_detail(&at.path_of(entry), ProblemKind::NotRestored, what));
+            return Ok(None);
+        }
+        Ok(Some(match (may, existing.kind) {
+            (false, _) => {
+                self.shared.act(RestoreAction::Keep, || at.path_of(entry));
+                Verdict::Keep
+            }
+            (true, Kind::Dir) => Verdict::MoveAside,
+            (true, _) => Verdict::Replace(existing),
+        }))
+    }
+
+    /// Returns whether what is there is what would be restored, without reading contents.
+    fn is_same(&self, at: &At<'_>, place: &Dir, entry: &Entry, existing: &Metadata) -> bool {
+        let same_stat = existing.kind == entry.kind
+            && existing.mtime == entry.mtime
+            && (entry.kind != Kind::File || existing.size_bytes == entry.size_bytes)
+            && (entry.kind == Kind::Symlink || existing.mode == entry.mode)
+            && (existing.owner == entry.owner || !self.shared.is_privileged);
+        if !same_stat || existing.device != entry.device() {
+            return false;
+        }
+        if entry.kind == Kind::Symlink && place.read_link(&entry.name).ok().as_deref() != entry.link_text() {
+            return false;
+        }
+        // Someone may have "restored" by hard links: what is ours to write must not be the snapshot's own file.
+        let stored = at.stored.as_ref().filter(|_| existing.nlink > 1 && entry.is_in_tree());
+        let is_stored = |dir: &Arc<Dir>| dir.stat(entry.stored_name()).is_ok_and(|m| m.id == existing.id);
+        if stored.is_some_and(is_stored) {
+            return false;
+        }
+        place.xattrs(&entry.name).is_ok_and(|here| entry.has_xattrs(&here))
+    }
+
+    /// Makes the entry beside what is there, proves it, and puts it over that.
+    fn replace(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, existing: &Metadata) -> Result<bool, Error> {
+        let temporary = self.shared.temporary_name();
+        match self.maker.make(at, place, entry, &temporary, true)? {
+            Made::Nothing => return Ok(false),
+            Made::Occupied => {
+                let error = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+                self.shared.place_failed(&at.path_of(entry), PathError::new("create", &temporary, error))?;
+                return Ok(false);
+            }
+            Made::Damaged => {
+                let what = "the stored file is not what was backed up; the one that is there was left";
+                self.shared.problem(Problem::with_detail(&at.path_of(entry), ProblemKind::Damaged, what));
+                self.maker.remove(at, place, entry, &temporary)?;
+                return Ok(false);
+            }
+            Made::Whole => {}
+        }
+        self.put_over(at, place, entry, &temporary, existing)
+    }
+
+    /// Puts a finished entry over what is there, which is kept under another name if its content differs.
+    fn put_over(
+        &mut self,
+        at: &At<'_>,
+        place: &Dir,
+        entry: &Entry,
+        temporary: &[u8],
+        existing: &Metadata,
+    ) -> Result<bool, Error> {
+        let keep = self.shared.options.keep_replaced
+            && !metadata::is_unfinished(existing)
+            && !self.maker.has_content_of(place, entry, existing);
+        if keep && !self.maker.keep_old(at.folder, place, &entry.name)? {
+            self.maker.remove(at, place, entry, temporary)?;
+            return Ok(false);
+        }
+        if let Err(error) = place.rename_over(temporary, place, &entry.name) {
+            self.maker.remove(at, place, entry, temporary)?;
+            self.shared.place_failed(&at.path_of(entry), error)?;
+            return Ok(false);
+        }
+        self.maker.finish(at, place, entry)?;
+        self.shared.act(RestoreAction::Replace, || at.path_of(entry));
+        Ok(true)
+    }
+
+    /// One more name of a file that is there.
+    fn join(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: GroupKey, first: &First) -> Result<(), Error> {
+        let existing = if at.folder.standing.is_fresh { None } else { place.stat(&entry.name).ok() };
+        if existing.is_some_and(|m| m.id == first.id) {
+            Counters::add(&self.shared.sums.unchanged, 1);
+            return Ok(());
+        }
+        let existing = match existing {
+            None => None,
+            Some(existing) if metadata::is_unfinished(&existing) && existing.kind == Kind::File => Some(existing),
+            Some(existing) => {
+                if existing.kind == Kind::Dir {
+                    return self.first(at, place, entry, key);
+                }
+                let is_same = self.is_same(at, place, entry, &existing);
+                if !self.shared.may_replace(|| at.path_of(entry), entry.mtime > existing.mtime)? {
+                    if is_same {
+                        Counters::add(&self.shared.sums.unchanged, 1);
+                    } else {
+                        self.shared.act(RestoreAction::Keep, || at.path_of(entry));
+                    }
+                    return Ok(());
+                }
+                Some(existing)
+            }
+        };
+        let name = if existing.is_some() { self.shared.temporary_name() } else { entry.name.to_vec() };
+        if !self.link(at, place, entry, first, &name)? {
+            // The group is as large as the volume allows, or spread over volumes: it goes on with a fresh copy.
+            return self.first(at, place, entry, key);
+        }
+        Counters::add(&self.shared.sums.linked, 1);
+        Counters::add(&self.shared.ctx.counters.linked, 1);
+        match existing {
+            Some(existing) => self.put_over(at, place, entry, &name, &existing).map(drop),
+            None => {
+                self.shared.act(RestoreAction::Make, || at.path_of(entry));
+                Ok(())
+            }
+        }
+    }
+
+    /// Links a name to the first of its group; `false` where it must be a file of its own.
+    fn link(&self, at: &At<'_>, place: &Dir, entry: &Entry, first: &First, name: &[u8]) -> Result<bool, Error> {
+        let Some(root) = &self.shared.roots[first.root].dir else { return Ok(false) };
+        let linked = root.open_dir_at(&first.folder).and_then(|dir| dir.link(&first.name, place, name));
+        let error = match linked {
+            Ok(()) if place.stat(name).is_ok_and(|m| m.id == first.id) => return Ok(true),
+            // Someone put another file in the first one's place.
+            Ok(()) => {
+                self.maker.remove(at, place, entry, name)?;
+                return Ok(false);
+            }
+            Err(error) => error,
+        };
+        let kind = match error.fault() {
+            Faults::TooManyLinks => LimitationKind::LinkLimit,
+            Faults::Full | Faults::Io | Faults::ReadOnly => {
+                return Err(PathError { path: at.path_of(entry), ..error }.into());
+            }
+            _ if error.source.kind() == std::io::ErrorKind::Interrupted => return Err(error.into()),
+            _ => LimitationKind::Links,
+        };
+        if error.fault() != Faults::Exists {
+            self.shared.limitations.meet(kind, || at.path_of(entry), &error.source);
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,238 @@
+//! Checks one entry of a tree, or of a source, against its record.
+
+use super::{Findings, Kept, VerifyLevel};
+use crate::content::{ContentError, ContentReader, Stop};
+use crate::digests::{DigestLists, DigestWindow};
+use crate::manifest::{ContentRef, Digest, Entry, Seal};
+use crate::problem::ProblemKind;
+use crate::report::Counters;
+use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath};
+use std::sync::Arc;
+
+/// From this size on the kernel is told that a file is read from start to end.
+const LARGE_FILE_BYTES: u64 = 1 << 20;
+
+/// Entries of one folder for a worker.
+pub(super) struct Chunk {
+    pub(super) dir: Arc<Dir>,
+    /// Path in the snapshot.
+    pub(super) path: RelPath,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One of the threads that check entries.
+pub(super) struct Checker<'a> {
+    findings: &'a Findings<'a>,
+    digests: &'a DigestLists,
+    seal: &'a Seal,
+    kept: Kept,
+    is_tree: bool,
+    contents: ContentReader<'a>,
+    window: DigestWindow,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(
+        findings: &'a Findings<'a>,
+        digests: &'a DigestLists,
+        seal: &'a Seal,
+        kept: Kept,
+        is_tree: bool,
+    ) -> Self {
+        let contents = ContentReader::new(findings.ctx.counters, findings);
+        Self { findings, digests, seal, kept, is_tree, contents, window: DigestWindow::default() }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.findings.is_stopped()
+    }
+
+    /// Checks the entries of a chunk.
+    pub(super) fn chunk(&mut self, chunk: &Chunk) {
+        for entry in &chunk.entries {
+            if self.is_stopped() {
+                break;
+            }
+            if self.is_tree {
+                self.stored(chunk, entry);
+            } else {
+                self.live(chunk, entry);
+            }
+            Counters::add(&self.findings.entries, 1);
+            Counters::add(&self.findings.ctx.counters.entries, 1);
+        }
+    }
+
+    fn shown(&self, chunk: &Chunk, entry: &Entry) -> Vec<u8> {
+        let path = chunk.path.join(&entry.name);
+        [self.seal.snapshot.as_bytes(), b"/", path.as_bytes()].concat()
+    }
+
+    fn problem(&self, chunk: &Chunk, entry: &Entry, kind: ProblemKind, detail: impl Into<String>) {
+        self.findings.problem(&self.shown(chunk, entry), kind, detail.into());
+    }
+
+    /// Checks an entry of the snapshot's tree.
+    fn stored(&mut self, chunk: &Chunk, entry: &Entry) {
+        let name = entry.stored_name();
+        let found = match chunk.dir.stat(name) {
+            Ok(found) => found,
+            Err(error) => {
+                let kind =
+                    if error.fault() == Faults::Vanished { ProblemKind::Missing } else { ProblemKind::Unreadable };
+                return self.problem(chunk, entry, kind, error.source.to_string());
+            }
+        };
+        if found.kind != entry.kind {
+            let what = format!("it is a {:?} and was backed up as a {:?}", found.kind, entry.kind);
+            return self.problem(chunk, entry, ProblemKind::Damaged, what);
+        }
+        if found.kind == Kind::File && found.size_bytes != entry.size_bytes {
+            let what = format!("it has {} bytes and should have {}", found.size_bytes, entry.size_bytes);
+            return self.problem(chunk, entry, ProblemKind::Damaged, what);
+        }
+        self.metadata(chunk, entry, &found);
+        if found.kind == Kind::Symlink && entry.link_text().is_some() {
+            match chunk.dir.read_link(name) {
+                Ok(text) if Some(&text[..]) == entry.link_text() => {}
+                Ok(_) => self.problem(chunk, entry, ProblemKind::Damaged, "it points elsewhere"),
+                Err(error) => self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
+            }
+        }
+        self.content(chunk, entry, &found);
+    }
+
+    fn metadata(&self, chunk: &Chunk, entry: &Entry, found: &Metadata) {
+        let mut wrong = Vec::new();
+        if self.kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && found.mode != entry.mode {
+            wrong.push(format!("mode is {:o}, was {:o}", found.mode.unwrap_or(0), entry.mode.unwrap_or(0)));
+        }
+        if self.kept.owners
+            && entry.owner.is_some()
+            && found.owner != entry.owner
+            && let (Some(is), Some(was)) = (found.owner, entry.owner)
+        {
+            wrong.push(format!("owner is {}:{}, was {}:{}", is.uid, is.gid, was.uid, was.gid));
+        }
+        if self.kept.times && found.mtime != entry.mtime {
+            wrong.push("the time of the last change is another".into());
+        }
+        if found.device != entry.device() {
+            wrong.push("the device number is another".into());
+        }
+        if !wrong.is_empty() {
+            self.problem(chunk, entry, ProblemKind::Metadata, wrong.join(", "));
+        }
+    }
+
+    /// Reads what the level asks for, each file once.
+    fn content(&mut self, chunk: &Chunk, entry: &Entry, found: &Metadata) {
+        let is_read = match (self.findings.level, entry.content) {
+            (VerifyLevel::Quick, _) => return,
+            (VerifyLevel::Full, _) => true,
+            (VerifyLevel::Sample(share), Some(content)) => self.is_sampled(content, share),
+            (VerifyLevel::Sample(_), None) => true,
+        };
+        let Some(content) = entry.content.filter(|_| entry.kind == Kind::File) else {
+            return self.xattrs(chunk, entry);
+        };
+        if !is_read {
+            return;
+        }
+        if found.nlink > 1 && self.findings.seen.has(found.id.file, content) {
+            return Counters::add(&self.findings.shared, 1);
+        }
+        self.xattrs(chunk, entry);
+        let expected = match self.window.get(self.digests, content) {
+            Ok(digest) => digest,
+            Err(error) => {
+                let what = format!("nothing proves it: {error}");
+                return self.problem(chunk, entry, ProblemKind::Damaged, what);
+            }
+        };
+        match self.digest_of(&chunk.dir, entry.stored_name(), found) {
+            Ok(digest) if digest == expected => {
+                if found.nlink > 1 {
+                    self.findings.seen.note(found.id.file, content);
+                }
+            }
+            Ok(_) => self.problem(chunk, entry, ProblemKind::Damaged, "its content is not what was backed up"),
+            Err(ContentError::Stopped) => {}
+            Err(error) => {
+                let error = error.into_path_error();
+                let what = format!("cannot {}: {}", error.op, error.source);
+                self.problem(chunk, entry, ProblemKind::Unreadable, what);
+            }
+        }
+    }
+
+    fn is_sampled(&self, content: ContentRef, share: f64) -> bool {
+        let mixed = (content.ordinal ^ (u64::from(content.generation) << 40) ^ self.findings.seed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 11;
+        (mixed as f64) < share * (1u64 << 53) as f64
+    }
+
+    fn xattrs(&self, chunk: &Chunk, entry: &Entry) {
+        if !self.kept.xattrs {
+            return;
+        }
+        match chunk.dir.xattrs(entry.stored_name()) {
+            Ok(found) if entry.has_xattrs(&found) => {}
+            Ok(_) => self.problem(chunk, entry, ProblemKind::Metadata, "its extended attributes are others"),
+            Err(error) => self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
+        }
+    }
+
+    /// Reads and hashes a file from the disk.
+    fn digest_of(&mut self, dir: &Dir, name: &[u8], found: &Metadata) -> Result<Digest, ContentError> {
+        let file = dir.open_file(name).map_err(ContentError::Stored)?;
+        file.drop_cache();
+        if found.size_bytes >= LARGE_FILE_BYTES {
+            file.advise_sequential();
+        }
+        let read = self.contents.read(&file, found.size_bytes, found.blocks, None)?;
+        Counters::add(&self.findings.files_read, 1);
+        Counters::add(&self.findings.bytes_read, read.size_bytes);
+        Ok(read.digest)
+    }
+
+    /// Compares a live entry of a source. What was touched after the snapshot began is a change and no damage.
+    fn live(&mut self, chunk: &Chunk, entry: &Entry) {
+        let found = match chunk.dir.stat(&entry.name) {
+            Ok(found) => found,
+            Err(error) if error.fault() == Faults::Vanished => return self.findings.changed(&self.shown(chunk, entry)),
+            Err(error) => return self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
+        };
+        let same_stat = found.kind == entry.kind
+            && (found.kind != Kind::File || found.size_bytes == entry.size_bytes)
+            && found.mtime == entry.mtime
+            && found.mode == entry.mode
+            && found.owner == entry.owner;
+        let why = if !same_stat {
+            Some("size, time or metadata differ and were not changed since")
+        } else if found.kind == Kind::Symlink && chunk.dir.read_link(&entry.name).ok().as_deref() != entry.link_text() {
+            Some("it points elsewhere")
+        } else {
+            self.live_content(chunk, entry, &found)
+        };
+        let Some(why) = why else { return };
+        let touched = found.ctime.unwrap_or(found.mtime).max(found.mtime);
+        if touched >= self.seal.started {
+            self.findings.changed(&self.shown(chunk, entry));
+        } else {
+            self.problem(chunk, entry, ProblemKind::Differs, why);
+        }
+    }
+
+    fn live_content(&mut self, chunk: &Chunk, entry: &Entry, found: &Metadata) -> Option<&'static str> {
+        let content = entry.content.filter(|_| self.findings.level == VerifyLevel::Full)?;
+        let expected = self.window.get(self.digests, content).ok()?;
+        match self.digest_of(&chunk.dir, &entry.name, found) {
+            Ok(digest) if digest == expected => None,
+            Ok(_) => Some("the content differs though size and time are the same"),
+            Err(ContentError::Stopped) => None,
+            Err(_) => Some("it cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The verify: proves records by their seals, trees by their records, and contents by their digests.
+//!
+//! Contents are read from the disk, not from the cache, and each stored file once, however many names it has. Snapshots
+//! go oldest first. Everything that is found is a [`Problem`] at `SNAPSHOT/path`; nothing is ever changed.
+
+mod check;
+mod record;
+mod seen;
+mod walk;
+
+pub(crate) use record::manifest_fault;
+
+use crate::catalog;
+use crate::content::Stop;
+use crate::context::Context;
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::manifest::Seal;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase};
+use crate::target::Target;
+use seen::Seen;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Paths that changed since the snapshot of which a report keeps the names; all are counted.
+pub const CHANGES_KEPT_MAX: usize = 10_000;
+
+/// What to verify.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// Only this job.
+    pub job: Option<String>,
+    /// Only these snapshots; none for all.
+    pub snapshots: Vec<String>,
+    /// How far to go.
+    pub level: VerifyLevel,
+    /// Compare with the live sources too: the named snapshots, or the newest of each job.
+    pub against_source: bool,
+    /// Threads; 0 chooses.
+    pub workers: usize,
+}
+
+/// How far a verify goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum VerifyLevel {
+    /// Records whole, every entry there with its kind, size and metadata as far as one look tells. Reads no contents.
+    Quick,
+    /// Also this share of the contents, between 0 and 1, another one each time, and their extended attributes.
+    Sample(f64),
+    /// All contents.
+    Full,
+}
+
+/// What a verify found.
+#[derive(Debug, Clone, Default)]
+#[must_use = "the report says whether something is damaged"]
+pub struct VerifyReport {
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Entries that were looked at.
+    pub entries: u64,
+    /// Files that were read.
+    pub files_read: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// Names whose file had been read under another name.
+    pub shared: u64,
+    /// Number of problems.
+    pub problem_count: u64,
+    /// The first problems.
+    pub problems: Vec<Problem>,
+    /// Entries of the sources that changed since the snapshot.
+    pub changed_count: u64,
+    /// The first of them, as `SNAPSHOT/path`.
+    pub changed: Vec<Vec<u8>>,
+    /// What is worth knowing and no damage.
+    pub notices: Vec<String>,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// What all threads share, and what they find.
+pub(crate) struct Findings<'a> {
+    ctx: Context<'a>,
+    level: VerifyLevel,
+    workers: usize,
+    seed: u64,
+    seen: Seen,
+    snapshots: AtomicU64,
+    entries: AtomicU64,
+    files_read: AtomicU64,
+    bytes_read: AtomicU64,
+    shared: AtomicU64,
+    problems: Mutex<(u64, Vec<Problem>)>,
+    changed: Mutex<(u64, Vec<Vec<u8>>)>,
+    notices: Mutex<Vec<String>>,
+}
+
+/// Verifies snapshots.
+///
+/// # Errors
+/// The target cannot be read as a whole, there is no such job or snapshot, or the user asked to stop. What is damaged
+/// is in the report.
+pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Result<VerifyReport, Error> {
+    let began_ns = hardback_platform::monotonic_now();
+    let findings = Findings::new(*ctx, options);
+    let mut jobs = catalog::jobs(target)?;
+    if let Some(job) = &options.job {
+        jobs.retain(|j| j == job);
+        if jobs.is_empty() {
+            return Err(Error::NotFound(format!("there is no job {job:?} in this target")));
+        }
+    }
+    ctx.monitor.phase(Phase::Verifying);
+    let mut missing = options.snapshots.clone();
+    for job in &jobs {
+        let mut seals = record::seals(&findings, target, job)?;
+        seals.retain(|s| options.snapshots.is_empty() || options.snapshots.contains(&s.snapshot));
+        missing.retain(|name| !seals.iter().any(|s| s.snapshot == *name));
+        expect(ctx, &seals);
+        verify_job(&findings, target, job, &seals, options)?;
+    }
+    if let Some(name) = missing.first() {
+        return Err(Error::NotFound(format!("there is no whole snapshot {name:?} in this target")));
+    }
+    record::leftovers(&findings, target, &jobs)?;
+    Ok(findings.report(began_ns))
+}
+
+fn expect(ctx: &Context<'_>, seals: &[Seal]) {
+    let entries = seals.iter().map(|s| s.totals.entries).sum();
+    Counters::add(&ctx.counters.expected_entries, entries);
+}
+
+fn verify_job(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    seals: &[Seal],
+    options: &VerifyOptions,
+) -> Result<(), Error> {
+    let Some(trees) = target.job_dir_if_any(job)? else { return Ok(()) };
+    let digests = DigestLists::open(target, job)?;
+    for (index, seal) in seals.iter().enumerate() {
+        findings.ctx.check_cancel()?;
+        let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
+            Ok(tree) => tree,
+            Err(error) if error.fault() == hardback_platform::Faults::Vanished => {
+                findings.notice(format!("snapshot {} was deleted by hand; its record is left over", seal.snapshot));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Counters::add(&findings.snapshots, 1);
+        let is_whole = record::check(findings, target, job, seal)?;
+        let live = options.against_source && (!options.snapshots.is_empty() || index + 1 == seals.len());
+        let sides = [Some(walk::Side::Tree(tree)), live.then_some(walk::Side::Source)];
+        for side in sides.into_iter().flatten() {
+            let reader = match catalog::open_manifest(target, job, &seal.snapshot) {
+                Ok(reader) => reader,
+                // Told already, with the record.
+                Err(_) if !is_whole => break,
+                Err(error) => return Err(error),
+            };
+            match walk::compare(findings, &digests, seal, reader, side) {
+                Err(Error::Manifest { .. }) if !is_whole => break,
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Findings<'a> {
+    fn new(ctx: Context<'a>, options: &VerifyOptions) -> Self {
+        let now = ctx.clock.now();
+        Self {
+            ctx,
+            level: options.level,
+            workers: options.workers,
+            seed: now.seconds.unsigned_abs() ^ (u64::from(now.nanos) << 32),
+            seen: Seen::new(),
+            snapshots: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            files_read: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
+            problems: Mutex::new((0, Vec::new())),
+            changed: Mutex::new((0, Vec::new())),
+            notices: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Tells of a problem: the only way to report one.
+    fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
+        let problem = Problem::with_detail(path, kind, detail);
+        Counters::add(&self.ctx.counters.problems, 1);
+        self.ctx.monitor.problem(&problem);
+        let mut kept = self.problems.lock().expect("no panic while problems are held");
+        kept.0 += 1;
+        if kept.1.len() < PROBLEMS_KEPT_MAX {
+            kept.1.push(problem);
+        }
+    }
+
+    /// Notes that an entry of a source changed since the snapshot.
+    fn changed(&self, path: &[u8]) {
+        let mut changed = self.changed.lock().expect("no panic while the list is held");
+        changed.0 += 1;
+        if changed.1.len() < CHANGES_KEPT_MAX {
+            changed.1.push(path.to_vec());
+        }
+    }
+
+    /// Tells what is worth knowing.
+    fn notice(&self, text: String) {
+        self.ctx.monitor.notice(&text);
+        self.notices.lock().expect("no panic while notices are held").push(text);
+    }
+
+    fn report(self, began_ns: u64) -> VerifyReport {
+        let sum = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let (problem_count, mut problems) = self.problems.into_inner().expect("all threads are done");
+        let (changed_count, mut changed) = self.changed.into_inner().expect("all threads are done");
+        problems.sort_by(|a, b| a.path.cmp(&b.path));
+        changed.sort();
+        VerifyReport {
+            snapshots: sum(&self.snapshots),
+            entries: sum(&self.entries),
+            files_read: sum(&self.files_read),
+            bytes_read: sum(&self.bytes_read),
+            shared: sum(&self.shared),
+            problem_count,
+            problems,
+            changed_count,
+            changed,
+            notices: self.notices.into_inner().expect("all threads are done"),
+            elapsed_ns: hardback_platform::monotonic_now().saturating_sub(began_ns),
+        }
+    }
+}
+
+impl Stop for Findings<'_> {
+    fn is_stopped(&self) -> bool {
+        self.ctx.cancel.is_cancelled()
+    }
+}
+
+/// What of a snapshot's metadata its target could not keep, by its seal.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    owners: bool,
+    modes: bool,
+    times: bool,
+    xattrs: bool,
+}
+
+impl Kept {
+    fn of(seal: &Seal) -> Self {
+        let kept = |kind: LimitationKind| !seal.limitations.iter().any(|l| l == kind.code());
+        Self {
+            owners: kept(LimitationKind::Owners),
+            modes: kept(LimitationKind::Modes),
+            times: kept(LimitationKind::Times),
+            xattrs: kept(LimitationKind::Xattrs),
+        }
+    }
+}

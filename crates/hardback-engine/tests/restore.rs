@@ -1,0 +1,332 @@
+//! Restores on plain files in temporary folders.
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests look at the disk with other code than the product's"
+)]
+
+mod support;
+
+use hardback_engine::{Answer, Overwrite, Place, ProblemKind, RestoreAction, restore};
+use hardback_platform::{Call, Kind, Op, Owner, Seam, Time, Verdict, Watch};
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use support::*;
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn zoo(bench: &Bench) {
+    bench.write("plain.txt", "plain");
+    bench.write("empty", "");
+    bench.write("sub/deep/run.sh", "#!/bin/sh");
+    set_mode(&bench.source.join("sub/deep/run.sh"), 0o4751);
+    set_mode(&bench.source.join("sub/deep"), 0o2511);
+    symlink("../plain.txt", bench.source.join("sub/link")).unwrap();
+    symlink("nowhere", bench.source.join("dangling")).unwrap();
+    bench.write("a name", "x");
+    fs::hard_link(bench.source.join("a name"), bench.source.join("sub/other name")).unwrap();
+    fs::hard_link(bench.source.join("a name"), bench.source.join("zz")).unwrap();
+    let dir = bench.source_dir();
+    dir.make_node(b"fifo", Kind::Fifo, 0o640, (0, 0)).unwrap();
+    dir.make_node(b"sock", Kind::Socket, 0o600, (0, 0)).unwrap();
+    dir.set_xattr(b"plain.txt", b"user.note", b"hello \0 there").unwrap();
+    dir.set_xattr(b"sub", b"user.dir", b"1").unwrap();
+    dir.set_mtime(b"dangling", Time { seconds: 1_000_000_000, nanos: 123_456_789 }).unwrap();
+    dir.set_mtime(b"plain.txt", Time { seconds: -5, nanos: 999_999_999 }).unwrap();
+    if hardback_platform::is_privileged() {
+        dir.make_node(b"null", Kind::CharDevice, 0o666, (1, 3)).unwrap();
+        dir.set_owner(b"empty", Owner { uid: 12_345, gid: 54_321 }).unwrap();
+    }
+    dir.set_mtime(b"sub", Time { seconds: 1_234_567_890, nanos: 1 }).unwrap();
+}
+
+#[test]
+fn everything_comes_back_as_it_was() {
+    let bench = Bench::new();
+    zoo(&bench);
+    let before = listing(&bench.source);
+    let snapshot = bench.backup();
+    let report = bench.restore_well(&bench.options(&snapshot));
+    assert!(report.limitations.is_empty(), "{:?}", report.limitations);
+    assert_eq!(listing(&bench.out.join("docs")), before);
+    assert_eq!(inode(&bench.out.join("docs/zz")), inode(&bench.out.join("docs/sub/other name")));
+    // Nothing that was restored is the snapshot's own file.
+    assert_ne!(inode(&bench.out.join("docs/plain.txt")), inode(&bench.stored(&snapshot, "plain.txt")));
+    assert_eq!((report.linked, report.replaced, report.kept), (2, 0, 0));
+    // Again, over what is there: nothing to do.
+    let again = bench.restore_well(&bench.options(&snapshot));
+    assert_eq!((again.made, again.replaced, again.kept, again.bytes), (0, 0, 0, 0));
+    let mut always = bench.options(&snapshot);
+    always.overwrite = Overwrite::Always;
+    let again = bench.restore_well(&always);
+    assert_eq!((again.made, again.replaced, again.kept, again.bytes), (0, 0, 0, 0));
+    assert_eq!(listing(&bench.out.join("docs")), before);
+}
+
+#[test]
+fn holes_come_back_as_holes() {
+    let bench = Bench::new();
+    let file = fs::File::create(bench.source.join("sparse")).unwrap();
+    file.write_at(b"data", 8 << 20).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let snapshot = bench.backup();
+    drop(bench.restore_well(&bench.options(&snapshot)));
+    let restored = fs::metadata(bench.out.join("docs/sparse")).unwrap();
+    assert_eq!(restored.len(), 64 << 20);
+    assert!(restored.blocks() * 512 <= 128 << 10, "{} blocks", restored.blocks());
+}
+
+#[test]
+fn paths_land_below_their_source_and_parents_that_exist_stay_as_they_are() {
+    let bench = Bench::new();
+    bench.write("a/b/c.txt", "c");
+    bench.write("a/b/other.txt", "o");
+    bench.write("a/x/y.txt", "y");
+    set_mode(&bench.source.join("a"), 0o701);
+    set_mode(&bench.source.join("a/b"), 0o705);
+    let snapshot = bench.backup();
+    fs::create_dir_all(bench.out.join("docs/a")).unwrap();
+    set_mode(&bench.out.join("docs/a"), 0o777);
+    let mut options = bench.options(&snapshot);
+    options.paths = vec![b"docs/a/b/c.txt".to_vec()];
+    let report = bench.restore_well(&options);
+    assert_eq!(read(&bench.out.join("docs/a/b/c.txt")), "c");
+    assert!(!bench.out.join("docs/a/b/other.txt").exists() && !bench.out.join("docs/a/x").exists());
+    assert_eq!(mode(&bench.out.join("docs/a")), 0o777);
+    assert_eq!(mode(&bench.out.join("docs/a/b")), 0o705);
+    assert_eq!(mtime(&bench.out.join("docs/a/b")), mtime(&bench.source.join("a/b")));
+    assert_eq!(report.made, 2);
+    options.paths = vec![b"docs/a/b/c.txt".to_vec(), b"docs/nothing".to_vec()];
+    assert_eq!(found(&bench.restore(&options).problems), [(ProblemKind::Missing, "docs/nothing".into())]);
+    options.paths = vec![b"nothing".to_vec()];
+    assert!(matches!(bench.try_restore(&options), Err(hardback_engine::Error::NotFound(_))));
+}
+
+#[test]
+fn the_overwrite_matrix() {
+    for (overwrite, expected) in [
+        (Overwrite::Never, ["mine, older", "mine, newer"]),
+        (Overwrite::Newer, ["stored", "mine, newer"]),
+        (Overwrite::Always, ["stored", "stored"]),
+    ] {
+        let bench = Bench::new();
+        bench.write("old", "stored");
+        bench.write("new", "stored");
+        let snapshot = bench.backup();
+        let here = bench.out.join("docs");
+        write(&here.join("old"), "mine, older");
+        write(&here.join("new"), "mine, newer");
+        let dir = hardback_platform::Dir::open(&here, Seam::default()).unwrap();
+        dir.set_mtime(b"old", Time { seconds: 1000, nanos: 0 }).unwrap();
+        dir.set_mtime(b"new", Time { seconds: 99_999_999_999, nanos: 0 }).unwrap();
+        let mut options = bench.options(&snapshot);
+        options.overwrite = overwrite;
+        let report = bench.restore_well(&options);
+        assert_eq!([read(&here.join("old")), read(&here.join("new"))], expected, "{overwrite:?}");
+        let replaced = expected.iter().filter(|e| **e == "stored").count() as u64;
+        assert_eq!((report.replaced, report.set_aside, report.kept), (replaced, replaced, 2 - replaced));
+        // What was replaced is kept beside.
+        if replaced > 0 {
+            assert_eq!(read(&here.join("old.before-restore")), "mine, older");
+        }
+    }
+}
+
+#[test]
+fn asking_decides_each_and_the_same_content_is_not_kept_twice() {
+    let bench = Bench::new();
+    bench.write("a", "a");
+    bench.write("b", "b");
+    let snapshot = bench.backup();
+    write(&bench.out.join("docs/a"), "mine");
+    write(&bench.out.join("docs/b"), "b");
+    let mut options = bench.options(&snapshot);
+    options.overwrite = Overwrite::Ask;
+    options.workers = 1;
+    let mut asked = Vec::new();
+    let mut ask = |path: &hardback_platform::RelPath| {
+        asked.push(path.to_string());
+        if path.name() == b"a" { Answer::Keep } else { Answer::Replace }
+    };
+    let report = with_context(|ctx| restore(ctx, &bench.open(), &options, &mut ask)).unwrap();
+    assert_eq!(asked, ["docs/a", "docs/b"]);
+    assert_eq!((read(&bench.out.join("docs/a")), report.replaced, report.set_aside), ("mine".into(), 1, 0));
+    assert_eq!(mtime(&bench.out.join("docs/b")), mtime(&bench.source.join("b")));
+}
+
+#[test]
+fn a_symlink_that_was_planted_is_not_followed() {
+    let bench = Bench::new();
+    bench.write("file", "stored");
+    bench.write("folder/inner", "stored");
+    let snapshot = bench.backup();
+    write(&bench.path("outside/file"), "outside");
+    let here = bench.out.join("docs");
+    fs::create_dir_all(&here).unwrap();
+    symlink(bench.path("outside"), here.join("folder")).unwrap();
+    symlink(bench.path("outside/file"), here.join("file")).unwrap();
+    let mut options = bench.options(&snapshot);
+    let report = bench.restore(&options);
+    assert_eq!(found(&report.problems), [(ProblemKind::NotRestored, "docs/folder".into())]);
+    options.overwrite = Overwrite::Always;
+    drop(bench.restore_well(&options));
+    assert_eq!(read(&bench.path("outside/file")), "outside");
+    assert_eq!(fs::read_dir(bench.path("outside")).unwrap().count(), 1);
+    assert_eq!(read(&here.join("folder/inner")), "stored");
+    assert_eq!(read(&here.join("file")), "stored");
+    assert!(fs::symlink_metadata(here.join("folder.before-restore")).unwrap().is_symlink());
+}
+
+#[test]
+fn a_damaged_file_never_replaces_a_good_one() {
+    let bench = Bench::new();
+    bench.write("here", "stored");
+    bench.write("gone", "stored");
+    let snapshot = bench.backup();
+    for name in ["here", "gone"] {
+        fs::write(bench.stored(&snapshot, name), "STORED").unwrap();
+    }
+    write(&bench.out.join("docs/here"), "good");
+    let mut options = bench.options(&snapshot);
+    options.overwrite = Overwrite::Always;
+    let report = bench.restore(&options);
+    let damaged = |path: &str| (ProblemKind::Damaged, path.to_owned());
+    assert_eq!(found(&report.problems), [damaged("docs/gone"), damaged("docs/here")]);
+    assert_eq!(read(&bench.out.join("docs/here")), "good");
+    assert_eq!(read(&bench.out.join("docs/gone")), "STORED");
+    assert_eq!(fs::read_dir(bench.out.join("docs")).unwrap().count(), 2);
+}
+
+#[test]
+fn delete_removes_only_below_restored_folders_and_lists_it() {
+    let bench = Bench::new();
+    bench.write("sub/kept", "k");
+    bench.write("top", "t");
+    let snapshot = bench.backup();
+    for extra in ["docs/extra", "docs/sub/extra/deep/er", "docs/cache/x", "docs/a.before-restore", "beside"] {
+        write(&bench.out.join(extra), "mine");
+    }
+    let mut options = bench.options(&snapshot);
+    options.delete = true;
+    options.protected = hardback_engine::exclude::ExcludeBuilder::new().file(b"/cache/\n", "test").build().unwrap();
+    options.dry_run = true;
+    let dry = bench.restore_well(&options);
+    assert!(bench.out.join("docs/extra").exists());
+    options.dry_run = false;
+    let report = bench.restore_well(&options);
+    let deleted = |r: &hardback_engine::RestoreReport| -> Vec<String> {
+        let all = r.actions.iter().filter(|(_, a)| *a == RestoreAction::Delete);
+        all.map(|(p, _)| String::from_utf8_lossy(p).into_owned()).collect()
+    };
+    assert_eq!(deleted(&report), ["docs/extra", "docs/sub/extra"]);
+    assert_eq!(deleted(&dry), deleted(&report));
+    for kept in ["docs/cache/x", "docs/a.before-restore", "beside", "docs/sub/kept", "docs/top"] {
+        assert!(bench.out.join(kept).exists(), "{kept}");
+    }
+    assert!(!bench.out.join("docs/sub/extra").exists() && !bench.out.join("docs/extra").exists());
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let bench = Bench::new();
+    bench.write("sub/a", "a");
+    bench.write("b", "b");
+    let snapshot = bench.backup();
+    let mut options = bench.options(&snapshot);
+    options.dry_run = true;
+    let report = bench.restore_well(&options);
+    assert!(!bench.out.exists());
+    assert_eq!((report.made, report.actions.len()), (4, 4));
+}
+
+#[test]
+fn in_place_brings_back_what_is_gone_or_changed() {
+    let bench = Bench::new();
+    zoo(&bench);
+    let before = listing(&bench.source);
+    let snapshot = bench.backup();
+    fs::remove_dir_all(bench.source.join("sub")).unwrap();
+    fs::remove_file(bench.source.join("fifo")).unwrap();
+    fs::write(bench.source.join("plain.txt"), "changed").unwrap();
+    let mut options = bench.options(&snapshot);
+    options.place = Place::InPlace;
+    options.overwrite = Overwrite::Always;
+    options.keep_replaced = false;
+    drop(bench.restore_well(&options));
+    assert_eq!(listing(&bench.source), before);
+    fs::remove_dir_all(&bench.source).unwrap();
+    drop(bench.restore_well(&options));
+    assert_eq!(listing(&bench.source), before);
+}
+
+#[test]
+fn nothing_is_restored_into_a_target() {
+    let bench = Bench::new();
+    bench.write("a", "a");
+    let snapshot = bench.backup();
+    for inside in ["target", "target/test/new", "target/test"] {
+        let mut options = bench.options(&snapshot);
+        options.place = Place::To(bench.path(inside));
+        assert!(matches!(bench.try_restore(&options), Err(hardback_engine::Error::Refused { .. })), "{inside}");
+    }
+}
+
+/// Stops everything at the n-th call that changes something.
+struct StopAt {
+    left: AtomicU64,
+}
+
+impl Watch for StopAt {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let go = |n: u64| n.checked_sub(1);
+        if !call.op.changes() || self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, go).is_ok() {
+            return Verdict::Go;
+        }
+        let stop = std::io::Error::from(std::io::ErrorKind::Interrupted);
+        // Half of a write reaches the disk.
+        if call.op == Op::Write { Verdict::Short(3, stop) } else { Verdict::Fail(stop) }
+    }
+}
+
+#[test]
+fn stopped_at_any_call_each_file_is_old_or_new_and_a_second_run_ends_it() {
+    let bench = Bench::new();
+    zoo(&bench);
+    let before = listing(&bench.source);
+    let snapshot = bench.backup();
+    let mut ended = false;
+    for n in 0..400 {
+        fs::remove_dir_all(&bench.out).ok();
+        write(&bench.out.join("docs/plain.txt"), "mine");
+        let mut options = bench.options(&snapshot);
+        options.overwrite = Overwrite::Always;
+        options.workers = 1;
+        options.seam = Seam::watched(Arc::new(StopAt { left: AtomicU64::new(n) }));
+        let stopped = bench.try_restore(&options);
+        let there = [bench.out.join("docs/plain.txt"), bench.out.join("docs/plain.txt.before-restore")];
+        assert!(["mine", "plain"].contains(&&*read(&there[0])), "n = {n}");
+        assert!(there.iter().any(|p| p.exists() && read(p) == "mine"), "n = {n}");
+        options.seam = Seam::default();
+        // What an interrupted run made is completed even where nothing that exists may be replaced.
+        if read(&there[0]) == "plain" && mtime(&there[0]) == mtime(&bench.source.join("plain.txt")) {
+            options.overwrite = Overwrite::Never;
+        }
+        drop(bench.restore_well(&options));
+        fs::remove_file(&there[1]).unwrap();
+        // The folder's own time moves with the removal above.
+        let below = |all: &[String]| all.iter().filter(|l| !l.starts_with("\"\"")).cloned().collect();
+        let (after, wanted): (Vec<_>, Vec<_>) = (below(&listing(&bench.out.join("docs"))), below(&before));
+        assert_eq!(after, wanted, "n = {n}");
+        if stopped.is_ok() {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended, "the loop must reach a run that is not stopped");
+}

@@ -1,0 +1,177 @@
+//! A source, a target and the verbs, on plain files in a temporary folder.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests look at the disk with other code"
+)]
+
+use hardback_engine::{
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target, VerifyLevel, VerifyOptions,
+    VerifyReport, backup, open_or_create_target, restore, verify,
+};
+use hardback_platform::{Dir, Seam};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+pub(crate) struct Quiet;
+
+impl Monitor for Quiet {
+    fn problem(&self, _: &Problem) {}
+    fn notice(&self, _: &str) {}
+    fn phase(&self, _: Phase) {}
+}
+
+pub(crate) struct Bench {
+    temp: tempfile::TempDir,
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
+    /// Where restores go.
+    pub(crate) out: PathBuf,
+}
+
+pub(crate) fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+    let (counters, cancel) = (Counters::default(), Cancel::default());
+    run(&Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel })
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let (source, target, out) = (at("docs"), at("target"), at("out"));
+        fs::create_dir(&source).unwrap();
+        Self { temp, source, target, out }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    pub(crate) fn open(&self) -> Target {
+        open_or_create_target(&self.target, None, &SystemClock, Seam::default()).unwrap().target
+    }
+
+    pub(crate) fn source_dir(&self) -> Dir {
+        Dir::open(&self.source, Seam::default()).unwrap()
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        write(&self.source.join(path), content);
+    }
+
+    /// Backs up; returns the name of the snapshot.
+    pub(crate) fn backup(&self) -> String {
+        self.backup_report().snapshot.unwrap()
+    }
+
+    pub(crate) fn backup_report(&self) -> BackupReport {
+        let source = JobSource {
+            folder: b"docs".to_vec(),
+            path: self.source.clone(),
+            path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
+        };
+        let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+        let job = Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap();
+        let report = with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default())).unwrap();
+        assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
+        report
+    }
+
+    pub(crate) fn options(&self, snapshot: &str) -> RestoreOptions {
+        RestoreOptions::new("test", snapshot, Place::To(self.out.clone()))
+    }
+
+    pub(crate) fn try_restore(&self, options: &RestoreOptions) -> Result<RestoreReport, Error> {
+        with_context(|ctx| restore(ctx, &self.open(), options, &mut |_| Answer::Keep))
+    }
+
+    pub(crate) fn restore(&self, options: &RestoreOptions) -> RestoreReport {
+        self.try_restore(options).unwrap()
+    }
+
+    /// Restores without any problem.
+    pub(crate) fn restore_well(&self, options: &RestoreOptions) -> RestoreReport {
+        let report = self.restore(options);
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        report
+    }
+
+    pub(crate) fn stored(&self, snapshot: &str, path: &str) -> PathBuf {
+        self.target.join("test").join(snapshot).join("docs").join(path)
+    }
+
+    pub(crate) fn verify(&self, level: VerifyLevel) -> VerifyReport {
+        self.verify_with(&VerifyOptions { job: None, snapshots: Vec::new(), level, against_source: false, workers: 0 })
+    }
+
+    pub(crate) fn verify_with(&self, options: &VerifyOptions) -> VerifyReport {
+        with_context(|ctx| verify(ctx, &self.open(), options)).unwrap()
+    }
+}
+
+pub(crate) fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+pub(crate) fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+pub(crate) fn mtime(path: &Path) -> (i64, i64) {
+    let m = fs::symlink_metadata(path).unwrap();
+    (m.mtime(), m.mtime_nsec())
+}
+
+pub(crate) fn inode(path: &Path) -> u64 {
+    fs::symlink_metadata(path).unwrap().ino()
+}
+
+/// Returns kinds and paths of problems, sorted.
+pub(crate) fn found(problems: &[Problem]) -> Vec<(ProblemKind, String)> {
+    let mut all: Vec<_> = problems.iter().map(|p| (p.kind, String::from_utf8_lossy(&p.path).into_owned())).collect();
+    all.sort();
+    all
+}
+
+/// One line for each entry of a tree: what rsync would compare.
+pub(crate) fn listing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut pending = vec![PathBuf::new()];
+    while let Some(path) = pending.pop() {
+        let full = root.join(&path);
+        let m = fs::symlink_metadata(&full).unwrap();
+        let parent = Dir::open(full.parent().unwrap(), Seam::default()).unwrap();
+        let xattrs = parent.xattrs(full.file_name().unwrap().as_encoded_bytes()).unwrap();
+        let content = if m.is_file() { blake3_of(&full) } else { String::new() };
+        let link = fs::read_link(&full).map(|l| format!("{l:?}")).unwrap_or_default();
+        let size = if m.is_dir() { 0 } else { m.len() };
+        lines.push(format!(
+            "{path:?} {:o} {}:{} {size} {}.{:09} {} {:x} {link} {xattrs:?} {content}",
+            m.mode(),
+            m.uid(),
+            m.gid(),
+            m.mtime(),
+            m.mtime_nsec(),
+            if m.is_dir() { 0 } else { m.nlink() },
+            m.rdev()
+        ));
+        if m.is_dir() {
+            pending.extend(fs::read_dir(&full).unwrap().map(|e| path.join(e.unwrap().file_name())));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn blake3_of(path: &Path) -> String {
+    fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex()[..16].to_owned()).unwrap()
+}

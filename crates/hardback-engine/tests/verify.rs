@@ -1,0 +1,155 @@
+//! Verifies on plain files in temporary folders.
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests damage the disk with other code than the product's"
+)]
+
+mod support;
+
+use hardback_engine::{ProblemKind, VerifyLevel, VerifyOptions};
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use support::*;
+
+fn filled() -> Bench {
+    let bench = Bench::new();
+    for n in 0..200 {
+        bench.write(&format!("many/{n:03}"), &format!("content {n}"));
+    }
+    bench.write("sub/a", "a");
+    bench.write("sub/b", "b");
+    bench.write("big", &"x".repeat(3 << 20));
+    std::os::unix::fs::symlink("to", bench.source.join("link")).unwrap();
+    bench
+}
+
+/// Changes a byte without changing the length or the time.
+fn flip(path: &Path, at: u64) {
+    let times = fs::metadata(path).unwrap().modified().unwrap();
+    let file = fs::File::options().write(true).read(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_at(&mut byte, at).unwrap();
+    file.write_at(&[byte[0] ^ 1], at).unwrap();
+    file.set_modified(times).unwrap();
+}
+
+const LEVELS: [VerifyLevel; 3] = [VerifyLevel::Quick, VerifyLevel::Sample(0.5), VerifyLevel::Full];
+
+#[test]
+fn what_is_well_is_well_and_each_file_is_read_once() {
+    let bench = filled();
+    bench.backup();
+    bench.write("sub/a", "changed");
+    fs::set_permissions(bench.source.join("sub/b"), fs::Permissions::from_mode(0o600)).unwrap();
+    bench.backup();
+    bench.backup();
+    for level in LEVELS {
+        let report = bench.verify(level);
+        assert_eq!(found(&report.problems), [], "{level:?}");
+        assert_eq!((report.snapshots, report.entries), (3, 3 * 207), "{level:?}");
+    }
+    let full = bench.verify(VerifyLevel::Full);
+    // 203 of the first run, one changed, one with another mode.
+    assert_eq!((full.files_read, full.shared), (205, 3 * 203 - 205));
+    let sample = bench.verify(VerifyLevel::Sample(0.5));
+    assert!((50..160).contains(&sample.files_read), "{}", sample.files_read);
+}
+
+#[test]
+fn a_flipped_byte_is_found_by_full_and_by_nothing_less() {
+    let bench = filled();
+    let first = bench.backup();
+    flip(&bench.stored(&first, "big"), 2 << 20);
+    assert_eq!(found(&bench.verify(VerifyLevel::Quick).problems), []);
+    let expected = [(ProblemKind::Damaged, format!("{first}/docs/big"))];
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), expected);
+}
+
+#[test]
+fn missing_extra_changed_and_replaced_entries_are_told_apart() {
+    let bench = filled();
+    let first = bench.backup();
+    let at = |path: &str| bench.stored(&first, path);
+    fs::remove_file(at("sub/a")).unwrap();
+    fs::write(at("sub/new"), "new").unwrap();
+    fs::set_permissions(at("sub/b"), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::remove_dir_all(at("many")).unwrap();
+    fs::write(at("many"), "now a file").unwrap();
+    fs::remove_file(at("link")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", at("link")).unwrap();
+    let named = |kind, path: &str| (kind, format!("{first}/docs/{path}"));
+    let expected = [
+        named(ProblemKind::Metadata, "link"),
+        named(ProblemKind::Metadata, "sub"),
+        named(ProblemKind::Metadata, "sub/b"),
+        (ProblemKind::Metadata, format!("{first}/docs")),
+        named(ProblemKind::Missing, "sub/a"),
+        named(ProblemKind::Extra, "sub/new"),
+        named(ProblemKind::Damaged, "link"),
+        named(ProblemKind::Damaged, "many"),
+    ];
+    for level in LEVELS {
+        let mut all = found(&bench.verify(level).problems);
+        let mut expected = expected.to_vec();
+        all.sort();
+        expected.sort();
+        assert_eq!(all, expected, "{level:?}");
+    }
+}
+
+#[test]
+fn damaged_records_are_problems() {
+    let bench = filled();
+    let (first, second) = (bench.backup(), bench.backup());
+    let records = bench.target.join(".hardback/manifests/test");
+    let manifest = records.join(format!("{first}.manifest.zst"));
+    let bytes = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    let damaged = |name: &str| (ProblemKind::Damaged, name.to_owned());
+    assert_eq!(found(&bench.verify(VerifyLevel::Quick).problems), [damaged(&first)]);
+    fs::remove_file(&manifest).unwrap();
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), [damaged(&first)]);
+    fs::write(&manifest, &bytes).unwrap();
+    let list = bench.target.join(".hardback/digests/test/00000001.b3");
+    flip(&list, 32 * 5);
+    let problems = found(&bench.verify(VerifyLevel::Full).problems);
+    // The list itself, and the file whose digest it is, in both snapshots.
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    flip(&list, 32 * 5);
+    fs::write(records.join(format!("{second}.seal")), "no seal").unwrap();
+    assert_eq!(found(&bench.verify(VerifyLevel::Quick).problems), [(ProblemKind::Unsealed, second.clone())]);
+    fs::remove_file(records.join(format!("{second}.seal"))).unwrap();
+    assert_eq!(found(&bench.verify(VerifyLevel::Quick).problems), [(ProblemKind::Unsealed, second)]);
+}
+
+#[test]
+fn a_snapshot_that_was_deleted_by_hand_is_a_notice_and_its_digests_still_prove() {
+    let bench = filled();
+    let (first, second) = (bench.backup(), bench.backup());
+    fs::remove_dir_all(bench.target.join("test").join(first)).unwrap();
+    let report = bench.verify(VerifyLevel::Full);
+    assert_eq!((found(&report.problems), report.files_read, report.notices.len()), (vec![], 203, 1));
+    flip(&bench.stored(&second, "sub/a"), 0);
+    assert_eq!(bench.verify(VerifyLevel::Full).problem_count, 1);
+}
+
+#[test]
+fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
+    let bench = filled();
+    let snapshot = bench.backup();
+    let options =
+        VerifyOptions { job: None, snapshots: Vec::new(), level: VerifyLevel::Full, against_source: true, workers: 2 };
+    let report = bench.verify_with(&options);
+    assert_eq!((found(&report.problems), report.changed_count), (vec![], 0));
+    fs::remove_file(bench.source.join("many/007")).unwrap();
+    bench.write("sub/a", "changed");
+    bench.write("sub/new", "new");
+    let report = bench.verify_with(&options);
+    let changed: Vec<_> = report.changed.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect();
+    let expected = ["many", "many/007", "sub", "sub/a", "sub/new"].map(|p| format!("{snapshot}/docs/{p}"));
+    assert_eq!((found(&report.problems), changed), (vec![], expected.to_vec()));
+}
