@@ -292,7 +292,8 @@ pub(crate) enum OverwriteArg {
 #[command(
     group = ArgGroup::new("depth").args(["quick", "sample", "full"]),
     after_help = "Examples:
-  hardback verify /mnt/disk/backup                        the newest snapshot, every byte
+  hardback verify /mnt/disk/backup                        all snapshots, every byte once
+  hardback verify /mnt/disk/backup latest --quick         records and names only
   hardback verify /mnt/disk/backup --sample 5%            a random part of the contents
   hardback verify /mnt/disk/backup --against-source       also compare with the source as it is now"
 )]
@@ -300,7 +301,7 @@ pub(crate) struct VerifyArgs {
     /// Folder with the snapshots
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) target: PathBuf,
-    /// Snapshots: names, latest, dates [default: the newest of the job]
+    /// Snapshots: names, latest, dates [default: all]
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshots: Vec<String>,
     /// Names, sizes and metadata only
@@ -312,10 +313,10 @@ pub(crate) struct VerifyArgs {
     /// Read all contents (the default)
     #[arg(long, help_heading = "How deep")]
     pub(crate) full: bool,
-    /// Also compare with the source as it is now
+    /// Also compare the newest snapshot, or those named, with the source as it is now
     #[arg(long)]
     pub(crate) against_source: bool,
-    /// Job, where the target has several
+    /// Only the snapshots of this job
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
 }

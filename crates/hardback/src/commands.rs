@@ -10,7 +10,9 @@ mod init;
 mod man;
 mod output;
 mod reports;
+mod restore;
 mod snapshots;
+mod verify;
 mod versions;
 
 use crate::args::{Command, FilterCommand};
@@ -26,10 +28,11 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(&args, env),
         Command::Versions(args) => versions::run(&args, env),
         Command::Find(args) => find::run(&args, env),
+        Command::Restore(args) => restore::run(&args, env),
+        Command::Verify(args) => verify::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),
         Command::Man(args) => man::run(&args, env),
-        _ => anyhow::bail!("not built yet"),
     }
 }

@@ -303,6 +303,52 @@ fn find_tells_where_a_name_is() {
 }
 
 #[test]
+fn restore_brings_back_a_path_and_keeps_what_is_there() {
+    let env = TestEnvironment::with_target();
+    let [first, second] = two_snapshots(&env);
+    let output = env.hardback(&["restore", "target", "source/a", "--to", "out"]).exits(0);
+    let expected = format!("Restored from snapshot {second} of job host to $TMP/out:\n");
+    assert!(output.stdout.starts_with(&expected), "{}", output.stdout);
+    assert_eq!(env.names("out/source"), ["a"]);
+
+    env.hardback(&["restore", "target", "--at", &first, "--to", "out"]).exits(0).ignore();
+    assert_eq!(env.read("out/source/a"), "second version");
+    let dry = ["restore", "target", "--at", &first, "--to", "out", "--overwrite", "always", "--dry-run"];
+    let output = env.hardback(&dry).exits(0);
+    assert!(output.stdout.contains("  replace     source/a\n"), "{}", output.stdout);
+    assert_eq!(env.read("out/source/a"), "second version");
+    env.hardback(&dry[..dry.len() - 1]).exits(0).ignore();
+    assert_eq!(env.read("out/source/a"), "first");
+
+    env.write("source/newest", "");
+    env.hardback(&["restore", "target", "source", "--at", &first, "--in-place", "--overwrite", "always", "--delete"])
+        .exits(0)
+        .ignore();
+    assert_eq!(env.read("source/a"), "first");
+    assert!(!env.names("source").contains(&"newest".to_owned()));
+
+    env.hardback(&["restore", "target", "source/none", "--to", "out"]).exits(1).ignore();
+    env.hardback(&["restore", "target", "--to", "out", "--overwrite", "ask"]).exits(2).ignore();
+}
+
+#[test]
+fn verify_finds_damage_and_exits_3() {
+    let env = TestEnvironment::with_target();
+    let [first, second] = two_snapshots(&env);
+    let output = env.hardback(&["verify", "target"]).exits(0);
+    assert!(output.stdout.starts_with("All is well: 2 snapshots, "), "{}", output.stdout);
+    env.write("source/a", "third version");
+    let output = env.hardback(&["verify", "target", "latest", "--quick", "--against-source"]).exits(0);
+    assert!(output.stdout.contains(&format!("\n  {second}/source/a\n")), "{}", output.stdout);
+
+    env.write(&format!("target/host/{first}/source/a"), "FIRST");
+    env.hardback(&["verify", "target", &second]).exits(0).ignore();
+    let output = env.hardback(&["-q", "verify", "target", "--full"]).exits(3);
+    assert!(output.stderr.contains(&format!("  {first}/source/a is damaged")), "{}", output.stderr);
+    assert_eq!(output.stdout, "");
+}
+
+#[test]
 fn filter_explain_names_the_rule() {
     let env = TestEnvironment::new();
     env.write("source/build/x.o", "");
@@ -387,6 +433,9 @@ fn every_json_field_is_documented() {
         &["diff", "target", "latest"],
         &["versions", "target", "source/a"],
         &["find", "target", "new"],
+        &["restore", "target", "--to", "out"],
+        &["restore", "target", "--in-place", "--overwrite", "always", "--dry-run"],
+        &["verify", "target", "--sample", "50%"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);

@@ -5,7 +5,14 @@ const UNITS: [(char, u64); 5] = [('B', 1), ('K', 1 << 10), ('M', 1 << 20), ('G',
 
 /// A part of a whole, in hundredths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Percent(pub(crate) u16);
+pub(crate) struct Percent(u16);
+
+impl Percent {
+    /// Returns the part, between 0 and 1.
+    pub(crate) fn part(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
 
 /// Parses `100`, `500M`, `1.5GiB`: units are powers of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {

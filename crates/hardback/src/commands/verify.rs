@@ -1,0 +1,135 @@
+//! `hardback verify`: proves that snapshots are whole.
+
+use super::reports::{ProblemFields, tell_problems};
+use crate::args::VerifyArgs;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::ui::text;
+use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, catalog, open_target, verify};
+use serde::Serialize;
+use std::time::Duration;
+
+/// Changed entries that are shown to a person.
+const CHANGED_SHOWN: usize = 20;
+
+/// Verifies.
+pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
+    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let level = match (args.quick, args.sample) {
+        (true, _) => VerifyLevel::Quick,
+        (false, Some(percent)) => VerifyLevel::Sample(percent.part()),
+        (false, None) => VerifyLevel::Full,
+    };
+    let options = VerifyOptions {
+        job: args.job.clone(),
+        snapshots: snapshots(args, &target, env)?,
+        level,
+        against_source: args.against_source,
+        workers: 0,
+    };
+    let report = env.with_progress(|ctx| verify(ctx, &target, &options))?;
+    let exit = Exit::of_problems(report.problem_count);
+    if env.ui.is_json() {
+        return Ok(env.ui.report("verify", exit, &VerifyFields::new(&report, level))?);
+    }
+    tell(&report, args, env)?;
+    tell_problems(report.problem_count, &report.problems, env);
+    Ok(exit)
+}
+
+/// Returns the names of the snapshots that are meant; none for all. A name counts in every job, a time in one job.
+fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Vec<String>> {
+    let jobs = match &args.job {
+        Some(job) => vec![catalog::choose_job(target, Some(job), &env.host)?],
+        None => catalog::jobs(target)?,
+    };
+    let mut known = Vec::new();
+    for job in &jobs {
+        known.extend(catalog::snapshots(target, job)?);
+    }
+    let mut names = Vec::new();
+    for when in &args.snapshots {
+        if known.iter().any(|snapshot| snapshot.name == *when) {
+            names.push(when.clone());
+            continue;
+        }
+        let job = catalog::choose_job(target, args.job.as_deref(), &env.host)?;
+        let of_job: Vec<_> = known.iter().filter(|snapshot| snapshot.job == job).cloned().collect();
+        names.push(catalog::find_snapshot(&of_job, when, env.clock.now(), &env.clock.zone())?.name);
+    }
+    Ok(names)
+}
+
+fn tell(report: &VerifyReport, args: &VerifyArgs, env: &Env) -> anyhow::Result<()> {
+    let verdict = if report.problem_count == 0 { "All is well" } else { "Not all is well" };
+    let mut lines = vec![
+        format!(
+            "{verdict}: {}, {}",
+            text::counted(report.snapshots, "snapshot", "snapshots"),
+            text::counted(report.entries, "entry", "entries")
+        ),
+        format!(
+            "  read  {}, {}{}",
+            text::counted(report.files_read, "file", "files"),
+            text::size(report.bytes_read),
+            match report.shared {
+                0 => String::new(),
+                n => format!(" ({} for the same files)", text::counted(n, "more name", "more names")),
+            }
+        ),
+        format!("  took  {}", text::duration(Duration::from_nanos(report.elapsed_ns))),
+    ];
+    if args.against_source {
+        lines.push(format!("{} changed at the source since:", text::counted(report.changed_count, "entry", "entries")));
+        lines.extend(report.changed.iter().take(CHANGED_SHOWN).map(|path| format!("  {}", text::path(path))));
+        let more = report.changed_count.saturating_sub(CHANGED_SHOWN as u64);
+        if more > 0 {
+            lines.push(format!("  … and {} more", text::count(more)));
+        }
+    }
+    lines.iter().try_for_each(|line| env.ui.summary(line))?;
+    Ok(())
+}
+
+/// The report of `verify`.
+#[derive(Serialize)]
+struct VerifyFields<'a> {
+    level: &'static str,
+    sample: Option<f64>,
+    snapshots: u64,
+    entries: u64,
+    files_read: u64,
+    bytes_read: u64,
+    shared: u64,
+    changed: u64,
+    first_changed: Vec<String>,
+    notices: &'a [String],
+    problems: u64,
+    first_problems: Vec<ProblemFields>,
+    elapsed_s: f64,
+}
+
+impl<'a> VerifyFields<'a> {
+    fn new(report: &'a VerifyReport, level: VerifyLevel) -> Self {
+        let (level, sample) = match level {
+            VerifyLevel::Quick => ("quick", None),
+            VerifyLevel::Sample(part) => ("sample", Some(part)),
+            VerifyLevel::Full => ("full", None),
+        };
+        Self {
+            level,
+            sample,
+            snapshots: report.snapshots,
+            entries: report.entries,
+            files_read: report.files_read,
+            bytes_read: report.bytes_read,
+            shared: report.shared,
+            changed: report.changed_count,
+            first_changed: report.changed.iter().map(|path| text::json_bytes(path)).collect(),
+            notices: &report.notices,
+            problems: report.problem_count,
+            first_problems: ProblemFields::all(&report.problems),
+            elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
+        }
+    }
+}
