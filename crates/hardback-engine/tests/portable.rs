@@ -1,5 +1,5 @@
 //! The main job on plain files, links, names and long paths: what Linux and Windows must do alike.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails and says why")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
