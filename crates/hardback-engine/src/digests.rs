@@ -27,6 +27,11 @@ impl DigestLists {
         Ok(Self { dir, open: Mutex::new(VecDeque::new()) })
     }
 
+    /// Lists of a job that has no target yet: none.
+    pub(crate) fn none() -> Self {
+        Self { dir: None, open: Mutex::new(VecDeque::new()) }
+    }
+
     /// Returns a digest.
     ///
     /// # Errors

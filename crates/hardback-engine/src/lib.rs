@@ -26,7 +26,7 @@ mod tree_order;
 mod verify;
 mod versions;
 
-pub use backup::{backup, check_new_target};
+pub use backup::{backup, check_new_target, preview};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use diff::{Change, DiffOptions, DiffReport, Difference, Tally, diff};

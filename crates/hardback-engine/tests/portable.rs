@@ -233,3 +233,20 @@ fn a_list_in_a_folder_leaves_out_what_is_below_it() {
     );
     assert_eq!(report.excluded, 2);
 }
+
+#[test]
+fn a_base_whose_record_is_damaged_gives_way_to_an_older_one() {
+    let bench = Bench::new();
+    bench.write("a", "content");
+    let first = bench.backup();
+    let second = bench.backup();
+    let record = format!(".hardback/manifests/test/{}.manifest.zst", second.snapshot.as_ref().unwrap());
+    let record = bench.target.join(record);
+    let mut bytes = std::fs::read(&record).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&record, bytes).unwrap();
+    let third = bench.backup();
+    assert_eq!(third.base, first.snapshot);
+    assert_eq!((third.linked, bench.id(&third, "a")), (1, bench.id(&first, "a")));
+}

@@ -32,6 +32,7 @@ use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::report::{BackupReport, Phase};
 use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
+use crate::verify::manifest_fault;
 use collect::{Appender, Collector, Output, Recorded};
 use crossbeam_channel::bounded;
 use folder::{Folder, Handles};
@@ -63,12 +64,15 @@ const GENERATION_MAX: u32 = u32::MAX - 1;
 /// When no snapshot could be made. What concerns single entries is in the report: a snapshot with problems is sealed
 /// and counts as incomplete.
 pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes) -> Result<BackupReport, Error> {
+    if job.options.dry_run {
+        return preview(ctx, Some(target), job, excludes);
+    }
     let began = hardback_platform::monotonic_now();
-    let _lock = if job.options.dry_run { None } else { Some(target.lock(&lock_info(ctx, job))?) };
+    let _lock = target.lock(&lock_info(ctx, job))?;
     let roots = open_sources(job)?;
     probe::check_places(&target.root, &roots, &job.options)?;
     let mut run = Run::prepare(ctx, target, job)?;
-    let shared = run.shared(ctx, target, job)?;
+    let shared = run.shared(ctx, Some(target), job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
@@ -81,6 +85,33 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     // Windows renames no folder while a file below it is open.
     drop(shared);
     run.clean_up(ctx, target, job, seal.is_some());
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
+}
+
+/// Says what [`backup`] would do, and does nothing. Without a target everything is new.
+///
+/// # Errors
+/// When the sources or the target cannot be read.
+pub fn preview(
+    ctx: &Context<'_>,
+    target: Option<&Target>,
+    job: &Job,
+    excludes: &Excludes,
+) -> Result<BackupReport, Error> {
+    let began = hardback_platform::monotonic_now();
+    let roots = open_sources(job)?;
+    let mut run = Run::new(ctx);
+    if let Some(target) = target {
+        probe::check_places(&target.root, &roots, &job.options)?;
+        run.choose_base(ctx, target, job.name.as_str())?;
+        run.target_id = target.root.metadata()?.id;
+    }
+    let shared = run.shared(ctx, target, job)?;
+    let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
+    ctx.monitor.phase(Phase::Copying);
+    let recorded = run.walk_and_store(&shared, excludes, job, &roots)?;
+    let mut report = run.report(&shared, job, None, recorded.1);
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
 }
@@ -118,59 +149,76 @@ struct Run {
 }
 
 impl Run {
+    /// A run without a target, base or predecessor.
+    fn new(ctx: &Context<'_>) -> Self {
+        let started = ctx.clock.now();
+        Self {
+            snapshot: String::new(),
+            generation: 1,
+            started,
+            utc_offset_s: timestamp(started).to_zoned(ctx.clock.zone()).offset().seconds(),
+            host: hardback_platform::local_host_name(),
+            base: None,
+            base_cursor: None,
+            recovered: recover::Recovered::default(),
+            partial: None,
+            target_id: FileId::default(),
+        }
+    }
+
     fn prepare(ctx: &Context<'_>, target: &Target, job: &Job) -> Result<Self, Error> {
         let name = job.name.as_str();
-        let dry_run = job.options.dry_run;
         ctx.monitor.phase(Phase::Recovering);
-        let recovered = if dry_run { recover::Recovered::default() } else { recover::recover(ctx, target, name)? };
-        let snapshots = catalog::snapshots(target, name)?;
-        let base = snapshots.last().cloned();
+        let mut run = Self::new(ctx);
+        run.target_id = target.root.metadata()?.id;
+        run.recovered = recover::recover(ctx, target, name)?;
+        let snapshots = run.choose_base(ctx, target, name)?;
         let highest = catalog::seals(target, name)?.iter().map(|s| s.generation).max().unwrap_or(0);
-        let highest = highest.max(recovered.generation).max(catalog::highest_digest_list(target, name)?);
-        let started = ctx.clock.now();
-        let zone = ctx.clock.zone();
+        let highest = highest.max(run.recovered.generation).max(catalog::highest_digest_list(target, name)?);
+        run.generation = highest.min(GENERATION_MAX - 1) + 1;
         let trees = target.job_dir_if_any(name)?.map(|dir| dir.list()).transpose()?.unwrap_or_default();
         let is_taken = |n: &str| {
             let in_trees = trees.iter().any(|e| e.name == n.as_bytes());
-            in_trees || snapshots.iter().any(|s| s.name == n) || recovered.names.iter().any(|p| p == n.as_bytes())
+            in_trees || snapshots.iter().any(|s| s.name == n) || run.recovered.names.iter().any(|p| p == n.as_bytes())
         };
-        let snapshot = layout::snapshot_name(timestamp(started), &zone, is_taken);
-        let partial = if dry_run { None } else { Some(make_partial(target, name, &snapshot)?) };
-        let base_cursor = match &base {
-            Some(base) => {
-                ctx.counters.expected_entries.store(base.seal.totals.entries, Ordering::Relaxed);
-                let reader = catalog::open_manifest(target, name, &base.name)?;
-                let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
-                Some(Cursor::open(reader).map_err(failed)?.0)
-            }
-            None => None,
-        };
-        Ok(Self {
-            snapshot,
-            generation: highest.min(GENERATION_MAX - 1) + 1,
-            started,
-            utc_offset_s: timestamp(started).to_zoned(zone).offset().seconds(),
-            host: hardback_platform::local_host_name(),
-            base,
-            base_cursor,
-            recovered,
-            partial,
-            target_id: target.root.metadata()?.id,
-        })
+        run.snapshot = layout::snapshot_name(timestamp(run.started), &ctx.clock.zone(), is_taken);
+        run.partial = Some(make_partial(target, name, &run.snapshot)?);
+        Ok(run)
     }
 
-    fn shared<'a>(&mut self, ctx: &Context<'a>, target: &Target, job: &'a Job) -> Result<Shared<'a>, Error> {
+    /// Takes the newest snapshot whose record is what its seal says as the base; returns all snapshots.
+    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &str) -> Result<Vec<Snapshot>, Error> {
+        let snapshots = catalog::snapshots(target, job)?;
+        for base in snapshots.iter().rev() {
+            if let Some(fault) = manifest_fault(target, job, &base.seal)? {
+                let name = &base.name;
+                ctx.monitor.notice(&format!("snapshot {name} cannot be the base: {fault}; an older one is taken"));
+                continue;
+            }
+            ctx.counters.expected_entries.store(base.seal.totals.entries, Ordering::Relaxed);
+            let reader = catalog::open_manifest(target, job, &base.name)?;
+            let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
+            self.base_cursor = Some(Cursor::open(reader).map_err(failed)?.0);
+            self.base = Some(base.clone());
+            break;
+        }
+        Ok(snapshots)
+    }
+
+    fn shared<'a>(&mut self, ctx: &Context<'a>, target: Option<&Target>, job: &'a Job) -> Result<Shared<'a>, Error> {
         let name = job.name.as_str();
         let facts = match &self.partial {
             Some(partial) => probe::probe(partial, &job.options)?,
             None => probe::assumed(&job.options),
         };
-        let base_tree = match &self.base {
-            Some(base) => target.job_dir_if_any(name)?.map(|trees| trees.open_dir(base.name.as_bytes())).transpose()?,
-            None => None,
+        let base_tree = match (target, &self.base) {
+            (Some(target), Some(base)) => {
+                target.job_dir_if_any(name)?.map(|trees| trees.open_dir(base.name.as_bytes())).transpose()?
+            }
+            _ => None,
         };
-        let moved = match (&self.base, &self.partial) {
-            (Some(base), Some(partial)) => {
+        let moved = match (target, &self.base, &self.partial) {
+            (Some(target), Some(base), Some(partial)) => {
                 let index = catalog::open_manifest(target, name, &base.name)?;
                 let entries = catalog::open_manifest_file(target, name, &base.name)?;
                 MovedFiles::new(index, entries, partial.try_clone()?)
@@ -185,7 +233,10 @@ impl Run {
             None => None,
         };
         let adoptable = std::mem::take(&mut self.recovered.adoptable);
-        let digests = DigestLists::open(target, name)?;
+        let digests = match target {
+            Some(target) => DigestLists::open(target, name)?,
+            None => DigestLists::none(),
+        };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
         let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
         Ok(Shared::new(*ctx, &job.options, parts))

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{Reader, Seal};
 use crate::target::{Target, layout, replace_file, trash};
+use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, Kind, PathError};
 
 /// Unfinished snapshots that are taken over at most; older ones go to the trash.
@@ -94,7 +95,7 @@ fn publish_if_sealed(ctx: &Context<'_>, target: &Target, job: &str, name: &[u8],
     };
     let seal = bytes.as_ref().and_then(|bytes| Seal::from_text(std::str::from_utf8(bytes).ok()?));
     match (seal, &bytes) {
-        (Some(seal), Some(bytes)) if seal.snapshot == snapshot && is_whole(&manifests, snapshot, &seal)? => {
+        (Some(seal), Some(bytes)) if seal.snapshot == snapshot && manifest_fault(target, job, &seal)?.is_none() => {
             // The run may have died before its seal was on the disk.
             replace_file(&manifests, &seal_name, bytes)?;
             let trees = target.root.open_dir(job.as_bytes())?;
@@ -133,26 +134,6 @@ fn take_back(target: &Target, job: &str, snapshot: &str, manifests: &Dir, partia
 fn generation_of(partial: &Dir) -> Option<u32> {
     let reader = Reader::open(partial.open_file(layout::PARTIAL_MANIFEST).ok()?).ok()?;
     Some(reader.header().generation)
-}
-
-/// Returns whether the manifest is what its seal says.
-fn is_whole(manifests: &Dir, snapshot: &str, seal: &Seal) -> Result<bool, Error> {
-    let file = match manifests.open_file(&layout::manifest_name(snapshot)) {
-        Err(e) if e.fault() == Faults::Vanished => return Ok(false),
-        other => other?,
-    };
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    loop {
-        let n = file.read_full_at(&mut buffer, at)?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-        at += n as u64;
-    }
-    Ok(at == seal.manifest_bytes && *hasher.finalize().as_bytes() == seal.manifest)
 }
 
 /// Opens what can be taken over; `None` where there is no record that can be read.

@@ -10,8 +10,8 @@ use crate::ui::text;
 use anyhow::Context as _;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
-    BackupOptions, BackupReport, Error, Job, JobName, JobSource, Opened, backup, check_new_target,
-    open_or_create_target, open_target,
+    BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, backup, check_new_target,
+    open_or_create_target, open_target, preview,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -26,17 +26,36 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
     let excludes = excludes(&args.exclude, &sources, env)?;
     let path = env.absolute(&args.places.target)?;
+    if job.options.dry_run {
+        return dry_run(&path, &job, &excludes, env);
+    }
     let opened = open(&path, &job, env)?;
     let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
     let exit = Exit::of_problems(report.totals.problems);
     if env.ui.is_json() {
         return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, &path, opened.created))?);
     }
-    if job.options.dry_run {
-        tell_dry_run(&report, env)?;
-    } else {
-        tell(&report, &path, &job, env)?;
+    tell(&report, &path, &job, env)?;
+    tell_problems(report.totals.problems, &report.problems, env);
+    Ok(exit)
+}
+
+/// Says what a backup would do. A target that does not exist yet is not made: everything is new.
+fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Result<Exit> {
+    check_new_target(job, path)?;
+    let target = match open_target(path, Default::default()) {
+        Ok(target) => Some(target),
+        Err(error) => {
+            env.ui.message(&format!("{error}; everything would be new there"));
+            None
+        }
+    };
+    let report = env.with_progress(|ctx| preview(ctx, target.as_ref(), job, excludes))?;
+    let exit = Exit::of_problems(report.totals.problems);
+    if env.ui.is_json() {
+        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, path, false))?);
     }
+    tell_dry_run(&report, env)?;
     tell_problems(report.totals.problems, &report.problems, env);
     Ok(exit)
 }
@@ -78,10 +97,6 @@ fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
     check_new_target(job, path)?;
     let known = env.known_targets();
     let known_id = known.as_ref().and_then(|known| known.id_of(path));
-    if job.options.dry_run {
-        let target = open_target(path, Default::default());
-        return Ok(Opened { target: target.context("a dry run needs a target to compare with")?, created: false });
-    }
     let opened = open_or_create_target(path, known_id, &env.clock, Default::default())?;
     if opened.created {
         env.ui.message(&format!("{} is a new target", path.display()));
