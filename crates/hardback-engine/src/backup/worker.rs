@@ -21,6 +21,8 @@ const READ_ATTEMPTS_MAX: u32 = 3;
 pub(super) struct At<'a> {
     pub(super) folder: &'a Arc<Folder>,
     pub(super) source: Option<Arc<Dir>>,
+    /// Why the source's folder could not be opened again.
+    lost: Option<PathError>,
     pub(super) base: Option<Arc<Dir>>,
     pub(super) target: Option<Arc<Dir>>,
     pub(super) facts: SourceFacts,
@@ -31,10 +33,17 @@ pub(super) struct At<'a> {
 impl<'a> At<'a> {
     pub(super) fn open(folder: &'a Arc<Folder>, facts: SourceFacts, now: Time) -> Result<Self, PathError> {
         let side = |side| if folder.has(side) { folder.dir(side).map(Some) } else { Ok(None) };
+        // In a deep tree handles are opened again by name: a source that is gone meanwhile is a problem of these
+        // entries, and without the base they are stored anew.
+        let (source, lost) = match side(Side::Source) {
+            Ok(source) => (source, None),
+            Err(error) => (None, Some(error)),
+        };
         Ok(Self {
             folder,
-            source: side(Side::Source)?,
-            base: side(Side::Base)?,
+            source,
+            lost,
+            base: side(Side::Base).unwrap_or_default(),
             target: side(Side::Target)?,
             facts,
             now,
@@ -67,6 +76,9 @@ impl<'a> Worker<'a> {
     }
 
     fn item(&mut self, at: &At<'_>, item: Item) -> Result<Option<Outcome>, Error> {
+        if let Some(error) = &at.lost {
+            return self.source_failed(at, item, error);
+        }
         let Some(source) = &at.source else { return self.carry(at, item, None) };
         let metadata = match source.stat(&item.name) {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
