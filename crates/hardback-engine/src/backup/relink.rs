@@ -293,6 +293,9 @@ impl Worker<'_> {
                 continue;
             } else if let Some(Ok(xattrs)) = at.source.as_ref().map(|s| s.xattrs(&entry.name)) {
                 entry.extra_mut().xattrs = xattrs;
+            } else {
+                // What cannot be read is told by the copy that is tried instead.
+                continue;
             }
             if let Some(extra) = entry.extra.as_mut() {
                 extra.stored = None;
@@ -310,12 +313,15 @@ impl Worker<'_> {
         matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
     }
 
-    /// Returns whether another file of the source now has the old path: it may link to the same file of the base, and
-    /// two files of the source must not become one.
+    /// Returns whether another file of the source now has the old path and looks the same: it may link to the same file
+    /// of the base, and two files of the source must not become one.
     fn is_taken(&self, folder: &RelPath, old: &Entry, metadata: &Metadata) -> bool {
         let path = folder.join(&old.name);
         match self.shared.stat_source(&path) {
-            Some(there) => there.kind == Kind::File && there.id != metadata.id,
+            Some(there) => {
+                let looks_the_same = there.size_bytes == old.size_bytes && there.mtime == old.mtime;
+                there.kind == Kind::File && there.id != metadata.id && looks_the_same
+            }
             None => false,
         }
     }
