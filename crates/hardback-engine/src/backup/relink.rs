@@ -34,7 +34,7 @@ impl Worker<'_> {
             entry.extra_mut().stored = Some(stored);
         }
         entry.content = base.content;
-        if store::link_from_base(self.shared, at, &mut entry)? {
+        if is_still_of_group(at, base, metadata) && store::link_from_base(self.shared, at, &mut entry)? {
             Counters::add(&self.shared.sums.linked, 1);
             let stored = store::known(&entry);
             let group = (metadata.nlink > 1).then_some(metadata.id);
@@ -132,7 +132,7 @@ impl Worker<'_> {
         metadata: &Metadata,
         action: Action,
     ) -> Result<Option<Outcome>, Error> {
-        if action == Action::Link && item.base.is_some() {
+        if action == Action::Link && item.base.as_ref().is_some_and(|base| is_still_of_group(at, base, metadata)) {
             return self.link_special(at, item, entry, metadata);
         }
         if let Some(Err(error)) = at.source.as_ref().map(|source| {
@@ -346,4 +346,14 @@ impl Worker<'_> {
         }
         self.copy(at, item, entry, metadata, "moved")
     }
+}
+
+/// Returns whether an entry may share the base's inode with the base's other names of it: names that were one file and
+/// are two now, equal or not, must not stay one.
+fn is_still_of_group(at: &At<'_>, base: &Entry, metadata: &Metadata) -> bool {
+    let same_file = match at.facts.rules.stable_ids {
+        true => base.inode == Some(metadata.id.file),
+        false => base.nlink == metadata.nlink,
+    };
+    base.nlink <= 1 || same_file
 }
