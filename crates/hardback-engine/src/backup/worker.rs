@@ -163,8 +163,7 @@ impl<'a> Worker<'a> {
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
-                    // What stands in for an unreadable file is nothing for the other names to join.
-                    Ok(Some(outcome)) if outcome.entry.is_in_tree() && store::is_of_source(&outcome.entry) => {
+                    Ok(Some(outcome)) if store::may_lead(outcome, id) => {
                         self.shared.groups.stored(id, store::first_of(at, outcome));
                     }
                     _ => self.shared.groups.failed(id),
@@ -479,7 +478,7 @@ impl<'a> Worker<'a> {
         } else {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
-        if let Some(outcome) = &outcome {
+        if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
             self.shared.groups.stored(metadata.id, store::first_of(at, outcome));
         }
         Ok(outcome)
