@@ -645,3 +645,25 @@ fn a_lost_attribute_makes_a_new_inode_and_the_old_one_keeps_it() {
     assert_ne!(desk.inode(&first, "file"), desk.inode(&second, "file"));
     desk.bench.assert_stored(&second, Strictness::FULL);
 }
+
+#[test]
+fn what_stands_in_for_an_unreadable_file_is_copied_where_it_cannot_be_linked() {
+    let mut desk = Desk::new();
+    desk.bench.options.max_links = Some(2);
+    desk.write("dir/file", "first version");
+    desk.write("dir/closed/below", "first version");
+    let _first = desk.bench.backup_all();
+    desk.write("dir/file", "second, longer version");
+    desk.bench.source_seam = watch::seam(|call, path| {
+        let closed = call.op == Op::OpenDir && path.ends_with("closed") || call.op == Op::OpenFile;
+        if closed { Verdict::Fail(Errno::ACCESS.into()) } else { Verdict::Go }
+    });
+    for _ in 0..4 {
+        let report = desk.bench.backup();
+        assert_eq!(report.totals.problems, 2, "{:?}", report.problems);
+        for path in ["dir/file", "dir/closed/below"] {
+            assert_eq!(desk.stored(&report, path), b"first version");
+            assert!(fs::metadata(desk.bench.stored(&report, path)).unwrap().nlink() <= 2);
+        }
+    }
+}

@@ -5,12 +5,12 @@ use super::groups::Stored;
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
-use super::worker::{At, Worker};
+use super::worker::{At, Worker, is_fatal};
 use crate::error::Error;
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Action;
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, RelPath};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath};
 
 /// A file of the base that moved.
 pub(super) struct Found {
@@ -153,25 +153,48 @@ impl Worker<'_> {
         }
         let group = (metadata.nlink > 1).then_some(metadata.id);
         let Some(target) = &at.target else { return Ok(Some(Outcome { entry, stored: Stored::Nothing, group })) };
+        match self.make_special(at, target, &mut entry)? {
+            Ok(()) => {}
+            Err(error) => return self.target_failed(at, item, error),
+        }
+        Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
+    }
+
+    /// Makes what an entry says, with its metadata; what the target cannot hold is in the record only.
+    fn make_special(&self, at: &At<'_>, target: &Dir, entry: &mut Entry) -> Result<Result<(), PathError>, Error> {
         let text = entry.link_text().map(<[u8]>::to_vec);
         let (kind, mode, device) = (entry.kind, entry.mode.unwrap_or(0o600), entry.device().unwrap_or((0, 0)));
-        let made = store::with_name(self.shared, at.folder, &mut entry, |name| match &text {
+        let made = store::with_name(self.shared, at.folder, entry, |name| match &text {
             Some(text) => target.symlink(text, name),
             None => target.make_node(name, kind, mode, device),
         });
         match made {
             Ok(()) => {
                 let path = || at.folder.path_of(&entry.name);
-                metadata::apply(self.shared, &Place::Name(target, entry.stored_name()), &entry, &path)?;
+                metadata::apply(self.shared, &Place::Name(target, entry.stored_name()), entry, &path)?;
             }
             Err(error) if matches!(error.fault(), Faults::Denied | Faults::Unsupported | Faults::BadName) => {
                 let what = if text.is_some() { LimitationKind::Symlinks } else { LimitationKind::Specials };
                 self.shared.limitation(what, || at.folder.path_of(&entry.name), &error.source);
                 entry.extra_mut().absent = true;
             }
-            Err(error) => return self.target_failed(at, item, error),
+            Err(error) => return Ok(Err(error)),
         }
-        Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
+        Ok(Ok(()))
+    }
+
+    /// Makes the base's version of an entry anew that can be neither read at the source nor linked.
+    pub(super) fn stand_in(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
+        let Some(target) = &at.target else { return Ok(false) };
+        let base = entry.clone();
+        let made = match entry.kind {
+            Kind::File => self.fill_from_base(at, &base, entry),
+            _ => self.make_special(at, target, entry)?.map(|()| true).map_err(CopyError::Target),
+        };
+        match made {
+            Err(CopyError::Target(error)) if is_fatal(&error) => Err(error.under(&at.folder.path()).into()),
+            made => Ok(made.unwrap_or(false)),
+        }
     }
 
     fn link_special(

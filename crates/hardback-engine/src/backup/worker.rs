@@ -420,9 +420,8 @@ impl<'a> Worker<'a> {
         item: Item,
         error: PathError,
     ) -> Result<Option<Outcome>, Error> {
-        use hardback_platform::Faults;
         let path = at.folder.path_of(&item.name);
-        if matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished) || is_stop(&error) {
+        if is_fatal(&error) {
             return Err(PathError { path, ..error }.into());
         }
         self.shared.problem(Problem::new(&path, ProblemKind::NotStored, &error));
@@ -446,8 +445,18 @@ impl<'a> Worker<'a> {
         if let Some(kind) = problem {
             entry.extra_mut().problem = Some(kind);
         }
-        if entry.is_in_tree() && at.target.is_some() && !store::link_from_base(self.shared, at, &mut entry)? {
+        if entry.is_in_tree()
+            && at.target.is_some()
+            && !store::link_from_base(self.shared, at, &mut entry)?
+            && !self.stand_in(at, &mut entry)?
+        {
             entry.extra_mut().absent = true;
+            if problem.is_none() {
+                let path = at.folder.path_of(&entry.name);
+                let what = "its source cannot be read, and the base's version is lost";
+                self.shared.problem(Problem::with_detail(&path, ProblemKind::NotStored, what));
+                entry.extra_mut().problem = Some(ProblemKind::NotStored);
+            }
         }
         let stored = entry.content.map_or(Stored::Nothing, Stored::Known);
         Ok(Some(Outcome { entry, stored, group: None }))
@@ -485,9 +494,11 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Errors that a test's watch uses to stop a run at a call.
-fn is_stop(error: &PathError) -> bool {
-    error.source.kind() == std::io::ErrorKind::Interrupted
+/// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.
+pub(super) fn is_fatal(error: &PathError) -> bool {
+    use hardback_platform::Faults;
+    matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished)
+        || error.source.kind() == std::io::ErrorKind::Interrupted
 }
 
 /// Returns whether a file has not been touched between two looks.
