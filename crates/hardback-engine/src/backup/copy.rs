@@ -69,6 +69,10 @@ pub(super) fn copy_content(
         read_from,
         hasher: blake3::Hasher::new(),
         offset: 0,
+        there: match sink {
+            Sink::Patch(file) => file.metadata().map_err(CopyError::Target)?.size_bytes,
+            _ => 0,
+        },
         content: Content { digest: [0; 32], size_bytes: 0 },
     };
     let sparse = blocks.saturating_mul(512) < size_bytes;
@@ -100,6 +104,8 @@ struct Copy<'a> {
     read_from: ReadFrom,
     hasher: blake3::Hasher,
     offset: u64,
+    /// Bytes that a clone starts with.
+    there: u64,
     content: Content,
 }
 
@@ -151,8 +157,12 @@ impl Copy<'_> {
             let n = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
             buffers.read[..n].fill(0);
             self.hasher.update(&buffers.read[..n]);
-            if let Sink::Patch(file) = sink {
-                let written = patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;
+            // Behind the end of the clone nothing needs to become zero.
+            let n_there = usize::try_from(self.there.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(n);
+            if let Sink::Patch(file) = sink
+                && n_there > 0
+            {
+                let written = patch(file, self.offset, n_there, buffers).map_err(CopyError::Target)?;
                 Counters::add(&self.shared.ctx.counters.bytes_written, written);
             }
             self.offset += n as u64;

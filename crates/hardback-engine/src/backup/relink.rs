@@ -5,12 +5,12 @@ use super::groups::Stored;
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
-use super::worker::{At, Worker};
+use super::worker::{At, Worker, is_fatal};
 use crate::error::Error;
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Action;
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, RelPath};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath};
 
 /// A file of the base that moved.
 pub(super) struct Found {
@@ -34,7 +34,7 @@ impl Worker<'_> {
             entry.extra_mut().stored = Some(stored);
         }
         entry.content = base.content;
-        if store::link_from_base(self.shared, at, &mut entry)? {
+        if is_still_of_group(at, base, metadata) && store::link_from_base(self.shared, at, &mut entry)? {
             Counters::add(&self.shared.sums.linked, 1);
             let stored = store::known(&entry);
             let group = (metadata.nlink > 1).then_some(metadata.id);
@@ -132,7 +132,7 @@ impl Worker<'_> {
         metadata: &Metadata,
         action: Action,
     ) -> Result<Option<Outcome>, Error> {
-        if action == Action::Link && item.base.is_some() {
+        if action == Action::Link && item.base.as_ref().is_some_and(|base| is_still_of_group(at, base, metadata)) {
             return self.link_special(at, item, entry, metadata);
         }
         if let Some(Err(error)) = at.source.as_ref().map(|source| {
@@ -153,25 +153,48 @@ impl Worker<'_> {
         }
         let group = (metadata.nlink > 1).then_some(metadata.id);
         let Some(target) = &at.target else { return Ok(Some(Outcome { entry, stored: Stored::Nothing, group })) };
+        match self.make_special(at, target, &mut entry)? {
+            Ok(()) => {}
+            Err(error) => return self.target_failed(at, item, error),
+        }
+        Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
+    }
+
+    /// Makes what an entry says, with its metadata; what the target cannot hold is in the record only.
+    fn make_special(&self, at: &At<'_>, target: &Dir, entry: &mut Entry) -> Result<Result<(), PathError>, Error> {
         let text = entry.link_text().map(<[u8]>::to_vec);
         let (kind, mode, device) = (entry.kind, entry.mode.unwrap_or(0o600), entry.device().unwrap_or((0, 0)));
-        let made = store::with_name(self.shared, at.folder, &mut entry, |name| match &text {
+        let made = store::with_name(self.shared, at.folder, entry, |name| match &text {
             Some(text) => target.symlink(text, name),
             None => target.make_node(name, kind, mode, device),
         });
         match made {
             Ok(()) => {
                 let path = || at.folder.path_of(&entry.name);
-                metadata::apply(self.shared, &Place::Name(target, entry.stored_name()), &entry, &path)?;
+                metadata::apply(self.shared, &Place::Name(target, entry.stored_name()), entry, &path)?;
             }
             Err(error) if matches!(error.fault(), Faults::Denied | Faults::Unsupported | Faults::BadName) => {
                 let what = if text.is_some() { LimitationKind::Symlinks } else { LimitationKind::Specials };
                 self.shared.limitation(what, || at.folder.path_of(&entry.name), &error.source);
                 entry.extra_mut().absent = true;
             }
-            Err(error) => return self.target_failed(at, item, error),
+            Err(error) => return Ok(Err(error)),
         }
-        Ok(Some(Outcome { entry, stored: Stored::Nothing, group }))
+        Ok(Ok(()))
+    }
+
+    /// Makes the base's version of an entry anew that can be neither read at the source nor linked.
+    pub(super) fn stand_in(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
+        let Some(target) = &at.target else { return Ok(false) };
+        let base = entry.clone();
+        let made = match entry.kind {
+            Kind::File => self.fill_from_base(at, &base, entry),
+            _ => self.make_special(at, target, entry)?.map(|()| true).map_err(CopyError::Target),
+        };
+        match made {
+            Err(CopyError::Target(error)) if is_fatal(&error) => Err(error.under(&at.folder.path()).into()),
+            made => Ok(made.unwrap_or(false)),
+        }
     }
 
     fn link_special(
@@ -293,6 +316,9 @@ impl Worker<'_> {
                 continue;
             } else if let Some(Ok(xattrs)) = at.source.as_ref().map(|s| s.xattrs(&entry.name)) {
                 entry.extra_mut().xattrs = xattrs;
+            } else {
+                // What cannot be read is told by the copy that is tried instead.
+                continue;
             }
             if let Some(extra) = entry.extra.as_mut() {
                 extra.stored = None;
@@ -310,12 +336,15 @@ impl Worker<'_> {
         matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
     }
 
-    /// Returns whether another file of the source now has the old path: it may link to the same file of the base, and
-    /// two files of the source must not become one.
+    /// Returns whether another file of the source now has the old path and looks the same: it may link to the same file
+    /// of the base, and two files of the source must not become one.
     fn is_taken(&self, folder: &RelPath, old: &Entry, metadata: &Metadata) -> bool {
         let path = folder.join(&old.name);
         match self.shared.stat_source(&path) {
-            Some(there) => there.kind == Kind::File && there.id != metadata.id,
+            Some(there) => {
+                let looks_the_same = there.size_bytes == old.size_bytes && there.mtime == old.mtime;
+                there.kind == Kind::File && there.id != metadata.id && looks_the_same
+            }
             None => false,
         }
     }
@@ -340,4 +369,14 @@ impl Worker<'_> {
         }
         self.copy(at, item, entry, metadata, "moved")
     }
+}
+
+/// Returns whether an entry may share the base's inode with the base's other names of it: names that were one file and
+/// are two now, equal or not, must not stay one.
+fn is_still_of_group(at: &At<'_>, base: &Entry, metadata: &Metadata) -> bool {
+    let same_file = match at.facts.rules.stable_ids {
+        true => base.inode == Some(metadata.id.file),
+        false => base.nlink == metadata.nlink,
+    };
+    base.nlink <= 1 || same_file
 }

@@ -11,7 +11,7 @@ use crate::manifest::Entry;
 use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
 use crate::target::escape::escape_name;
-use hardback_platform::{Dir, Faults, FileWrite, PathError, RelPath};
+use hardback_platform::{Dir, Faults, FileId, FileWrite, PathError, RelPath};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -178,8 +178,14 @@ pub(super) fn first_of(at: &At<'_>, outcome: &Outcome) -> First {
     First { path: path.as_bytes().to_vec(), stored: outcome.stored, entry: outcome.entry.clone() }
 }
 
+/// Returns whether the other names of a file may be linked to what was stored for one of them: it is that file and not
+/// another one that took its name, and not what stands in for one that could not be read.
+pub(super) fn may_lead(outcome: &Outcome, id: FileId) -> bool {
+    outcome.group == Some(id) && outcome.entry.is_in_tree() && is_of_source(&outcome.entry)
+}
+
 /// Returns whether what is stored was read from the source, though perhaps not exactly.
-pub(super) fn is_of_source(entry: &Entry) -> bool {
+fn is_of_source(entry: &Entry) -> bool {
     matches!(entry.problem(), None | Some(ProblemKind::Changing | ProblemKind::Metadata))
 }
 

@@ -21,6 +21,8 @@ const READ_ATTEMPTS_MAX: u32 = 3;
 pub(super) struct At<'a> {
     pub(super) folder: &'a Arc<Folder>,
     pub(super) source: Option<Arc<Dir>>,
+    /// Why the source's folder could not be opened again.
+    lost: Option<PathError>,
     pub(super) base: Option<Arc<Dir>>,
     pub(super) target: Option<Arc<Dir>>,
     pub(super) facts: SourceFacts,
@@ -31,10 +33,17 @@ pub(super) struct At<'a> {
 impl<'a> At<'a> {
     pub(super) fn open(folder: &'a Arc<Folder>, facts: SourceFacts, now: Time) -> Result<Self, PathError> {
         let side = |side| if folder.has(side) { folder.dir(side).map(Some) } else { Ok(None) };
+        // In a deep tree handles are opened again by name: a source that is gone meanwhile is a problem of these
+        // entries, and without the base they are stored anew.
+        let (source, lost) = match side(Side::Source) {
+            Ok(source) => (source, None),
+            Err(error) => (None, Some(error)),
+        };
         Ok(Self {
             folder,
-            source: side(Side::Source)?,
-            base: side(Side::Base)?,
+            source,
+            lost,
+            base: side(Side::Base).unwrap_or_default(),
             target: side(Side::Target)?,
             facts,
             now,
@@ -67,6 +76,9 @@ impl<'a> Worker<'a> {
     }
 
     fn item(&mut self, at: &At<'_>, item: Item) -> Result<Option<Outcome>, Error> {
+        if let Some(error) = &at.lost {
+            return self.source_failed(at, item, error);
+        }
         let Some(source) = &at.source else { return self.carry(at, item, None) };
         let metadata = match source.stat(&item.name) {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
@@ -151,8 +163,7 @@ impl<'a> Worker<'a> {
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
-                    // What stands in for an unreadable file is nothing for the other names to join.
-                    Ok(Some(outcome)) if outcome.entry.is_in_tree() && store::is_of_source(&outcome.entry) => {
+                    Ok(Some(outcome)) if store::may_lead(outcome, id) => {
                         self.shared.groups.stored(id, store::first_of(at, outcome));
                     }
                     _ => self.shared.groups.failed(id),
@@ -409,9 +420,8 @@ impl<'a> Worker<'a> {
         item: Item,
         error: PathError,
     ) -> Result<Option<Outcome>, Error> {
-        use hardback_platform::Faults;
         let path = at.folder.path_of(&item.name);
-        if matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished) || is_stop(&error) {
+        if is_fatal(&error) {
             return Err(PathError { path, ..error }.into());
         }
         self.shared.problem(Problem::new(&path, ProblemKind::NotStored, &error));
@@ -435,8 +445,18 @@ impl<'a> Worker<'a> {
         if let Some(kind) = problem {
             entry.extra_mut().problem = Some(kind);
         }
-        if entry.is_in_tree() && at.target.is_some() && !store::link_from_base(self.shared, at, &mut entry)? {
+        if entry.is_in_tree()
+            && at.target.is_some()
+            && !store::link_from_base(self.shared, at, &mut entry)?
+            && !self.stand_in(at, &mut entry)?
+        {
             entry.extra_mut().absent = true;
+            if problem.is_none() {
+                let path = at.folder.path_of(&entry.name);
+                let what = "its source cannot be read, and the base's version is lost";
+                self.shared.problem(Problem::with_detail(&path, ProblemKind::NotStored, what));
+                entry.extra_mut().problem = Some(ProblemKind::NotStored);
+            }
         }
         let stored = entry.content.map_or(Stored::Nothing, Stored::Known);
         Ok(Some(Outcome { entry, stored, group: None }))
@@ -467,16 +487,18 @@ impl<'a> Worker<'a> {
         } else {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
-        if let Some(outcome) = &outcome {
+        if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
             self.shared.groups.stored(metadata.id, store::first_of(at, outcome));
         }
         Ok(outcome)
     }
 }
 
-/// Errors that a test's watch uses to stop a run at a call.
-fn is_stop(error: &PathError) -> bool {
-    error.source.kind() == std::io::ErrorKind::Interrupted
+/// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.
+pub(super) fn is_fatal(error: &PathError) -> bool {
+    use hardback_platform::Faults;
+    matches!(error.fault(), Faults::Full | Faults::Io | Faults::ReadOnly | Faults::Vanished)
+        || error.source.kind() == std::io::ErrorKind::Interrupted
 }
 
 /// Returns whether a file has not been touched between two looks.

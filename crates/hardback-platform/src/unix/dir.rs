@@ -73,9 +73,13 @@ impl Dir {
         Ok(Self { fd, seam: self.seam.clone() })
     }
 
-    /// Opens the directory above; the top of all is its own parent.
+    /// Opens the directory above, which may be one that this user may pass but not list; the top of all is its own
+    /// parent. The handle is good for [`Dir::metadata`] and [`Dir::parent`] only.
     pub fn parent(&self) -> Result<Self, PathError> {
-        self.open_dir(b"..")
+        self.pass(Op::OpenDir, "open the folder", b"..")?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.fd, c"..", flags, Mode::empty()).map_err(fail("open the folder", b".."))?;
+        Ok(Self { fd, seam: self.seam.clone() })
     }
 
     /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
