@@ -7,7 +7,6 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::text;
-use anyhow::Context as _;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
     BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, backup, check_new_target,
