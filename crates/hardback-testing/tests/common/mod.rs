@@ -68,9 +68,9 @@ pub fn stored(rig: &Rig, snapshot: &str) -> Tree {
 }
 
 /// Runs once more without faults: that needs no help, stores the source (exactly, unless the run before met limitations
-/// that what it stored keeps) and leaves nothing over.
+/// that what it stored keeps) and leaves nothing over. Returns how many files that run took over.
 #[track_caller]
-pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &str) {
+pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &str) -> u64 {
     for snapshot in check_target(rig, known, context) {
         known.entry(snapshot.name.clone()).or_insert_with(|| read_tree(&rig.snapshot(&snapshot.name)));
     }
@@ -78,13 +78,14 @@ pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &s
     let report = report.unwrap_or_else(|e| panic!("{context}: the next run fails: {e} {:?}", e));
     assert_eq!(report.totals.problems, 0, "{context}: the next run has problems: {:?}", report.problems);
     let all = check_target(rig, known, &format!("{context}, after the next run"));
-    let newest = report.snapshot.unwrap();
+    let newest = report.snapshot.clone().unwrap();
     let wrong = differences(source, &stored(rig, &newest), by);
     assert!(wrong.is_empty(), "{context}: the next run stored something else:\n{}", wrong.join("\n"));
     assert_eq!(fs::read_link(rig.target.join("test/latest")).unwrap(), Path::new(&newest), "{context}");
     let left = leftovers(rig, &all);
     assert!(left.is_empty(), "{context}: left over after the next run: {left:?}");
     fs::remove_dir_all(&rig.target).unwrap();
+    report.adopted
 }
 
 pub fn write(dir: &Path, path: &str, content: &[u8]) {
