@@ -102,6 +102,45 @@ impl Watch for FaultyWatch {
     }
 }
 
+/// Does something at the n-th call and lets all calls go: a source that changes during a run.
+pub struct Meddler {
+    at: u64,
+    seen: AtomicU64,
+    act: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Meddler {
+    /// Acts before the n-th call, from 1.
+    pub fn acting(at: u64, act: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { at, seen: AtomicU64::new(0), act: Box::new(act) })
+    }
+
+    /// Returns a seam that this watches.
+    pub fn seam(self: &Arc<Self>) -> Seam {
+        Seam::watched(self.clone())
+    }
+
+    /// Returns whether it came to the call.
+    pub fn has_acted(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) >= self.at
+    }
+}
+
+impl std::fmt::Debug for Meddler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meddler at {}", self.at)
+    }
+}
+
+impl Watch for Meddler {
+    fn before(&self, _: &Call<'_>) -> Verdict {
+        if self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            (self.act)();
+        }
+        Verdict::Go
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,9 +39,10 @@ fn is_honest(rig: &Rig, source: &Tree, report: &BackupReport, context: &str) {
     assert!(wrong.is_empty(), "{context}: no problem was reported, but\n{}", wrong.join("\n"));
 }
 
-/// Runs with a call on the target that fails; returns whether it came to that call.
+/// Runs with a call on the target that fails; returns how many files the next run took over, if it came
+/// to that call.
 #[track_caller]
-fn one_fault(rig: &Rig, known: &mut Known, source: &Tree, n: u64, fault: Fault) -> bool {
+fn one_fault(rig: &Rig, known: &mut Known, source: &Tree, n: u64, fault: Fault) -> Option<u64> {
     let watch = FaultyWatch::failing(Calls::Changing, n, fault);
     let result = rig.backup(Seams { target: watch.seam(), ..Seams::default() });
     let context = format!("{fault:?} at {n} ({})", watch.struck().unwrap_or_default());
@@ -53,21 +54,23 @@ fn one_fault(rig: &Rig, known: &mut Known, source: &Tree, n: u64, fault: Fault) 
         }
         Err(_) => assert!(watch.struck().is_some(), "{context}: failed without a fault"),
     }
-    recovers(rig, known, source, stored_exactly(&result), &context);
-    watch.struck().is_some()
+    let next = recovers(rig, known, source, stored_exactly(&result), &context);
+    watch.struck().map(|_| next)
 }
 
-/// Lets each changing call on the target fail in one way; returns how many there are.
-fn every_call_of_the_target(fault: Fault) -> u64 {
+/// Lets each changing call on the target fail in one way; returns how many there are, and the files that the next runs
+/// took over.
+fn every_call_of_the_target(fault: Fault) -> (u64, u64) {
     let scenario = Scenario::new();
-    let mut n = 1;
-    loop {
+    let mut adopted = 0;
+    for n in 1.. {
         let (rig, mut known) = scenario.fresh_target();
-        if !one_fault(&rig, &mut known, &scenario.source, n, fault) {
-            return n - 1;
+        match one_fault(&rig, &mut known, &scenario.source, n, fault) {
+            Some(next) => adopted += next,
+            None => return (n - 1, adopted),
         }
-        n += 1;
     }
+    unreachable!("a run comes to its end")
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn the_first_run_may_die_at_every_call_the_making_of_the_target_included() {
     for n in 1.. {
         let target = scenario.dir.path().join(format!("first-{n}"));
         let rig = Rig { target, ..scenario.rig.clone() };
-        if !one_fault(&rig, &mut Known::new(), &scenario.source, n, Fault::Stop) {
+        if one_fault(&rig, &mut Known::new(), &scenario.source, n, Fault::Stop).is_none() {
             break;
         }
     }
@@ -84,14 +87,16 @@ fn the_first_run_may_die_at_every_call_the_making_of_the_target_included() {
 
 #[test]
 fn a_run_may_die_at_every_call() {
-    let calls = every_call_of_the_target(Fault::Stop);
-    println!("{calls} calls");
+    let (calls, adopted) = every_call_of_the_target(Fault::Stop);
+    println!("{calls} calls, {adopted} files taken over");
     assert!(calls > 100, "only {calls} calls: is the watch still in the way of all?");
+    assert!(adopted > 0, "runs that died while they were sealed are taken over");
 }
 
 #[test]
 fn every_call_may_fail_with_an_io_error() {
-    every_call_of_the_target(Fault::Once(errno(Errno::IO)));
+    let (_, adopted) = every_call_of_the_target(Fault::Once(errno(Errno::IO)));
+    assert!(adopted > 100, "only {adopted} files were taken over");
 }
 
 #[test]

@@ -67,10 +67,18 @@ pub fn stored(rig: &Rig, snapshot: &str) -> Tree {
     read_tree(&rig.snapshot(snapshot).join(FOLDER))
 }
 
-/// Runs once more without faults: that needs no help, stores the source (exactly, unless the run before met limitations
-/// that what it stored keeps) and leaves nothing over.
+/// As [`runs_again`], and removes the target.
 #[track_caller]
-pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &str) {
+pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &str) -> u64 {
+    let adopted = runs_again(rig, known, source, by, context);
+    fs::remove_dir_all(&rig.target).unwrap();
+    adopted
+}
+
+/// Runs once more without faults: that needs no help, stores the source (exactly, unless the run before met limitations
+/// that what it stored keeps) and leaves nothing over. Returns how many files that run took over.
+#[track_caller]
+pub fn runs_again(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &str) -> u64 {
     for snapshot in check_target(rig, known, context) {
         known.entry(snapshot.name.clone()).or_insert_with(|| read_tree(&rig.snapshot(&snapshot.name)));
     }
@@ -78,13 +86,16 @@ pub fn recovers(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: &s
     let report = report.unwrap_or_else(|e| panic!("{context}: the next run fails: {e} {:?}", e));
     assert_eq!(report.totals.problems, 0, "{context}: the next run has problems: {:?}", report.problems);
     let all = check_target(rig, known, &format!("{context}, after the next run"));
-    let newest = report.snapshot.unwrap();
+    let newest = report.snapshot.clone().unwrap();
     let wrong = differences(source, &stored(rig, &newest), by);
     assert!(wrong.is_empty(), "{context}: the next run stored something else:\n{}", wrong.join("\n"));
     assert_eq!(fs::read_link(rig.target.join("test/latest")).unwrap(), Path::new(&newest), "{context}");
     let left = leftovers(rig, &all);
     assert!(left.is_empty(), "{context}: left over after the next run: {left:?}");
-    fs::remove_dir_all(&rig.target).unwrap();
+    for snapshot in all {
+        known.entry(snapshot.name.clone()).or_insert_with(|| read_tree(&rig.snapshot(&snapshot.name)));
+    }
+    report.adopted
 }
 
 pub fn write(dir: &Path, path: &str, content: &[u8]) {
@@ -170,4 +181,21 @@ fn third_version(dir: &Path) {
     symlink("edited.txt", dir.join("link")).unwrap();
     symlink("nowhere", dir.join("new/link")).unwrap();
     make_fifo(dir.join("new/fifo"));
+}
+
+/// Numbers that are the same in every run of a test.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Returns a number below a limit.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit.max(1)
+    }
 }
