@@ -1,5 +1,6 @@
 //! The source changes at every call of a run: the snapshot is what its record says, each file in it is one that was
 //! there, and the next run stores the source as it is then.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 
@@ -65,7 +66,9 @@ fn settle(rig: &Rig, known: &mut hardback_testing::oracle::Known) {
 fn nothing_was_made_up(before: &Tree, after: &Tree, found: &Tree, context: &str) {
     for (path, node) in found {
         let name = String::from_utf8_lossy(path);
-        let was = [before, after].iter().any(|t| t.get(path).is_some_and(|n| n.content == node.content && n.kind == node.kind));
+        let was = [before, after]
+            .iter()
+            .any(|t| t.get(path).is_some_and(|n| n.content == node.content && n.kind == node.kind));
         assert!(was, "{context}: {name} never was like this");
     }
     for (path, node) in before {

@@ -1,4 +1,5 @@
 //! The field's classic bugs: what other tools lose, each as a sentence that holds here.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

@@ -2,6 +2,7 @@
 //!
 //! strace counts the calls of each thread by itself, so `n` is the n-th call of whichever thread comes to it first; one
 //! worker keeps that the same from run to run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

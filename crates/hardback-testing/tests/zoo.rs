@@ -1,4 +1,5 @@
 //! The zoo on real volumes: a first backup and three incremental ones with changes, each compared with its source.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 
 use hardback_testing::bench::Bench;
