@@ -1,6 +1,7 @@
 //! docs/cli.md is what `--help` says. `HARDBACK_UPDATE_DOCS=1 cargo test -p hardback --test cli_reference` writes it anew.
 #![cfg(unix)]
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the page is read and the binary is started")]
+#![allow(clippy::disallowed_methods, reason = "the page is read and the binary is started")]
+#![allow(clippy::unwrap_used, reason = "test code fails loudly")]
 
 use std::fmt::Write as _;
 use std::process::Command;
