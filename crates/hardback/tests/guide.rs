@@ -1,0 +1,47 @@
+//! README.md and docs/guide: the path of a first-time user works as it is written down.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "pages are read and a shell is started")]
+
+mod pages;
+
+const SOURCE: &str = r#"
+SOURCE=$HOME/Documents TARGET=$HOME/backup
+mkdir -p "$SOURCE/notes" "$SOURCE/photos"
+echo "Dear Anna" > "$SOURCE/letter.txt"
+echo plan > "$SOURCE/notes/plan.txt"
+head -c 100000 /dev/urandom > "$SOURCE/photos/one.jpg"
+"#;
+
+#[test]
+fn the_first_backup_goes_as_the_guide_says() {
+    pages::run("docs/guide/first-backup.md", SOURCE);
+}
+
+#[test]
+fn files_come_back_as_the_guide_says() {
+    let two_snapshots = r#"
+hardback backup -q "$SOURCE" "$TARGET"
+BEFORE=$(basename "$(readlink "$TARGET"/*/latest)")
+echo "See you soon" >> "$SOURCE/letter.txt"
+mv "$SOURCE/photos" "$SOURCE/pictures"
+hardback backup -q "$SOURCE" "$TARGET"
+"#;
+    pages::run("docs/guide/restore.md", &format!("{SOURCE}{two_snapshots}"));
+}
+
+#[test]
+fn the_two_commands_of_the_readme_work() {
+    // The build is not what is tested here.
+    let cargo = r#"
+cat > ../bin/cargo <<'EOF'
+#!/bin/sh
+case "$*" in
+  "run --release -- "*) shift 3; exec "$HARDBACK" "$@" ;;
+  "xtask test") exit 0 ;;
+  *) echo "no such command: cargo $*"; exit 1 ;;
+esac
+EOF
+chmod 755 ../bin/cargo
+"#;
+    pages::run("README.md", cargo);
+}
