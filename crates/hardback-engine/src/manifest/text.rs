@@ -22,22 +22,15 @@ impl Context {
     }
 }
 
-/// Appends a name or value: control characters, space, `#`, `\`, `=` and bytes that are no UTF-8 as `\ooo`.
+/// Appends a name or value: control characters, space, `#`, `\`, `=` and bytes from 0x80 on as `\ooo`.
+///
+/// mtree(5) is ASCII, and libarchive stops at anything else.
 pub fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    let plain = |b: u8| b > b' ' && b < 0x7f && b != b'\\' && b != b'#' && b != b'=';
-    if bytes.iter().all(|&b| plain(b)) {
-        out.extend_from_slice(bytes);
-        return;
-    }
-    let octal = |out: &mut Vec<u8>, b: u8| {
-        out.extend_from_slice(&[b'\\', b'0' + (b >> 6), b'0' + ((b >> 3) & 7), b'0' + (b & 7)]);
-    };
-    for chunk in bytes.utf8_chunks() {
-        for &b in chunk.valid().as_bytes() {
-            if plain(b) || b >= 0x80 { out.push(b) } else { octal(out, b) }
-        }
-        for &b in chunk.invalid() {
-            octal(out, b);
+    for &b in bytes {
+        if b > b' ' && b < 0x7f && b != b'\\' && b != b'#' && b != b'=' {
+            out.push(b);
+        } else {
+            out.extend_from_slice(&[b'\\', b'0' + (b >> 6), b'0' + ((b >> 3) & 7), b'0' + (b & 7)]);
         }
     }
 }
@@ -211,10 +204,10 @@ fn push_content(out: &mut Vec<u8>, entry: &Entry, context: &mut Context) {
         return;
     }
     match entry.content {
-        None => out.extend_from_slice(b" content=none"),
+        None => out.extend_from_slice(b" digest=none"),
         Some(content) => {
             if context.next_content() != Some(content) {
-                out.extend_from_slice(b" content=");
+                out.extend_from_slice(b" digest=");
                 push_number(out, u64::from(content.generation));
                 out.push(b'.');
                 push_number(out, content.ordinal);
@@ -413,7 +406,7 @@ fn parse_field(entry: &mut Entry, seen: &mut Seen, key: &[u8], value: &[u8]) -> 
         b"mode" => entry.mode = Some(octal(value)?),
         b"type" => entry.kind = kind_from_name(value)?,
         b"nlink" => entry.nlink = number(value)?,
-        b"content" => seen.content = Some(parse_content(value)?),
+        b"digest" => seen.content = Some(parse_content(value)?),
         b"hot" => entry.hot = true,
         b"uid" => entry.owner.get_or_insert(Owner { uid: 0, gid: 0 }).uid = number(value)?,
         b"gid" => entry.owner.get_or_insert(Owner { uid: 0, gid: 0 }).gid = number(value)?,
@@ -550,7 +543,7 @@ mod tests {
         let name: Vec<u8> = (1..=255).filter(|&b| b != b'/').collect();
         let mut text = Vec::new();
         escape(&mut text, &name);
-        assert!(!text.contains(&b'\n') && !text.contains(&b' ') && std::str::from_utf8(&text).is_ok());
+        assert!(text.iter().all(u8::is_ascii_graphic));
         assert_eq!(unescape(&text), Some(name));
         assert_eq!(unescape(b"a\\7"), None);
         assert_eq!(unescape(b"a\\777"), None);

@@ -2,7 +2,7 @@
 
 use super::text::{self, Context};
 use super::{Digest, Entry, FORMAT_VERSION, Header};
-use hardback_platform::{Kind, RelPath, Time};
+use hardback_platform::{RelPath, Time};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -194,9 +194,7 @@ impl<W: io::Write> ManifestWriter<W> {
             self.fresh_frame = false;
             self.push_path();
             self.context = Context::default();
-            if entry.kind != Kind::Symlink {
-                text::push_set(&mut self.text, entry, &mut self.context);
-            }
+            text::push_set(&mut self.text, entry, &mut self.context);
         }
     }
 
