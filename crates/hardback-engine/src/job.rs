@@ -41,7 +41,7 @@ pub struct BackupOptions {
     pub max_links: Option<u64>,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// Allow a source that is empty now and was not in the base.
+    /// Allow a source that is empty.
     pub allow_empty: bool,
     /// Leave out what has the attribute "no dump".
     pub exclude_nodump: bool,

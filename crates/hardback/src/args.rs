@@ -125,7 +125,7 @@ pub(crate) struct BackupArgs {
     /// Allow a target on the same file system as a source; such a backup does not survive the disk
     #[arg(long, help_heading = "How")]
     pub(crate) same_disk: bool,
-    /// Allow a source that is empty now and was not before (otherwise taken for a disk that is not mounted)
+    /// Allow a source that is empty (otherwise taken for a disk that is not mounted)
     #[arg(long, help_heading = "How")]
     pub(crate) allow_empty: bool,
     /// A file touched less than this before it was read is compared by content next time

@@ -19,6 +19,8 @@ pub(crate) struct Env {
     pub(crate) cancel: Arc<Cancel>,
     /// Name of this computer.
     pub(crate) host: String,
+    /// How to call this program again: as it was called, if that was by a path.
+    pub(crate) program: String,
     state_dir: Option<PathBuf>,
 }
 
@@ -31,6 +33,7 @@ impl Env {
             ui: Ui::new(output),
             cancel: Arc::default(),
             host: system::host_name(),
+            program: program(std::env::args().next().as_deref()),
             state_dir: system::state_dir(&|name| std::env::var_os(name)),
         }
     }
@@ -85,4 +88,9 @@ impl Env {
 #[allow(clippy::exit, clippy::disallowed_methods, reason = "the user asked twice; the engine survives a kill")]
 fn end_at_once() -> ! {
     std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()))
+}
+
+/// `cargo run` and a path of the user's own name a program that is not on the search path.
+fn program(called: Option<&str>) -> String {
+    called.filter(|name| name.contains(['/', '\\'])).unwrap_or("hardback").to_owned()
 }

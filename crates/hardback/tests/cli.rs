@@ -20,9 +20,9 @@ fn first_backup_makes_the_target_and_says_what_to_try_next() {
     let place = env.only_snapshot("target/laptop");
     for line in [
         format!("  ls $TMP/target/laptop/{place}"),
-        "  hardback snapshots $TMP/target".to_owned(),
-        "  hardback restore $TMP/target source --to DIR".to_owned(),
-        "  hardback verify $TMP/target".to_owned(),
+        format!("  {} snapshots $TMP/target", env!("CARGO_BIN_EXE_hardback")),
+        format!("  {} restore $TMP/target source --to DIR", env!("CARGO_BIN_EXE_hardback")),
+        format!("  {} verify $TMP/target", env!("CARGO_BIN_EXE_hardback")),
     ] {
         assert!(output.stdout.lines().any(|l| l == line), "{line} in {}", output.stdout);
     }

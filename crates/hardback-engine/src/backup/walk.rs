@@ -89,6 +89,15 @@ impl Level {
     }
 }
 
+/// An empty mount point looks like a source whose files were all deleted.
+fn refuse_empty(path: &[u8]) -> Error {
+    let name = hardback_platform::path::display(path);
+    Error::refused(
+        format!("the source of {name} is empty"),
+        "is its disk mounted? if it is meant to be empty, run with --allow-empty",
+    )
+}
+
 fn base_failed(source: ManifestError) -> Error {
     Error::Manifest { snapshot: "the base".into(), source }
 }
@@ -178,8 +187,8 @@ impl Walk<'_> {
         let facts = SourceFacts { rules: (self.rules)(&root) };
         let metadata = root.metadata()?;
         let listing = root.list().map_err(|e| e.under(&folder.path()))?;
-        if listing.is_empty() && in_base && !self.shared.options.allow_empty {
-            self.refuse_emptied(&folder)?;
+        if listing.is_empty() && !self.shared.options.allow_empty {
+            return Err(refuse_empty(&folder.path()));
         }
         let mut level = Level {
             folder,
@@ -194,19 +203,6 @@ impl Walk<'_> {
         };
         self.read_markers(&mut level, &root, self.excludes.rules.clone());
         Ok(level)
-    }
-
-    /// An empty mount point looks like a source whose files were all deleted.
-    fn refuse_emptied(&mut self, folder: &Folder) -> Result<(), Error> {
-        let Some(base) = &mut self.base else { return Ok(()) };
-        if !base.is_at_entry().map_err(base_failed)? {
-            return Ok(());
-        }
-        let path = folder.path();
-        Err(Error::refused(
-            format!("the source of {} is empty and was not before", hardback_platform::path::display(&path)),
-            "is its disk mounted? if everything in it was deleted on purpose, run with --allow-empty",
-        ))
     }
 
     /// Walks a folder and all below it, with a stack of its own.

@@ -108,11 +108,6 @@ impl<R: ReadAt> TreeCursor<R> {
         Ok(self.ahead.as_ref())
     }
 
-    /// Returns whether this directory has an entry that was not taken.
-    pub fn is_at_entry(&mut self) -> Result<bool, ManifestError> {
-        Ok(matches!(self.peek()?, Some((Line::Entry(_), _))))
-    }
-
     /// Returns the next entry of this directory that is no directory.
     pub fn next_file(&mut self) -> Result<Option<(Entry, Position)>, ManifestError> {
         match self.peek()? {

@@ -118,7 +118,7 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     lines.extend(counts(report));
     lines.extend(limitation_lines(&report.limitations));
     if report.base.is_none() || env.ui.is_verbose() {
-        lines.extend(what_next(target, &place, job));
+        lines.extend(what_next(&env.program, target, &place, job));
     }
     lines.iter().try_for_each(|line| env.ui.summary(line))?;
     Ok(())
@@ -159,7 +159,7 @@ fn counts(report: &BackupReport) -> Vec<String> {
     lines
 }
 
-fn what_next(target: &Path, place: &Path, job: &Job) -> Vec<String> {
+fn what_next(program: &str, target: &Path, place: &Path, job: &Job) -> Vec<String> {
     let (target, place) = (text::shell_word(target), text::shell_word(place));
     let folder = job.sources.first().map(|source| text::path(&source.folder)).unwrap_or_default();
     let what = if folder == "." { String::new() } else { format!(" {}", text::shell_word(Path::new(&folder))) };
@@ -167,9 +167,9 @@ fn what_next(target: &Path, place: &Path, job: &Job) -> Vec<String> {
         String::new(),
         "Try next:".to_owned(),
         format!("  ls {place}"),
-        format!("  hardback snapshots {target}"),
-        format!("  hardback restore {target}{what} --to DIR"),
-        format!("  hardback verify {target}"),
+        format!("  {program} snapshots {target}"),
+        format!("  {program} restore {target}{what} --to DIR"),
+        format!("  {program} verify {target}"),
     ]
 }
 
