@@ -10,7 +10,7 @@
 mod support;
 
 use hardback_engine::{Answer, Overwrite, Place, ProblemKind, RestoreAction, restore};
-use hardback_platform::{Call, Kind, Op, Owner, Seam, Time, Verdict, Watch};
+use hardback_platform::{Attributes, Call, Dir, Kind, Op, Owner, Seam, Time, Verdict, Watch};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
@@ -122,7 +122,7 @@ fn the_overwrite_matrix() {
         let here = bench.out.join("docs");
         write(&here.join("old"), "mine, older");
         write(&here.join("new"), "mine, newer");
-        let dir = hardback_platform::Dir::open(&here, Seam::default()).unwrap();
+        let dir = Dir::open(&here, Seam::default()).unwrap();
         dir.set_mtime(b"old", Time { seconds: 1000, nanos: 0 }).unwrap();
         dir.set_mtime(b"new", Time { seconds: 99_999_999_999, nanos: 0 }).unwrap();
         let mut options = bench.options(&snapshot);
@@ -329,4 +329,82 @@ fn stopped_at_any_call_each_file_is_old_or_new_and_a_second_run_ends_it() {
         }
     }
     assert!(ended, "the loop must reach a run that is not stopped");
+}
+
+#[test]
+fn attributes_come_back_on_files_with_several_names_too() {
+    let bench = Bench::new();
+    bench.write("one", "1");
+    bench.write("two", "2");
+    bench.write("sub/x", "x");
+    fs::hard_link(bench.source.join("two"), bench.source.join("sub/two")).unwrap();
+    let bits = Attributes(Attributes::IMMUTABLE | Attributes::NODUMP);
+    let set = |dir: &Dir, bits| ["one", "two", "sub"].iter().all(|n| dir.set_attributes(n.as_bytes(), bits).is_ok());
+    if !set(&bench.source_dir(), bits) {
+        set(&bench.source_dir(), Attributes(0));
+        return;
+    }
+    let snapshot = bench.backup();
+    let report = bench.restore_well(&bench.options(&snapshot));
+    let out = Dir::open(&bench.out.join("docs"), Seam::default()).unwrap();
+    let restored = ["one", "two"].map(|n| out.open_file(n.as_bytes()).unwrap().attributes());
+    let folder = out.open_dir(b"sub").unwrap().attributes();
+    let same = inode(&bench.out.join("docs/two")) == inode(&bench.out.join("docs/sub/two"));
+    set(&bench.source_dir(), Attributes(0));
+    set(&out, Attributes(0));
+    assert_eq!((restored, folder, same), ([bits; 2], bits, true));
+    assert!(report.limitations.is_empty(), "{:?}", report.limitations);
+}
+
+#[test]
+fn a_tree_deeper_than_path_max_comes_back() {
+    let bench = Bench::new();
+    let name = [b'd'; 200];
+    let mut dir = bench.source_dir();
+    for _ in 0..200 {
+        dir.make_dir(&name, 0o755).unwrap();
+        dir = dir.open_dir(&name).unwrap();
+        dir.create_file(b"file", 0o600).unwrap().write_all_at(b"deep", 0).unwrap();
+    }
+    let snapshot = bench.backup();
+    assert_eq!(bench.restore_well(&bench.options(&snapshot)).made, 401);
+    assert_eq!(bench.verify(hardback_engine::VerifyLevel::Full).problem_count, 0);
+    let mut dir = Dir::open(&bench.out.join("docs"), Seam::default()).unwrap();
+    for _ in 0..200 {
+        dir = dir.open_dir(&name).unwrap();
+        assert_eq!(dir.open_file(b"file").unwrap().read_to_vec(10).unwrap(), b"deep");
+    }
+}
+
+#[test]
+fn someone_who_swaps_folders_for_links_meanwhile_gets_nothing_written_outside() {
+    let bench = Bench::new();
+    for n in 0..400 {
+        bench.write(&format!("a/{:02}/{n}", n % 20), "stored");
+    }
+    let snapshot = bench.backup();
+    let outside = bench.path("outside");
+    fs::create_dir(&outside).unwrap();
+    let (here, aside) = (bench.out.join("docs/a"), bench.path("aside"));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                if fs::rename(&here, &aside).is_ok() {
+                    symlink(&outside, &here).ok();
+                    fs::remove_file(&here).ok();
+                    fs::rename(&aside, &here).ok();
+                }
+            }
+        });
+        for _ in 0..20 {
+            let mut options = bench.options(&snapshot);
+            options.overwrite = Overwrite::Always;
+            // Whatever becomes of it, it ends and stays inside.
+            drop(bench.try_restore(&options));
+            fs::remove_dir_all(bench.out.join("docs")).ok();
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
