@@ -127,6 +127,10 @@ impl<'a> Collector<'a> {
                 }
             }
         }
+        // A run that stops leaves gaps where its workers were. What lies behind them is as well finished as the rest.
+        for output in waiting.into_values() {
+            self.write(output).map_err(record_failed)?;
+        }
         Ok(())
     }
 
