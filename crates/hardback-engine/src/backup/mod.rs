@@ -455,5 +455,10 @@ fn make_partial(target: &Target, job: &str, snapshot: &str) -> Result<Dir, Error
         }
     }
     parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR)?;
-    Ok(open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?)
+    let partial = open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?;
+    // A default ACL of the target's folder would be handed down to every entry. Most have none to remove.
+    for acl in [&b"system.posix_acl_default"[..], b"system.posix_acl_access"] {
+        partial.remove_xattr(b"", acl).ok();
+    }
+    Ok(partial)
 }
