@@ -668,3 +668,31 @@ fn what_stands_in_for_an_unreadable_file_is_copied_where_it_cannot_be_linked() {
         }
     }
 }
+
+#[test]
+fn a_large_file_does_not_let_the_walk_run_ahead_without_bound() {
+    let mut desk = Desk::new();
+    desk.bench.inventories = false;
+    desk.write("0-large", "slow");
+    for n in 0..20_000 {
+        fs::create_dir_all(desk.path(&format!("dirs/{}/{n}", n / 1000))).unwrap();
+    }
+    let opened = Arc::new(AtomicU64::new(0));
+    let (counts, most) = (opened.clone(), Arc::new(AtomicU64::new(0)));
+    let seen = most.clone();
+    desk.bench.source_seam = watch::seam(move |call, path| {
+        counts.fetch_add(u64::from(call.op == Op::OpenDir), Ordering::SeqCst);
+        if call.op == Op::OpenFile && path.ends_with("0-large") {
+            let mut last = u64::MAX;
+            while counts.load(Ordering::SeqCst) != last {
+                last = counts.load(Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(500));
+            }
+            seen.store(last, Ordering::SeqCst);
+        }
+        Verdict::Go
+    });
+    let report = desk.bench.backup_all();
+    assert!(report.totals.dirs > 20_000);
+    assert!(most.load(Ordering::SeqCst) < 17_500, "{most:?} folders were walked while one file was read");
+}

@@ -1,6 +1,7 @@
 //! The zoo on real volumes: a first backup and three incremental ones with changes, each compared with its source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
@@ -10,8 +11,10 @@ use hardback_testing::zoo::{Zoo, ZooOptions};
 
 fn zoo_survives(kind: VolumeKind) {
     let (from, to) = (volume!(kind, 700), volume!(kind, 700));
+    // With names of one byte PATH_MAX is at 2,048 levels.
+    let levels = if hardback_testing::is_slow_run() { 5000 } else { 2200 };
     let options =
-        ZooOptions { symlink_bytes_max: kind.symlink_bytes_max(), levels: 5000, privileged: true, foreign_names: true };
+        ZooOptions { symlink_bytes_max: kind.symlink_bytes_max(), levels, privileged: true, foreign_names: true };
     let zoo = Zoo::make(&from.root().join("zoo"), options);
     let bench = Bench::new(zoo.root(), &to.root().join("target"));
     for round in 0..4 {
@@ -62,6 +65,57 @@ fn a_shallow_zoo_looks_the_same_to_rsync() {
             }
             let report = bench.backup_all();
             compare::assert_rsync_agrees(zoo.root(), &bench.stored(&report, ""));
+        }
+    }
+}
+
+/// A system's own files, which nobody made up: a first backup and one that changes nothing.
+fn real_tree_survives(source: &str, kind: VolumeKind, mib: u64) {
+    let source = std::path::Path::new(source);
+    if !std::fs::exists(source).unwrap() {
+        hardback_testing::skip!("there is no {}", source.display());
+    }
+    let to = volume!(kind, mib);
+    let mut bench = Bench::new(source, &to.root().join("target"));
+    bench.inventories = false;
+    for run in 0..2 {
+        let report = bench.backup_all();
+        bench.assert_stored(&report, Strictness::FULL);
+        compare::assert_rsync_agrees(source, &bench.stored(&report, ""));
+        assert!(run == 0 || report.bytes_read == 0, "{} bytes were read again", report.bytes_read);
+    }
+}
+
+#[test]
+fn real_files_survive_on_every_file_system() {
+    for kind in VolumeKind::NATIVE {
+        real_tree_survives("/usr/include", kind, 500);
+    }
+}
+
+#[test]
+fn a_whole_system_survives() {
+    if hardback_testing::is_slow_run() {
+        for kind in VolumeKind::NATIVE {
+            real_tree_survives("/usr", kind, 24_000);
+        }
+    }
+}
+
+#[test]
+fn a_large_source_tree_survives() {
+    if hardback_testing::is_slow_run() {
+        let Some(archive) = ["6.1", "6.12"]
+            .map(|v| format!("/usr/src/linux-source-{v}.tar.xz"))
+            .into_iter()
+            .find(|p| std::fs::exists(p).unwrap())
+        else {
+            hardback_testing::skip!("Debian's linux-source package is not installed");
+        };
+        let from = volume!(VolumeKind::Ext4, 4000);
+        hardback_testing::run!("tar", "-xf", archive, "-C", from.root());
+        for kind in VolumeKind::NATIVE {
+            real_tree_survives(from.root().to_str().unwrap(), kind, 4000);
         }
     }
 }

@@ -120,12 +120,14 @@ impl<'a> Collector<'a> {
             waiting.insert(number, output);
             while let Some(output) = waiting.remove(&next) {
                 next += 1;
-                let handed_out = if let Output::Entries(n, _) = &output { *n } else { 0 };
+                let (entries, chunks) = if let Output::Entries(n, _) = &output { (*n, 1) } else { (1, 0) };
                 self.write(output).map_err(record_failed)?;
-                if handed_out > 0 {
-                    throttle.leave(handed_out);
-                }
+                throttle.leave(entries, chunks);
             }
+        }
+        // A run that stops leaves gaps where its workers were. What lies behind them is as well finished as the rest.
+        for output in waiting.into_values() {
+            self.write(output).map_err(record_failed)?;
         }
         Ok(())
     }

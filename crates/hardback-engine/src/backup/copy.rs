@@ -150,18 +150,26 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Hashes the zeros of a hole; in a clone they are written where it has other bytes.
+    /// Hashes the zeros of a hole. A clone gets the hole too; where it cannot, zeros are written over other bytes.
+    /// Behind the end of the clone there is nothing but a hole.
     fn hole(&mut self, end: u64, sink: &Sink<'_>, buffers: &mut Buffers) -> Result<(), CopyError> {
+        if let Sink::Patch(file) = sink {
+            let length_bytes = end.min(self.there).saturating_sub(self.offset);
+            if length_bytes > 0 && file.punch_hole(self.offset, length_bytes).is_err() {
+                return self.zeros(end, Some(file), buffers);
+            }
+        }
+        self.zeros(end, None, buffers)
+    }
+
+    fn zeros(&mut self, end: u64, clone: Option<&FileWrite>, buffers: &mut Buffers) -> Result<(), CopyError> {
         while self.offset < end {
             self.check_stop()?;
             let n = usize::try_from(end - self.offset).unwrap_or(usize::MAX).min(buffers.read.len());
             buffers.read[..n].fill(0);
             self.hasher.update(&buffers.read[..n]);
-            // Behind the end of the clone nothing needs to become zero.
             let n_there = usize::try_from(self.there.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(n);
-            if let Sink::Patch(file) = sink
-                && n_there > 0
-            {
+            if let Some(file) = clone.filter(|_| n_there > 0) {
                 let written = patch(file, self.offset, n_there, buffers).map_err(CopyError::Target)?;
                 Counters::add(&self.shared.ctx.counters.bytes_written, written);
             }

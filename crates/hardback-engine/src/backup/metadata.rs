@@ -25,6 +25,9 @@ pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, s
     entry
 }
 
+/// Bits by which a program runs as its owner and group; without the owner they are not set.
+pub(crate) const SET_ID_BITS: u32 = 0o6000;
+
 /// An entry of the new tree whose metadata is set: an open file, or a name in a folder (empty: the folder itself).
 pub(super) enum Place<'a> {
     File(&'a FileWrite),
@@ -42,11 +45,13 @@ pub(super) fn apply(
     let limit = |kind, result: Result<(), PathError>| limited(shared, kind, path, result);
     let symlink = entry.kind == hardback_platform::Kind::Symlink;
     let chown = entry.owner.is_some() && entry.owner != shared.target.default_owner;
+    let mut owner_kept = true;
     if chown && let Some(owner) = entry.owner {
         let result = match place {
             Place::File(file) => file.set_owner(owner),
             Place::Name(dir, name) => dir.set_owner(name, owner),
         };
+        owner_kept = result.is_ok();
         limit(LimitationKind::Owners, result)?;
     }
     for (name, value) in entry.xattrs() {
@@ -57,6 +62,8 @@ pub(super) fn apply(
         limit(LimitationKind::Xattrs, result)?;
     }
     if let Some(mode) = entry.mode.filter(|_| !symlink) {
+        // What runs as its owner must not run as whoever made the backup.
+        let mode = if owner_kept { mode } else { mode & !SET_ID_BITS };
         let as_created = new_file && shared.target.exact_modes && mode & 0o7000 == 0 && entry.xattrs().is_empty();
         if !as_created {
             let result = match place {

@@ -417,13 +417,16 @@ fn store_chunk(
     let handed_out = items.len();
     shared.ctx.counters.set_current(&folder.path());
     let at = At::open(&folder, facts, shared.ctx.clock.now()).map_err(|e| e.under(&folder.path()))?;
-    let outcomes = worker.chunk(&at, items)?;
+    let mut outcomes = Vec::new();
+    let stored = worker.chunk(&at, items, &mut outcomes);
     drop(at);
-    if folder.release() {
-        store::finish_folder(shared, &folder)?;
-    }
+    let finished = match stored {
+        Ok(()) if folder.release() => store::finish_folder(shared, &folder),
+        stored => stored,
+    };
     // The collector is gone only when the run stops.
-    outputs.send((number, Output::Entries(handed_out, outcomes))).map_err(|_| Error::Interrupted)
+    let sent = outputs.send((number, Output::Entries(handed_out, outcomes))).map_err(|_| Error::Interrupted);
+    finished.and(sent)
 }
 
 fn worker_count(options: &BackupOptions) -> usize {
@@ -452,5 +455,10 @@ fn make_partial(target: &Target, job: &str, snapshot: &str) -> Result<Dir, Error
         }
     }
     parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR)?;
-    Ok(open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?)
+    let partial = open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?;
+    // A default ACL of the target's folder would be handed down to every entry. Most have none to remove.
+    for acl in [&b"system.posix_acl_default"[..], b"system.posix_acl_access"] {
+        partial.remove_xattr(b"", acl).ok();
+    }
+    Ok(partial)
 }

@@ -484,7 +484,7 @@ impl Walk<'_> {
         if items.is_empty() {
             return Ok(());
         }
-        self.throttle.enter(items.len(), || self.shared.is_stopped());
+        self.throttle.enter(items.len(), 1, || self.shared.is_stopped());
         level.folder.hold();
         let chunk = Chunk { number: self.next, folder: level.folder.clone(), items, facts: level.facts };
         self.next += 1;
@@ -492,6 +492,7 @@ impl Walk<'_> {
     }
 
     fn emit(&mut self, output: Output) -> Result<(), Error> {
+        self.throttle.enter(1, 0, || self.shared.is_stopped());
         let number = self.next;
         self.next += 1;
         self.outputs.send((number, output)).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))

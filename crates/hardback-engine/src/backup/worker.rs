@@ -62,9 +62,10 @@ impl<'a> Worker<'a> {
         Self { shared, buffers: Buffers::new() }
     }
 
-    /// Stores the entries of a chunk. An error is one of the target and ends the run.
-    pub(super) fn chunk(&mut self, at: &At<'_>, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
-        let mut outcomes = Vec::with_capacity(items.len());
+    /// Stores the entries of a chunk. An error is one of the target and ends the run; what was stored before it stays
+    /// in the record.
+    pub(super) fn chunk(&mut self, at: &At<'_>, items: Vec<Item>, outcomes: &mut Vec<Outcome>) -> Result<(), Error> {
+        outcomes.reserve(items.len());
         for item in items {
             if self.shared.is_stopped() {
                 break;
@@ -72,7 +73,7 @@ impl<'a> Worker<'a> {
             outcomes.extend(self.item(at, item)?);
             Counters::add(&self.shared.ctx.counters.entries, 1);
         }
-        Ok(outcomes)
+        Ok(())
     }
 
     fn item(&mut self, at: &At<'_>, item: Item) -> Result<Option<Outcome>, Error> {

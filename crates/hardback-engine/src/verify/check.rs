@@ -1,6 +1,7 @@
 //! Checks one entry of a tree, or of a source, against its record.
 
 use super::{Findings, Kept, VerifyLevel};
+use crate::backup::metadata::SET_ID_BITS;
 use crate::content::{ContentError, ContentReader, Stop};
 use crate::digests::{DigestLists, DigestWindow};
 use crate::manifest::{ContentRef, Digest, Entry, Seal};
@@ -104,7 +105,9 @@ impl<'a> Checker<'a> {
 
     fn metadata(&self, chunk: &Chunk, entry: &Entry, found: &Metadata) {
         let mut wrong = Vec::new();
-        if self.kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && found.mode != entry.mode {
+        let set_id = if self.kept.owners { 0 } else { SET_ID_BITS };
+        let same_mode = found.mode.map(|m| m & !set_id) == entry.mode.map(|m| m & !set_id);
+        if self.kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && !same_mode {
             wrong.push(format!("mode is {:o}, was {:o}", found.mode.unwrap_or(0), entry.mode.unwrap_or(0)));
         }
         if self.kept.owners

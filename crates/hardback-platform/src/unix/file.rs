@@ -4,7 +4,7 @@ use crate::error::PathError;
 use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
 use crate::seam::{Op, Seam};
 use crate::system::xattr::{self, Place};
-use rustix::fs::{AtFlags, Mode, SeekFrom, StatxFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, SeekFrom, StatxFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::io;
 use std::ops::Range;
@@ -163,6 +163,13 @@ impl FileWrite {
     pub fn clone_from(&self, source: &FileRead) -> Result<(), PathError> {
         self.pass(Op::Clone, "clone")?;
         rustix::fs::ioctl_ficlone(&self.fd, &source.fd).map_err(fail("clone"))
+    }
+
+    /// Makes a hole in what was written or cloned; the length stays.
+    pub fn punch_hole(&self, offset: u64, length_bytes: u64) -> Result<(), PathError> {
+        self.pass(Op::SetLen, "make a hole in")?;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.fd, flags, offset, length_bytes).map_err(fail("make a hole in"))
     }
 
     /// Reads back what was written or cloned.

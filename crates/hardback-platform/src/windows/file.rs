@@ -155,6 +155,12 @@ impl FileWrite {
         Err(fail("clone")(unsupported()))
     }
 
+    /// Makes a hole in what was written or cloned: nothing is cloned on Windows so far.
+    pub fn punch_hole(&self, _offset: u64, _length_bytes: u64) -> Result<(), PathError> {
+        self.pass(Op::SetLen, "make a hole in")?;
+        Err(fail("make a hole in")(unsupported()))
+    }
+
     /// Reads back what was written or cloned.
     pub fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
         let mut done = 0;

@@ -1,0 +1,109 @@
+//! Targets that are not what a Linux source is: foreign volumes, folders with inherited permissions, other users.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
+
+use hardback_engine::LimitationKind;
+use hardback_testing::bench::Bench;
+use hardback_testing::compare::Strictness;
+use hardback_testing::volume::VolumeKind;
+use hardback_testing::zoo::{Zoo, ZooOptions, chown, set_xattr};
+use hardback_testing::{skip, volume};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_zoo_without_foreign_names_looks_the_same_on_ntfs() {
+    let (from, to) = (volume!(VolumeKind::Ext4, 400), volume!(VolumeKind::Ntfs3g, 400));
+    let options = ZooOptions { symlink_bytes_max: 1000, levels: 50, privileged: false, foreign_names: false };
+    let zoo = Zoo::make(&from.root().join("zoo"), options);
+    let mut bench = Bench::new(zoo.root(), &to.root().join("target"));
+    bench.inventories = false;
+    for round in 0..3 {
+        if round > 0 {
+            zoo.change(round);
+        }
+        let report = bench.backup_all();
+        bench.assert_stored(&report, Strictness::PLAIN);
+    }
+    let unchanged = bench.backup_all();
+    assert_eq!((unchanged.bytes_read, unchanged.totals.new_files, unchanged.restamped), (0, 0, 0));
+}
+
+#[test]
+fn names_that_ntfs_cannot_hold_are_stored_under_others_and_linked_again() {
+    let (from, to) = (volume!(VolumeKind::Ext4, 400), volume!(VolumeKind::Ntfs3g, 400));
+    let options = ZooOptions { symlink_bytes_max: 1000, levels: 50, privileged: true, foreign_names: true };
+    let zoo = Zoo::make(&from.root().join("zoo"), options);
+    fs::remove_file(zoo.root().join("contents/huge")).unwrap();
+    let mut bench = Bench::new(zoo.root(), &to.root().join("target"));
+    bench.inventories = false;
+    let first = bench.backup_all();
+    assert!(first.limitations.iter().any(|l| l.kind == LimitationKind::Names), "{:?}", first.limitations);
+    let second = bench.backup_all();
+    assert_eq!((second.bytes_read, second.totals.new_files, second.restamped), (0, 0, 0));
+    assert_eq!(first.totals.entries, second.totals.entries);
+}
+
+#[test]
+fn a_target_that_hands_down_groups_and_acls_hands_none_to_a_snapshot() {
+    let temp = tempfile::tempdir().unwrap();
+    let (source, target) = (temp.path().join("docs"), temp.path().join("target"));
+    fs::create_dir_all(source.join("sub")).unwrap();
+    fs::write(source.join("sub/file"), "content").unwrap();
+    fs::write(source.join("closed"), "content").unwrap();
+    chmod(&source.join("closed"), 0o600);
+    fs::create_dir(&target).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&target, 0, 1000);
+    }
+    chmod(&target, 0o2770);
+    // Everybody in group 1000 may read and write what is made below.
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in
+        [(1u16, 7u16, u32::MAX), (4, 7, u32::MAX), (8, 7, 1000), (16, 7, u32::MAX), (32, 0, u32::MAX)]
+    {
+        acl.extend_from_slice(&tag.to_le_bytes());
+        acl.extend_from_slice(&permissions.to_le_bytes());
+        acl.extend_from_slice(&id.to_le_bytes());
+    }
+    set_xattr(&target, "system.posix_acl_default", &acl);
+    let bench = Bench::new(&source, &target);
+    let report = bench.backup_all();
+    bench.assert_stored(&report, Strictness::FULL);
+}
+
+#[test]
+fn a_normal_users_backup_has_no_programs_that_run_as_the_user() {
+    use std::os::unix::process::CommandExt;
+    const ENV: &str = "HARDBACK_TEST_SETUID";
+    const NAME: &str = "a_normal_users_backup_has_no_programs_that_run_as_the_user";
+    if let Some(home) = std::env::var_os(ENV) {
+        let home = Path::new(&home);
+        let bench = Bench::new(&home.join("docs"), &home.join("target"));
+        let report = bench.backup_all();
+        assert!(report.limitations.iter().any(|l| l.kind == LimitationKind::Owners), "{:?}", report.limitations);
+        let stored = fs::metadata(bench.stored(&report, "program")).unwrap();
+        assert_eq!((stored.uid(), stored.mode() & 0o7777), (65534, 0o755));
+        let again = bench.backup_all();
+        assert_eq!((again.bytes_read, again.restamped), (0, 0));
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        skip!("only root can become somebody else");
+    }
+    let home = tempfile::tempdir().unwrap();
+    chmod(home.path(), 0o777);
+    fs::create_dir(home.path().join("docs")).unwrap();
+    fs::write(home.path().join("docs/program"), "#!/bin/sh\n").unwrap();
+    chmod(&home.path().join("docs/program"), 0o4755);
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.args(["--exact", NAME, "--nocapture"]).env(ENV, home.path()).current_dir("/").uid(65534).gid(65534);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
