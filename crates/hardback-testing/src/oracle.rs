@@ -176,7 +176,7 @@ pub fn difference(a: &Node, b: &Node, by: By) -> Option<String> {
 /// With what is wrong.
 #[track_caller]
 pub fn check_target(rig: &Rig, known: &Known, context: &str) -> Vec<catalog::Snapshot> {
-    let target = rig.open().unwrap_or_else(|e| panic!("{context}: the target does not open: {e}"));
+    let target = rig.open().unwrap_or_else(|e| panic!("{context}: the target does not open: {e:?}"));
     let all = catalog::snapshots(&target, JOB).unwrap_or_else(|e| panic!("{context}: no list: {e}"));
     let mut wrong = Vec::new();
     for snapshot in &all {

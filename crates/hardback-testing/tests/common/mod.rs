@@ -1,5 +1,12 @@
 //! The scenario of the crash tests: a source in three versions, two of them sealed.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "each test file uses its part"
+)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 
 use hardback_testing::oracle::{By, Known, Tree, check_target, differences, leftovers, read_tree};

@@ -1,0 +1,199 @@
+//! Random changes, backups and interrupted backups against full copies that are kept in memory: each snapshot is the
+//! copy that was taken then, and stays it.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
+
+mod common;
+
+use common::{is_slow, scratch, set_mode, set_note, stored, write};
+use hardback_engine::HOT_WINDOW_S;
+use hardback_testing::fault::{Calls, Fault, FaultyWatch};
+use hardback_testing::oracle::{By, Known, check_target, differences, leftovers, read_tree};
+use hardback_testing::rig::{Rig, Seams};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// A step of a history. Places are numbers; what stands there then decides what can be done.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, u16),
+    EditInPlace(u8, u8),
+    EditAndPutTimeBack(u8, u8),
+    Truncate(u8, u16),
+    Append(u8, u8),
+    Rename(u8, u8),
+    Remove(u8),
+    Link(u8, u8),
+    Chmod(u8, u16),
+    Note(u8, u8),
+    MakeDir(u8),
+    Symlink(u8, u8),
+    Backup,
+    /// A backup that dies at a call.
+    Dies(u16),
+    /// A backup whose disk is full for one call.
+    Full(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = || 0u8..28;
+    prop_oneof![
+        4 => (place(), 0u16..5000).prop_map(|(p, n)| Step::Write(p, n)),
+        2 => (place(), any::<u8>()).prop_map(|(p, b)| Step::EditInPlace(p, b)),
+        2 => (place(), any::<u8>()).prop_map(|(p, b)| Step::EditAndPutTimeBack(p, b)),
+        1 => (place(), 0u16..3000).prop_map(|(p, n)| Step::Truncate(p, n)),
+        1 => (place(), any::<u8>()).prop_map(|(p, b)| Step::Append(p, b)),
+        4 => (place(), place()).prop_map(|(a, b)| Step::Rename(a, b)),
+        2 => place().prop_map(Step::Remove),
+        3 => (place(), place()).prop_map(|(a, b)| Step::Link(a, b)),
+        2 => (place(), 0u16..0o1000).prop_map(|(p, m)| Step::Chmod(p, m)),
+        1 => (place(), any::<u8>()).prop_map(|(p, b)| Step::Note(p, b)),
+        2 => place().prop_map(Step::MakeDir),
+        1 => (place(), place()).prop_map(|(a, b)| Step::Symlink(a, b)),
+        5 => Just(Step::Backup),
+        2 => (1u16..160).prop_map(Step::Dies),
+        1 => (1u16..160).prop_map(Step::Full),
+    ]
+}
+
+/// Returns a place: in the top, in a folder, or in a folder of that.
+fn place(top: &Path, number: u8) -> PathBuf {
+    let name = |n: u8| format!("n{n}");
+    match number {
+        0..=9 => top.join(name(number)),
+        10..=19 => top.join(name(number % 3)).join(name(number % 5)),
+        _ => top.join(name(number % 3)).join(name(number % 2)).join(name(number % 4)),
+    }
+}
+
+fn kind(path: &Path) -> Option<fs::FileType> {
+    fs::symlink_metadata(path).ok().map(|m| m.file_type())
+}
+
+fn edit(path: &Path, byte: u8) {
+    let Ok(mut content) = fs::read(path) else { return };
+    if let Some(middle) = content.len().checked_div(2).filter(|_| !content.is_empty()) {
+        content[middle] = byte;
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Changes the source; what cannot be done where the history has come to is left out.
+fn change(top: &Path, step: &Step) {
+    let at = |number: &u8| place(top, *number);
+    let is_file = |path: &Path| kind(path).is_some_and(|k| k.is_file());
+    match step {
+        Step::Write(p, n) if kind(&at(p)).is_none_or(|k| k.is_file()) => {
+            let content: Vec<u8> = (0..*n).map(|i| i.to_le_bytes()[0].wrapping_mul(*p)).collect();
+            if at(p).parent().and_then(kind).is_some_and(|k| k.is_dir()) {
+                write(top, at(p).strip_prefix(top).unwrap().to_str().unwrap(), &content);
+            }
+        }
+        Step::EditInPlace(p, byte) if is_file(&at(p)) => edit(&at(p), *byte),
+        Step::EditAndPutTimeBack(p, byte) if is_file(&at(p)) => {
+            let modified = fs::metadata(at(p)).unwrap().modified().unwrap();
+            edit(&at(p), *byte);
+            fs::File::options().write(true).open(at(p)).unwrap().set_modified(modified).unwrap();
+        }
+        Step::Truncate(p, n) if is_file(&at(p)) => {
+            fs::File::options().write(true).open(at(p)).unwrap().set_len(u64::from(*n)).unwrap();
+        }
+        Step::Append(p, byte) if is_file(&at(p)) => {
+            let mut content = fs::read(at(p)).unwrap();
+            content.push(*byte);
+            fs::write(at(p), content).unwrap();
+        }
+        Step::Rename(a, b) => {
+            fs::rename(at(a), at(b)).ok();
+        }
+        Step::Remove(p) => match kind(&at(p)) {
+            Some(k) if k.is_dir() => fs::remove_dir_all(at(p)).unwrap(),
+            Some(_) => fs::remove_file(at(p)).unwrap(),
+            None => {}
+        },
+        Step::Link(a, b) => {
+            fs::hard_link(at(a), at(b)).ok();
+        }
+        Step::Chmod(p, mode) if kind(&at(p)).is_some_and(|k| !k.is_symlink()) => set_mode(at(p), u32::from(*mode)),
+        Step::Note(p, byte) if kind(&at(p)).is_some_and(|k| !k.is_symlink()) => set_note(at(p), &[*byte]),
+        Step::MakeDir(p) => {
+            fs::create_dir(at(p)).ok();
+        }
+        Step::Symlink(a, b) => {
+            symlink(at(a), at(b)).ok();
+        }
+        _ => {}
+    }
+}
+
+/// Backs up, perhaps with a fault; what is listed then must be the source, and what was listed before as it was.
+fn back_up(rig: &Rig, known: &mut Known, fault: Option<(u16, Fault)>, context: &str) {
+    let source = read_tree(&rig.source);
+    let watch = fault.map(|(n, fault)| FaultyWatch::failing(Calls::Changing, u64::from(n), fault));
+    let seams = Seams { target: watch.as_ref().map(FaultyWatch::seam).unwrap_or_default(), ..Seams::default() };
+    let result = rig.backup(seams);
+    let struck = watch.is_some_and(|w| w.struck().is_some());
+    let all = check_target(rig, known, context);
+    if !struck {
+        let report = result.unwrap_or_else(|e| panic!("{context}: {e:?}"));
+        assert_eq!(report.totals.problems, 0, "{context}: {:?}", report.problems);
+        assert!(leftovers(rig, &all).is_empty(), "{context}: left over {:?}", leftovers(rig, &all));
+        assert_eq!(all.last().map(|s| s.name.clone()), report.snapshot, "{context}");
+    }
+    // A run that died sealed may have left its snapshot for this one to publish: that is not of this source.
+    if let Some(newest) = all.last().filter(|s| !known.contains_key(&s.name)) {
+        let wrong = differences(&source, &stored(rig, &newest.name), By::Everything);
+        assert!(struck || wrong.is_empty(), "{context}:\n{}", wrong.join("\n"));
+    }
+    for snapshot in &all {
+        known.entry(snapshot.name.clone()).or_insert_with(|| read_tree(&rig.snapshot(&snapshot.name)));
+    }
+}
+
+fn live(steps: &[Step], workers: usize, hot_window_s: i64) {
+    let dir = scratch();
+    let mut rig = Rig::below(dir.path());
+    rig.options.hot_window_s = hot_window_s;
+    rig.options.workers = workers;
+    rig.options.allow_empty = true;
+    fs::create_dir(&rig.source).unwrap();
+    let mut known = Known::new();
+    for (n, step) in steps.iter().enumerate() {
+        let context = format!("step {n}, {step:?}");
+        match step {
+            Step::Backup => back_up(&rig, &mut known, None, &context),
+            Step::Dies(at) => back_up(&rig, &mut known, Some((*at, Fault::Stop)), &context),
+            Step::Full(at) => {
+                let full = Fault::FromNowOn(rustix::io::Errno::NOSPC.raw_os_error());
+                back_up(&rig, &mut known, Some((*at, full)), &context);
+            }
+            step => change(&rig.source, step),
+        }
+    }
+    back_up(&rig, &mut known, None, "at the end");
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: if is_slow() { 4000 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_snapshot_is_the_copy_that_was_taken_then(
+        steps in proptest::collection::vec(step(), 5..60),
+        workers in 1usize..4,
+    ) {
+        live(&steps, workers, HOT_WINDOW_S);
+    }
+
+    #[test]
+    fn every_snapshot_is_the_copy_that_was_taken_then_without_a_hot_window(
+        steps in proptest::collection::vec(step(), 5..60),
+    ) {
+        live(&steps, 1, 0);
+    }
+}
