@@ -3,6 +3,8 @@
 //! One module per command; a new command is a module with a
 //! `main(&[String]) -> Result<()>` and one line in [`COMMANDS`].
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod needed;
 mod nightly;
 mod process;
@@ -33,6 +35,12 @@ const COMMANDS: &[Command] = &[
         name: "windows",
         about: "only the Windows part of test; `windows setup` prepares it and runs nothing",
         main: windows::main,
+    },
+    #[cfg(target_os = "linux")]
+    Command {
+        name: "bench",
+        about: "hardback against its peers on ext4, xfs and btrfs; as root; `bench --help`",
+        main: bench::main,
     },
     Command { name: "nightly", about: "the slow suites", main: nightly::main },
     Command { name: "tidy", about: "the house rules that no compiler checks", main: tidy::main },
