@@ -1,7 +1,16 @@
 //! The main job end to end, on plain files in temporary folders.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
-#![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look at the disk with other code than the product's"
+)]
 
 use hardback_engine::{
     BackupOptions, BackupReport, Cancel, Context, Counters, Excludes, Job, JobName, JobSource, Monitor, Phase, Problem,

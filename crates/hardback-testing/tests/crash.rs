@@ -1,6 +1,11 @@
 //! Every call of a run fails once, in every way: old snapshots stay, nothing half-made is listed, nothing is lost in
 //! silence, and the next run needs no help.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

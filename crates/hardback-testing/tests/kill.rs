@@ -2,7 +2,12 @@
 //!
 //! strace counts the calls of each thread by itself, so `n` is the n-th call of whichever thread comes to it first; one
 //! worker keeps that the same from run to run.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

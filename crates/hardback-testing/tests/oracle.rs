@@ -1,5 +1,11 @@
 //! Random changes, backups and interrupted backups against full copies that are kept in memory: each snapshot is the
 //! copy that was taken then, and stays it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

@@ -3,7 +3,12 @@
 //!
 //! `xfs_io -x -c shutdown` loses all that is not on the disk; with `-f` the journal is written first, so that metadata
 //! survives and data does not, which is worse. Both work on XFS and ext4. Needs root.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 

@@ -1,4 +1,10 @@
 //! docs/format.md: what its shell recipes say about a real target is true.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the page is read and a shell is started")]
 

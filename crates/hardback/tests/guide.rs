@@ -1,4 +1,10 @@
 //! README.md and docs/guide: the path of a first-time user works as it is written down.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "pages are read and a shell is started")]
 
