@@ -75,7 +75,7 @@ impl Bench {
         Self {
             target: target.to_owned(),
             sources: vec![source.to_owned()],
-            options: BackupOptions { same_disk: true, ..BackupOptions::default() },
+            options: BackupOptions { same_disk: true, allow_empty: true, ..BackupOptions::default() },
             source_seam: Seam::default(),
             faults: None,
             inventories: true,

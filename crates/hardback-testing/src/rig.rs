@@ -43,7 +43,7 @@ impl Monitor for Quiet {
 impl Rig {
     /// Makes a rig of `docs` and `target` below a folder.
     pub fn below(dir: &Path) -> Self {
-        let options = BackupOptions { same_disk: true, workers: 1, ..BackupOptions::default() };
+        let options = BackupOptions { same_disk: true, allow_empty: true, workers: 1, ..BackupOptions::default() };
         Self { source: dir.join(FOLDER), target: dir.join("target"), options }
     }
 

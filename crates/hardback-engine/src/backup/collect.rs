@@ -24,6 +24,10 @@ pub(super) enum Output {
 /// An output and its place in the order.
 pub(super) type Numbered = (u64, Output);
 
+/// Groups whose content is remembered for their other names. The names of any more get a digest of their own each: the
+/// list is longer then, and their bytes count as copied once a name.
+const GROUPS_RECORDED_MAX: usize = 100_000;
+
 /// Bytes copied after which the record is brought up to date for whoever takes over an interrupted run.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
@@ -180,6 +184,7 @@ impl<'a> Collector<'a> {
         self.since_checkpoint += entry.size_bytes;
         if let Some(id) = group
             && entry.nlink > 1
+            && self.groups.len() < GROUPS_RECORDED_MAX
         {
             self.groups.insert(id, (digest, content, entry.nlink - 1));
         }

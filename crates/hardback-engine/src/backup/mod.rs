@@ -6,6 +6,7 @@
 mod collect;
 mod copy;
 mod folder;
+mod group_table;
 mod groups;
 pub(crate) mod metadata;
 mod moved;
@@ -238,7 +239,8 @@ impl Run {
             None => DigestLists::none(),
         };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
-        let parts = Parts { target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
+        let scratch = self.partial.as_ref().map(Dir::try_clone).transpose()?;
+        let parts = Parts { scratch, target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 

@@ -88,7 +88,7 @@ impl<'a> Shared<'a> {
             options,
             target: parts.target,
             limitations: Limitations::default(),
-            groups: Groups::default(),
+            groups: Groups::new(parts.scratch),
             digests: parts.digests,
             sums: Sums::default(),
             moved: parts.moved,
@@ -181,6 +181,8 @@ pub(super) struct Parts {
     pub(super) adoptable: Vec<Adoptable>,
     pub(super) tree: Option<Dir>,
     pub(super) base_tree: Option<Dir>,
+    /// Where temporary files go.
+    pub(super) scratch: Option<Dir>,
     pub(super) base_is_whole: bool,
 }
 

@@ -159,13 +159,13 @@ impl<'a> Worker<'a> {
         let Some(id) = group.filter(|_| at.target.is_some()) else {
             return self.perform(at, item, entry, metadata, action);
         };
-        match self.shared.groups.turn(id, metadata.nlink) {
+        match self.shared.groups.turn(id, metadata.nlink)? {
             Turn::Link(first) => self.join_group(at, item, metadata, &first),
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
                     Ok(Some(outcome)) if store::may_lead(outcome, id) => {
-                        self.shared.groups.stored(id, store::first_of(at, outcome));
+                        self.shared.groups.stored(id, store::first_of(at, outcome))?;
                     }
                     _ => self.shared.groups.failed(id),
                 }
@@ -489,7 +489,7 @@ impl<'a> Worker<'a> {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
         if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
-            self.shared.groups.stored(metadata.id, store::first_of(at, outcome));
+            self.shared.groups.stored(metadata.id, store::first_of(at, outcome))?;
         }
         Ok(outcome)
     }

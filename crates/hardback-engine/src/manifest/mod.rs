@@ -12,6 +12,7 @@ mod writer;
 pub use cursor::{EntriesByPosition, OwnerNames, TreeCursor};
 pub use reader::{Line, Position, ReadAt, Reader};
 pub use seal::Seal;
+pub(crate) use text::{entry_from_bytes, entry_to_bytes};
 pub use text::{escape, unescape};
 pub use writer::{Finished, ManifestWriter, Totals};
 

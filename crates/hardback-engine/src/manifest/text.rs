@@ -458,6 +458,19 @@ fn parse_extra(entry: &mut Entry, key: &[u8], value: &[u8]) -> Option<()> {
     Some(())
 }
 
+/// Returns an entry as a line that stands for itself.
+pub(crate) fn entry_to_bytes(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_entry(&mut out, entry, &mut Context::default());
+    out.truncate(out.len() - 1);
+    out
+}
+
+/// Reverses [`entry_to_bytes`].
+pub(crate) fn entry_from_bytes(line: &[u8]) -> Option<Entry> {
+    parse_entry(line, &mut Context::default()).ok()
+}
+
 /// Appends a line that tells a user's or group's name.
 pub(super) fn push_name_of(out: &mut Vec<u8>, what: &str, id: u32, name: &str) {
     out.extend_from_slice(b"# ");

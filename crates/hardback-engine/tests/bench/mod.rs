@@ -75,7 +75,12 @@ impl Bench {
             path: self.source.clone(),
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
-        let options = BackupOptions { same_disk: true, hot_window_s: HOT_WINDOW_S, ..BackupOptions::default() };
+        let options = BackupOptions {
+            same_disk: true,
+            allow_empty: true,
+            hot_window_s: HOT_WINDOW_S,
+            ..BackupOptions::default()
+        };
         let job = Job::new(JobName::new(job).unwrap(), vec![source], options).unwrap();
         let report = self.with(|ctx, target| backup(ctx, target, &job, &Excludes::default())).unwrap();
         report.snapshot.unwrap()
