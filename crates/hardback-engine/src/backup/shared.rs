@@ -74,6 +74,8 @@ pub(super) struct Shared<'a> {
     source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
     pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
+    /// Held while names are counted and one is added.
+    link_count: Mutex<()>,
     failure: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl<'a> Shared<'a> {
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
             would_copy: Mutex::new(Vec::new()),
+            link_count: Mutex::new(()),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
         }
@@ -132,6 +135,11 @@ impl<'a> Shared<'a> {
         if kept.len() < PROBLEMS_KEPT_MAX {
             kept.push(problem);
         }
+    }
+
+    /// Keeps others from adding names, where there is a limit of ours to them.
+    pub(super) fn count_links(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        self.target.links_max.map(|_| self.link_count.lock().expect("no panic while links are counted"))
     }
 
     /// Counts a limitation of the target.

@@ -103,6 +103,7 @@ pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
 pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
     let (Some(base), Some(target)) = (&at.base, &at.target) else { return Ok(at.target.is_none()) };
     let base_name = entry.stored_name().to_vec();
+    let _counted = shared.count_links();
     if !may_link(shared, at.folder, &entry.name, base, &base_name) {
         return Ok(false);
     }
@@ -119,6 +120,7 @@ pub(super) fn link_from(
     name_there: &[u8],
 ) -> Result<bool, Error> {
     let target = at.target.as_ref().expect("linked only into a target");
+    let _counted = shared.count_links();
     if !may_link(shared, at.folder, &entry.name, dir, name_there) {
         return Ok(false);
     }
