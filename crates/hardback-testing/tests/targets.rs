@@ -27,6 +27,10 @@ fn a_zoo_without_foreign_names_looks_the_same_on_ntfs() {
     let (from, to) = (volume!(VolumeKind::Ext4, 400), volume!(VolumeKind::Ntfs3g, 400));
     let options = ZooOptions { symlink_bytes_max: 1000, levels: 50, privileged: false, foreign_names: false };
     let zoo = Zoo::make(&from.root().join("zoo"), options);
+    for path in ["times/before-1970", "times/dir-before-1970"] {
+        // ntfs-3g drops the nanoseconds of times before 1970; the record has them.
+        hardback_testing::zoo::set_mtime(&zoo.root().join(path), -1_000_000_000, 0);
+    }
     let mut bench = Bench::new(zoo.root(), &to.root().join("target"));
     bench.inventories = false;
     for round in 0..3 {
