@@ -2,8 +2,8 @@
 
 use crate::checker::{Checker, Inventory};
 use hardback_engine::{
-    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase,
-    Problem, SystemClock, Target, backup, open_or_create_target,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Phase, Place, Problem, RestoreOptions, SystemClock, Target, backup, open_or_create_target, restore,
 };
 use hardback_platform::{Call, Seam, Verdict, Watch};
 use std::path::{Path, PathBuf};
@@ -129,6 +129,24 @@ impl Bench {
             assert!(changes.is_empty(), "sealed snapshots changed:\n{}", changes.join("\n"));
         }
         result
+    }
+
+    /// Restores a snapshot below a new folder without a single problem; returns where the first source is.
+    #[track_caller]
+    pub fn restore_all(&self, report: &BackupReport, to: &Path) -> PathBuf {
+        let (counters, cancel, heard) = (Counters::default(), Cancel::default(), Heard::default());
+        let ctx = Context { clock: &SystemClock, monitor: &heard, counters: &counters, cancel: &cancel };
+        let snapshot = report.snapshot.as_ref().expect("sealed");
+        let mut options = RestoreOptions::new(JOB, snapshot, Place::To(to.to_owned()));
+        options.numeric_owner = true;
+        let checker = Arc::new(Checker::new(&self.target));
+        let target = self.open(Seam::watched(checker.clone()));
+        let restored = restore(&ctx, &target, &options, &mut |_| Answer::Stop);
+        let restored = restored.unwrap_or_else(|e| panic!("{e}: {:?}", std::error::Error::source(&e)));
+        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+        assert!(restored.limitations.is_empty(), "{:?}", restored.limitations);
+        assert_eq!(checker.violations(), Vec::<String>::new(), "a sealed snapshot was written");
+        to.join(self.sources[0].file_name().unwrap())
     }
 
     /// Returns the folder of a snapshot.

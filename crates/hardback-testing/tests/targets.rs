@@ -10,7 +10,7 @@
 
 use hardback_engine::LimitationKind;
 use hardback_testing::bench::Bench;
-use hardback_testing::compare::Strictness;
+use hardback_testing::compare::{self, Strictness};
 use hardback_testing::volume::VolumeKind;
 use hardback_testing::zoo::{Zoo, ZooOptions, chown, set_xattr};
 use hardback_testing::{skip, volume};
@@ -45,7 +45,7 @@ fn a_zoo_without_foreign_names_looks_the_same_on_ntfs() {
 }
 
 #[test]
-fn names_that_ntfs_cannot_hold_are_stored_under_others_and_linked_again() {
+fn everything_comes_back_from_ntfs_whatever_it_cannot_hold() {
     let (from, to) = (volume!(VolumeKind::Ext4, 400), volume!(VolumeKind::Ntfs3g, 400));
     let options = ZooOptions { symlink_bytes_max: 1000, levels: 50, privileged: true, foreign_names: true };
     let zoo = Zoo::make(&from.root().join("zoo"), options);
@@ -57,6 +57,10 @@ fn names_that_ntfs_cannot_hold_are_stored_under_others_and_linked_again() {
     let second = bench.backup_all();
     assert_eq!((second.bytes_read, second.totals.new_files, second.restamped), (0, 0, 0));
     assert_eq!(first.totals.entries, second.totals.entries);
+    let back = volume!(VolumeKind::Ext4, 400);
+    let restored = bench.restore_all(&second, &back.root().join("restored"));
+    compare::assert_same(zoo.root(), &restored, Strictness::FULL);
+    compare::assert_rsync_agrees(zoo.root(), &restored);
 }
 
 #[test]
