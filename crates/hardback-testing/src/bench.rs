@@ -19,6 +19,8 @@ pub struct Bench {
     pub target: PathBuf,
     /// The sources; each lands in the folder of its name.
     pub sources: Vec<PathBuf>,
+    /// The only source is the top of the snapshot.
+    pub at_top: bool,
     /// Choices.
     pub options: BackupOptions,
     /// Watches the sources.
@@ -75,6 +77,7 @@ impl Bench {
         Self {
             target: target.to_owned(),
             sources: vec![source.to_owned()],
+            at_top: false,
             options: BackupOptions { same_disk: true, allow_empty: true, ..BackupOptions::default() },
             source_seam: Seam::default(),
             faults: None,
@@ -90,7 +93,7 @@ impl Bench {
     /// Returns the job.
     pub fn job(&self) -> Job {
         let source = |path: &PathBuf| JobSource {
-            folder: path.file_name().unwrap().as_encoded_bytes().to_vec(),
+            folder: if self.at_top { Vec::new() } else { path.file_name().unwrap().as_encoded_bytes().to_vec() },
             path: path.clone(),
             path_bytes: path.as_os_str().as_encoded_bytes().to_vec(),
         };
