@@ -9,6 +9,8 @@ use std::io;
 
 /// Bytes that are read and written at a time.
 const BUFFER_BYTES: usize = 512 * 1024;
+/// Zeros that become a hole where the volume does not tell the holes of a sparse file.
+pub(crate) const HOLE_BYTES_MIN: usize = 16 * 1024;
 
 /// On which side a copy failed.
 #[derive(Debug)]
@@ -59,10 +61,12 @@ impl<'a> ContentReader<'a> {
         blocks: u64,
         to: Option<&FileWrite>,
     ) -> Result<Content, ContentError> {
-        let mut reading = Reading { hasher: blake3::Hasher::new(), offset: 0, written_bytes: 0 };
+        let mut reading =
+            Reading { hasher: blake3::Hasher::new(), offset: 0, written_bytes: 0, holes_are_hidden: false };
         let is_sparse = blocks.saturating_mul(512) < size_bytes;
         if is_sparse {
             while let Some(range) = stored.next_data(reading.offset, size_bytes).map_err(ContentError::Stored)? {
+                reading.holes_are_hidden = range == (0..size_bytes);
                 self.hole(&mut reading, range.start);
                 self.data(&mut reading, stored, range.end, to)?;
                 if reading.offset < range.end {
@@ -100,9 +104,11 @@ impl<'a> ContentReader<'a> {
             reading.hasher.update(&self.buffer[..n]);
             Counters::add(&self.counters.bytes_read, n as u64);
             if let Some(to) = to {
-                to.write_all_at(&self.buffer[..n], reading.offset).map_err(ContentError::Written)?;
-                Counters::add(&self.counters.bytes_written, n as u64);
-                reading.written_bytes += n as u64;
+                let pieces = if reading.holes_are_hidden { HOLE_BYTES_MIN } else { BUFFER_BYTES };
+                let written = write_data(to, &self.buffer[..n], reading.offset, pieces);
+                let written = written.map_err(ContentError::Written)?;
+                Counters::add(&self.counters.bytes_written, written);
+                reading.written_bytes += written;
             }
             reading.offset += n as u64;
         }
@@ -125,6 +131,24 @@ struct Reading {
     hasher: blake3::Hasher,
     offset: u64,
     written_bytes: u64,
+    /// The file has holes, and the volume (ntfs-3g, say) does not tell where.
+    holes_are_hidden: bool,
+}
+
+/// Writes bytes at an offset; of several pieces those that are zeros stay a hole. Returns the number of bytes written.
+pub(crate) fn write_data(to: &FileWrite, bytes: &[u8], offset: u64, piece_bytes: usize) -> Result<u64, PathError> {
+    if piece_bytes >= bytes.len() {
+        to.write_all_at(bytes, offset)?;
+        return Ok(bytes.len() as u64);
+    }
+    let mut written = 0;
+    for (index, piece) in bytes.chunks(piece_bytes).enumerate() {
+        if piece.iter().any(|&b| b != 0) {
+            to.write_all_at(piece, offset + (index * piece_bytes) as u64)?;
+            written += piece.len() as u64;
+        }
+    }
+    Ok(written)
 }
 
 impl ContentError {

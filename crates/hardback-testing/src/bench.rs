@@ -2,8 +2,8 @@
 
 use crate::checker::{Checker, Inventory};
 use hardback_engine::{
-    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase,
-    Problem, SystemClock, Target, backup, open_or_create_target,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Phase, Place, Problem, RestoreOptions, SystemClock, Target, backup, open_or_create_target, restore,
 };
 use hardback_platform::{Call, Seam, Verdict, Watch};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct Bench {
     pub target: PathBuf,
     /// The sources; each lands in the folder of its name.
     pub sources: Vec<PathBuf>,
+    /// The only source is the top of the snapshot.
+    pub at_top: bool,
     /// Choices.
     pub options: BackupOptions,
     /// Watches the sources.
@@ -75,6 +77,7 @@ impl Bench {
         Self {
             target: target.to_owned(),
             sources: vec![source.to_owned()],
+            at_top: false,
             options: BackupOptions { same_disk: true, allow_empty: true, ..BackupOptions::default() },
             source_seam: Seam::default(),
             faults: None,
@@ -90,7 +93,7 @@ impl Bench {
     /// Returns the job.
     pub fn job(&self) -> Job {
         let source = |path: &PathBuf| JobSource {
-            folder: path.file_name().unwrap().as_encoded_bytes().to_vec(),
+            folder: if self.at_top { Vec::new() } else { path.file_name().unwrap().as_encoded_bytes().to_vec() },
             path: path.clone(),
             path_bytes: path.as_os_str().as_encoded_bytes().to_vec(),
         };
@@ -129,6 +132,24 @@ impl Bench {
             assert!(changes.is_empty(), "sealed snapshots changed:\n{}", changes.join("\n"));
         }
         result
+    }
+
+    /// Restores a snapshot below a new folder without a single problem; returns where the first source is.
+    #[track_caller]
+    pub fn restore_all(&self, report: &BackupReport, to: &Path) -> PathBuf {
+        let (counters, cancel, heard) = (Counters::default(), Cancel::default(), Heard::default());
+        let ctx = Context { clock: &SystemClock, monitor: &heard, counters: &counters, cancel: &cancel };
+        let snapshot = report.snapshot.as_ref().expect("sealed");
+        let mut options = RestoreOptions::new(JOB, snapshot, Place::To(to.to_owned()));
+        options.numeric_owner = true;
+        let checker = Arc::new(Checker::new(&self.target));
+        let target = self.open(Seam::watched(checker.clone()));
+        let restored = restore(&ctx, &target, &options, &mut |_| Answer::Stop);
+        let restored = restored.unwrap_or_else(|e| panic!("{e}: {:?}", std::error::Error::source(&e)));
+        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+        assert!(restored.limitations.is_empty(), "{:?}", restored.limitations);
+        assert_eq!(checker.violations(), Vec::<String>::new(), "a sealed snapshot was written");
+        to.join(self.sources[0].file_name().unwrap())
     }
 
     /// Returns the folder of a snapshot.

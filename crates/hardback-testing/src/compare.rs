@@ -58,6 +58,20 @@ pub fn assert_same(left: &Path, right: &Path, strictness: Strictness) {
     assert!(differences.is_empty(), "{n} differences between {left} and {right}:\n{}", differences.join("\n"));
 }
 
+/// Panics unless paths have the same `chattr` flags in two trees, of those that a user sets.
+#[track_caller]
+pub fn assert_same_attributes(left: &Path, right: &Path, paths: &[&str]) {
+    use rustix::fs::IFlags;
+    let kept = IFlags::IMMUTABLE | IFlags::APPEND | IFlags::NODUMP | IFlags::NOATIME;
+    let flags = |path: &Path| {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        rustix::fs::ioctl_getflags(&fd).unwrap() & kept
+    };
+    for path in paths {
+        assert_eq!(flags(&left.join(path)), flags(&right.join(path)), "flags of {path}");
+    }
+}
+
 /// Panics if rsync, as a second opinion, finds a difference.
 #[track_caller]
 pub fn assert_rsync_agrees(left: &Path, right: &Path) {

@@ -28,6 +28,16 @@ pub struct Zoo {
     options: ZooOptions,
 }
 
+/// Paths that `chattr` was used on, or that have none for comparison.
+pub const PATHS_WITH_ATTRIBUTES: &[&str] = &[
+    "attributes/nodump",
+    "attributes/noatime",
+    "immutable",
+    "immutable/immutable",
+    "immutable/append",
+    "contents/one",
+];
+
 /// One MiB.
 const MIB: u64 = 1 << 20;
 

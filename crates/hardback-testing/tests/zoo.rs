@@ -12,16 +12,17 @@ use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
 use hardback_testing::volume;
 use hardback_testing::volume::VolumeKind;
-use hardback_testing::zoo::{Zoo, ZooOptions};
+use hardback_testing::zoo::{self, Zoo, ZooOptions};
 
 fn zoo_survives(kind: VolumeKind) {
-    let (from, to) = (volume!(kind, 700), volume!(kind, 700));
+    let (from, to, back) = (volume!(kind, 700), volume!(kind, 700), volume!(kind, 700));
     // With names of one byte PATH_MAX is at 2,048 levels.
     let levels = if hardback_testing::is_slow_run() { 5000 } else { 2200 };
     let options =
         ZooOptions { symlink_bytes_max: kind.symlink_bytes_max(), levels, privileged: true, foreign_names: true };
     let zoo = Zoo::make(&from.root().join("zoo"), options);
     let bench = Bench::new(zoo.root(), &to.root().join("target"));
+    let mut reports = Vec::new();
     for round in 0..4 {
         match round {
             0 => zoo.make_immutable(),
@@ -35,10 +36,16 @@ fn zoo_survives(kind: VolumeKind) {
             let (source, stored) = (zoo.root().join("contents"), bench.stored(&report, "contents"));
             compare::assert_rsync_agrees(&source, &stored);
         }
+        reports.push(report);
     }
     let unchanged = bench.backup_all();
     assert_eq!((unchanged.bytes_read, unchanged.totals.new_files, unchanged.restamped), (0, 0, 0));
     bench.assert_stored(&unchanged, Strictness::FULL);
+    let newest = bench.restore_all(&unchanged, &back.root().join("newest"));
+    compare::assert_same(zoo.root(), &newest, Strictness::FULL);
+    compare::assert_same_attributes(zoo.root(), &newest, zoo::PATHS_WITH_ATTRIBUTES);
+    let oldest = bench.restore_all(&reports[0], &back.root().join("oldest"));
+    compare::assert_same(&bench.stored(&reports[0], ""), &oldest, Strictness::FULL);
 }
 
 #[test]

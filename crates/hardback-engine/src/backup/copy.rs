@@ -1,6 +1,7 @@
 //! Copying a content while hashing it: holes stay holes, and on a volume that can, unchanged blocks stay shared.
 
 use super::shared::Shared;
+use crate::content::{HOLE_BYTES_MIN, write_data};
 use crate::manifest::Digest;
 use crate::report::Counters;
 use hardback_platform::{FileRead, FileWrite, PathError};
@@ -73,11 +74,13 @@ pub(super) fn copy_content(
             Sink::Patch(file) => file.metadata().map_err(CopyError::Target)?.size_bytes,
             _ => 0,
         },
+        holes_are_hidden: false,
         content: Content { digest: [0; 32], size_bytes: 0 },
     };
     let sparse = blocks.saturating_mul(512) < size_bytes;
     if sparse {
         while let Some(range) = source.next_data(copy.offset, size_bytes).map_err(CopyError::Source)? {
+            copy.holes_are_hidden = range == (0..size_bytes);
             copy.hole(range.start, sink, buffers)?;
             copy.data(source, range.end, sink, buffers)?;
             if copy.offset < range.end {
@@ -106,6 +109,8 @@ struct Copy<'a> {
     offset: u64,
     /// Bytes that a clone starts with.
     there: u64,
+    /// The file has holes, and its volume does not tell where.
+    holes_are_hidden: bool,
     content: Content,
 }
 
@@ -137,8 +142,9 @@ impl Copy<'_> {
             match sink {
                 Sink::Hash => {}
                 Sink::Write(file) => {
-                    file.write_all_at(&buffers.read[..n], self.offset).map_err(CopyError::Target)?;
-                    Counters::add(&self.shared.ctx.counters.bytes_written, n as u64);
+                    let pieces = if self.holes_are_hidden { HOLE_BYTES_MIN } else { BUFFER_BYTES };
+                    let written = write_data(file, &buffers.read[..n], self.offset, pieces);
+                    Counters::add(&self.shared.ctx.counters.bytes_written, written.map_err(CopyError::Target)?);
                 }
                 Sink::Patch(file) => {
                     let written = patch(file, self.offset, n, buffers).map_err(CopyError::Target)?;

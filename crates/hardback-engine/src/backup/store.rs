@@ -11,7 +11,7 @@ use crate::manifest::Entry;
 use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
 use crate::target::escape::escape_name;
-use hardback_platform::{Dir, Faults, FileId, FileWrite, PathError, RelPath};
+use hardback_platform::{Dir, Faults, FileId, FileWrite, PathError, RelPath, is_privileged};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -237,7 +237,13 @@ pub(super) fn finish_folder(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result
     // The top of several sources is ours and has no metadata of theirs.
     if folder.has(Side::Target) && (folder.depth > 0 || folder.has(Side::Source)) {
         let dir = folder.dir(Side::Target)?;
-        metadata::apply(shared, &metadata::Place::Name(&dir, b""), &folder.entry, &|| folder.path())?;
+        let mut entry = std::borrow::Cow::Borrowed(&folder.entry);
+        // Only root can rename a folder that is not writable, and this one is still to get its name.
+        if let Some(mode) = entry.mode.filter(|m| folder.depth == 0 && m & 0o200 == 0 && !is_privileged()) {
+            shared.limitation(LimitationKind::Modes, Vec::new, "the snapshot's own folder must be writable");
+            entry.to_mut().mode = Some(mode | 0o200);
+        }
+        metadata::apply(shared, &metadata::Place::Name(&dir, b""), &entry, &|| folder.path())?;
     }
     folder.close();
     Ok(())

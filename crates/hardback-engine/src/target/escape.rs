@@ -1,7 +1,13 @@
 //! Names that a target cannot hold, in a form that every file system can: reversible, readable, rarely needed.
 //!
 //! In an escaped name a byte that is not allowed stands as `%XX` (two hexadecimal digits), and so does `%` itself. Where
-//! the target folds case and the name is taken, `%~2`, `%~3`, … follows. The manifest holds both names.
+//! the target folds case and the name is taken, `%~2`, `%~3`, … follows. A form that is too long is cut, and `%~` with
+//! digits of the name's BLAKE3 digest tells it from others. The manifest holds both names.
+
+/// Longest name that every file system takes, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+/// Hexadecimal digits of the digest of a name that was cut.
+const DIGEST_DIGITS: usize = 16;
 
 /// Returns the escaped form of a name; the attempt counts from 1.
 pub(crate) fn escape_name(name: &[u8], attempt: u32) -> Vec<u8> {
@@ -22,10 +28,24 @@ pub(crate) fn escape_name(name: &[u8], attempt: u32) -> Vec<u8> {
             at += 1;
         }
     }
-    if attempt > 1 {
-        out.extend_from_slice(format!("%~{attempt}").as_bytes());
+    let mut end = if attempt > 1 { format!("%~{attempt}") } else { String::new() };
+    if out.len() + end.len() > NAME_BYTES_MAX {
+        let digest = blake3::hash(name).to_hex();
+        end = format!("%~{}{end}", &digest[..DIGEST_DIGITS]);
+        cut(&mut out, NAME_BYTES_MAX - end.len());
     }
+    out.extend_from_slice(end.as_bytes());
     out
+}
+
+/// Cuts an escaped name, not within a character or a `%XX`.
+fn cut(escaped: &mut Vec<u8>, bytes_max: usize) {
+    let starts_apart = |at: usize| {
+        let within_escape = escaped[at.saturating_sub(2)..at].contains(&b'%');
+        !within_escape && escaped[at] & 0xc0 != 0x80
+    };
+    let at = (0..=bytes_max).rev().find(|&at| starts_apart(at)).unwrap_or(0);
+    escaped.truncate(at);
 }
 
 /// Reverses [`escape_name`]; `None` for what is no escaped name.
@@ -80,6 +100,24 @@ mod tests {
         ];
         for (name, stored) in cases {
             assert_eq!(escape_name(name, 1), stored);
+        }
+    }
+
+    #[test]
+    fn an_escaped_name_is_never_too_long_and_names_that_are_cut_stay_apart() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (fill, last) in [(&b"\xfe"[..], b'a'), (b"\xfe", b'b'), ("\u{65e5}:".as_bytes(), b'a'), (b":", b'a')] {
+            let mut name: Vec<u8> = fill.repeat(260 / fill.len());
+            name.truncate(251 / fill.len() * fill.len());
+            name.push(last);
+            for attempt in 1..=16 {
+                let stored = escape_name(&name, attempt);
+                assert!(stored.len() <= NAME_BYTES_MAX, "{}", stored.len());
+                assert!(std::str::from_utf8(&stored).is_ok());
+                let start = stored.windows(2).position(|w| w == b"%~").unwrap();
+                assert!(unescape_name(&stored[..start]).is_some_and(|start| name.starts_with(&start)));
+                assert!(seen.insert(stored));
+            }
         }
     }
 
