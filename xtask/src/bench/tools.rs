@@ -42,6 +42,7 @@ pub struct Hardback {
 
 impl Hardback {
     const JOB: &str = "bench";
+    const STATE_DIR: &str = "HARDBACK_STATE_DIR";
 
     pub fn backup(&self, source: &Path, target: &Path) -> Command {
         self.verb("backup", &[source.as_os_str(), target.as_os_str()])
@@ -55,14 +56,14 @@ impl Hardback {
     pub fn restore(&self, target: &Path, to: &Path) -> Command {
         let restore = self.verb("restore", &[target.as_os_str(), OsStr::new("--to"), to.as_os_str()]);
         let mut synced = shell(r#"to=$1; shift; "$@" && sync -f "$to""#, &[to]);
-        synced.arg(restore.get_program()).args(restore.get_args()).env("XDG_STATE_HOME", &self.state);
+        synced.arg(restore.get_program()).args(restore.get_args()).env(Self::STATE_DIR, &self.state);
         synced
     }
 
     fn verb(&self, verb: &str, arguments: &[&OsStr]) -> Command {
         let mut hardback = command(&self.program);
         hardback.arg(verb).args(arguments).args(["--job", Self::JOB, "--json", "--quiet"]);
-        hardback.env("XDG_STATE_HOME", &self.state);
+        hardback.env(Self::STATE_DIR, &self.state);
         hardback
     }
 }
