@@ -13,7 +13,6 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::print_stdout,
     reason = "tests look at the disk with other code"
 )]
 
