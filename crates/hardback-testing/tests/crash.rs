@@ -11,7 +11,7 @@
 
 mod common;
 
-use common::{Scenario, recovers, stored};
+use common::{Scenario, is_slow, recovers, stored};
 use hardback_engine::{BackupReport, Error, LimitationKind};
 use hardback_testing::fault::{Calls, Fault, FaultyWatch};
 use hardback_testing::oracle::{By, Known, Node, Tree, check_target, difference, differences, read_tree};
@@ -143,6 +143,46 @@ fn every_call_may_be_interrupted() {
 fn every_write_may_be_cut_short() {
     every_call_of_the_target(Fault::Short(3, errno(Errno::NOSPC)));
     every_call_of_the_target(Fault::Short(3, errno(Errno::ACCESS)));
+}
+
+/// Lets each call on the target fail once, those that read too, in a run after one that was interrupted at a changing
+/// call before: recovering may fail everywhere as well.
+fn every_call_of_the_run_after(interrupted_at: u64, fault: Fault) -> u64 {
+    let scenario = Scenario::new();
+    for n in 1.. {
+        let (rig, mut known) = scenario.fresh_target();
+        let stop = FaultyWatch::failing(Calls::Changing, interrupted_at, Fault::Once(errno(Errno::IO)));
+        let first = rig.backup(Seams { target: stop.seam(), ..Seams::default() });
+        if first.is_ok() {
+            return 0;
+        }
+        let watch = FaultyWatch::failing(Calls::All, n, fault);
+        let result = rig.backup(Seams { target: watch.seam(), ..Seams::default() });
+        let context = format!("{interrupted_at}, then {fault:?} at {n} ({})", watch.struck().unwrap_or_default());
+        if let Ok(report) = &result {
+            check_target(&rig, &known, &context);
+            is_honest(&rig, &scenario.source, report, &context);
+        }
+        recovers(&rig, &mut known, &scenario.source, By::Content, &context);
+        if watch.struck().is_none() {
+            return n - 1;
+        }
+    }
+    unreachable!("a run comes to its end")
+}
+
+#[test]
+fn recovering_may_fail_at_every_call_too() {
+    let (calls, _) = every_call_of_the_target(Fault::FromNowOn(errno(Errno::XDEV)));
+    // While files are stored, and at steps of sealing.
+    for interrupted_at in [calls / 2, calls - 16] {
+        let calls = every_call_of_the_run_after(interrupted_at, Fault::Once(errno(Errno::IO)));
+        println!("{calls} calls after {interrupted_at}");
+    }
+    for interrupted_at in (calls - 24..calls - 8).filter(|_| is_slow()) {
+        every_call_of_the_run_after(interrupted_at, Fault::Once(errno(Errno::IO)));
+        every_call_of_the_run_after(interrupted_at, Fault::Stop);
+    }
 }
 
 /// Lets each call on the source fail in one way; returns how many there are.

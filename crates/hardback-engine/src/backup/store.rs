@@ -101,7 +101,12 @@ pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
 
 /// Links an entry to the base's file of the same path. `false` where it has to be stored anew.
 pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
-    let (Some(base), Some(target)) = (&at.base, &at.target) else { return Ok(at.target.is_none()) };
+    let Some(target) = &at.target else { return Ok(true) };
+    let Some(base) = &at.base else {
+        let what = "the base's folder cannot be opened";
+        shared.limitation(LimitationKind::Base, || at.folder.path_of(&entry.name), what);
+        return Ok(false);
+    };
     let base_name = entry.stored_name().to_vec();
     let _counted = shared.count_links();
     if !may_link(shared, at.folder, &entry.name, base, &base_name) {

@@ -19,6 +19,8 @@ pub struct TreeCursor<R> {
     depth: usize,
     complete: bool,
     lenient: bool,
+    /// What follows cannot be read.
+    cut_off: bool,
     names: OwnerNames,
 }
 
@@ -34,15 +36,23 @@ pub struct OwnerNames {
 impl<R: ReadAt> TreeCursor<R> {
     /// Starts at the top; returns the cursor and the entry of the root.
     pub fn open(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
-        let mut cursor =
-            Self { reader, ahead: None, depth: 1, complete: false, lenient: false, names: OwnerNames::default() };
+        let mut cursor = Self {
+            reader,
+            ahead: None,
+            depth: 1,
+            complete: false,
+            lenient: false,
+            cut_off: false,
+            names: OwnerNames::default(),
+        };
         match cursor.take()? {
             Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
             _ => Err(ManifestError::Damaged { offset: 0, what: "no root entry" }),
         }
     }
 
-    /// Starts at the top of the record of an unfinished run, which may end anywhere, also within a frame.
+    /// Starts at the top of the record of an unfinished run, which may end anywhere, also within a frame, and may be
+    /// damaged or unreadable from anywhere on.
     pub fn open_lenient(reader: Reader<R>) -> Result<(Self, Entry), ManifestError> {
         let (cursor, root) = Self::open(reader)?;
         Ok((Self { lenient: true, ..cursor }, root))
@@ -78,7 +88,12 @@ impl<R: ReadAt> TreeCursor<R> {
         }
         loop {
             let line = match self.reader.next_line() {
-                Err(ManifestError::Damaged { .. } | ManifestError::Line { .. }) if self.lenient => None,
+                // Behind what cannot be read it is not known where one is.
+                _ if self.cut_off => None,
+                Err(_) if self.lenient => {
+                    self.cut_off = true;
+                    None
+                }
                 other => other?,
             };
             match line {
@@ -220,5 +235,40 @@ impl<R: ReadAt> EntriesByPosition<R> {
             .binary_search_by_key(&position.line, |(line, _, _)| *line)
             .ok()
             .map(|i| (entries[i].1.clone(), entries[i].2.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Header, ManifestWriter};
+    use hardback_platform::Kind;
+    use std::io;
+
+    /// A record of which no more than the first bytes can be read.
+    struct Bad(Vec<u8>, usize);
+
+    impl ReadAt for Bad {
+        fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let end = self.1 as u64;
+            if offset >= end { Err(io::Error::other("a bad sector")) } else { self.0.read_full_at(buffer, offset) }
+        }
+    }
+
+    #[test]
+    fn an_unfinished_record_that_cannot_be_read_to_its_end_ends_there() {
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        writer.entry(&Entry::new(b"a", Kind::File)).unwrap();
+        writer.flush().unwrap();
+        let good = writer.written_bytes();
+        writer.entry(&Entry::new(b"b", Kind::File)).unwrap();
+        let all = writer.finish().unwrap().sink;
+        let (mut cursor, _) =
+            TreeCursor::open_lenient(Reader::open(Bad(all, usize::try_from(good).unwrap())).unwrap()).unwrap();
+        assert_eq!(*cursor.next_file().unwrap().unwrap().0.name, *b"a");
+        assert!(cursor.next_file().unwrap().is_none());
+        assert!(cursor.next_dir().unwrap().is_none());
+        assert_eq!(cursor.leave().unwrap(), 0);
     }
 }

@@ -198,6 +198,12 @@ impl<W: io::Write> ManifestWriter<W> {
         }
     }
 
+    /// Returns the bytes that were handed to the sink.
+    #[cfg(test)]
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
     /// Ends the frame and hands it to the sink.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.text.is_empty() {

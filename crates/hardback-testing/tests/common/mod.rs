@@ -97,7 +97,11 @@ pub fn runs_again(rig: &Rig, known: &mut Known, source: &Tree, by: By, context: 
     let wrong = differences(source, &stored(rig, &newest), by);
     assert!(wrong.is_empty(), "{context}: the next run stored something else:\n{}", wrong.join("\n"));
     assert_eq!(fs::read_link(rig.target.join("test/latest")).unwrap(), Path::new(&newest), "{context}");
-    let left = leftovers(rig, &all);
+    let mut left = leftovers(rig, &all);
+    if by == By::Content {
+        // Of a run whose record could not be read its digest list stays.
+        left.retain(|name| !name.starts_with("digests/"));
+    }
     assert!(left.is_empty(), "{context}: left over after the next run: {left:?}");
     for snapshot in all {
         known.entry(snapshot.name.clone()).or_insert_with(|| read_tree(&rig.snapshot(&snapshot.name)));
