@@ -11,12 +11,14 @@
 
 mod common;
 
-use common::{Scenario, is_slow, recovers, stored};
+use common::{Scenario, is_slow, recovers, set_mode, stored};
 use hardback_engine::{BackupReport, Error, LimitationKind};
 use hardback_testing::fault::{Calls, Fault, FaultyWatch};
 use hardback_testing::oracle::{By, Known, Node, Tree, check_target, difference, differences, read_tree};
 use hardback_testing::rig::{Rig, Seams};
 use rustix::io::Errno;
+use std::fs;
+use std::time::UNIX_EPOCH;
 
 fn errno(error: Errno) -> i32 {
     error.raw_os_error()
@@ -183,6 +185,27 @@ fn recovering_may_fail_at_every_call_too() {
         every_call_of_the_run_after(interrupted_at, Fault::Once(errno(Errno::IO)));
         every_call_of_the_run_after(interrupted_at, Fault::Stop);
     }
+}
+
+#[test]
+fn a_finished_file_that_lost_its_metadata_is_not_taken_over() {
+    let scenario = Scenario::new();
+    let (rig, mut known) = scenario.fresh_target();
+    let (calls, _) = every_call_of_the_target(Fault::FromNowOn(errno(Errno::XDEV)));
+    let watch = FaultyWatch::failing(Calls::Changing, calls - 16, Fault::Stop);
+    let stopped = rig.backup(Seams { target: watch.seam(), ..Seams::default() });
+    assert!(stopped.is_err(), "stopped at {:?}", watch.struck());
+    let partial = rig.target.join(".hardback/partial/test");
+    let partial = fs::read_dir(partial).unwrap().next().unwrap().unwrap().path();
+    set_mode(partial.join("tree/docs/new.txt"), 0o777);
+    fs::File::options()
+        .write(true)
+        .open(partial.join("tree/docs/edited.txt"))
+        .unwrap()
+        .set_modified(UNIX_EPOCH)
+        .unwrap();
+    let adopted = recovers(&rig, &mut known, &scenario.source, By::Everything, "metadata lost");
+    assert!(adopted > 0, "the other files are taken over");
 }
 
 /// Lets each call on the source fail in one way; returns how many there are.

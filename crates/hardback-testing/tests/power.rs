@@ -10,11 +10,7 @@
     reason = "a test that cannot go on fails, and says what it saw"
 )]
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "tests look at the disk with other code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 
 mod common;
 

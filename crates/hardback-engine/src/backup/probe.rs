@@ -38,6 +38,8 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
         links,
         default_owner: made.owner,
         exact_modes: made.mode == Some(PROBE_MODE),
+        // A umask takes bits away; only a volume that makes modes up adds some.
+        made_up_mode: made.mode.filter(|mode| mode & !PROBE_MODE != 0),
         links_max: options.max_links.or(traits.links_max),
         no_clone: AtomicBool::new(false),
         volume_sync,
@@ -50,6 +52,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
         links: true,
         default_owner: None,
         exact_modes: true,
+        made_up_mode: None,
         links_max: options.max_links,
         no_clone: AtomicBool::new(true),
         volume_sync: true,

@@ -12,6 +12,9 @@ use crate::plan::Action;
 use crate::report::{Counters, LimitationKind};
 use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath};
 
+/// Seconds in which the times of the coarsest volumes step.
+const COARSEST_TIME_S: u64 = 2;
+
 /// A file of the base that moved.
 pub(super) struct Found {
     dir: Dir,
@@ -272,7 +275,10 @@ impl Worker<'_> {
         let file = dir.open_file(entry.stored_name()).ok()?;
         file.drop_cache();
         let there = file.metadata().ok()?;
-        if there.kind != Kind::File || there.size_bytes != entry.size_bytes {
+        // After a power cut a volume without a journal may have the content and not what was set last.
+        let same_time = there.mtime.seconds.abs_diff(entry.mtime.seconds) <= COARSEST_TIME_S;
+        let same_mode = there.mode == entry.mode || there.mode == self.shared.target.made_up_mode;
+        if there.kind != Kind::File || there.size_bytes != entry.size_bytes || !same_time || !same_mode {
             return None;
         }
         let content = copy_content(

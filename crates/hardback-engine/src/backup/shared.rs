@@ -23,6 +23,8 @@ pub(super) struct TargetFacts {
     pub(super) default_owner: Option<Owner>,
     /// A new file has exactly the mode that it was created with.
     pub(super) exact_modes: bool,
+    /// The mode that all files have on a volume that has no modes.
+    pub(super) made_up_mode: Option<u32>,
     /// Most names that a file gets.
     pub(super) links_max: Option<u64>,
     /// Cloning failed once as the volume does not know it.
