@@ -110,13 +110,13 @@ fn refuse_target(target: &Target, dir: &Dir, path: &Path) -> Result<(), Error> {
 /// Returns which folder this is, and which are above it.
 pub(super) fn ids_upwards(dir: &Dir) -> Result<Vec<FileId>, PathError> {
     let mut ids = vec![dir.metadata()?.id];
-    let mut dir = dir.open_dir(b"..")?;
+    let mut dir = dir.parent()?;
     loop {
         let id = dir.metadata()?.id;
         if ids.last() == Some(&id) {
             return Ok(ids);
         }
         ids.push(id);
-        dir = dir.open_dir(b"..")?;
+        dir = dir.parent()?;
     }
 }

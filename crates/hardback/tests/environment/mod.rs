@@ -29,6 +29,21 @@ impl Output {
     pub(crate) fn ignore(self) {}
 }
 
+/// Writes `$TMP` for the place, and `/` in the paths below it.
+fn with_place(text: &str, place: &str) -> String {
+    // Windows: the canonical path is a verbatim one, and people are not shown that.
+    let place = place.strip_prefix(r"\\?\").unwrap_or(place);
+    let mut parts = text.split(place);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "'\"".contains(c)).unwrap_or(part.len());
+        out.push_str("$TMP");
+        out.push_str(&part[..end].replace('\\', "/"));
+        out.push_str(&part[end..]);
+    }
+    out
+}
+
 impl TestEnvironment {
     /// Makes an empty place.
     pub(crate) fn new() -> Self {
@@ -73,7 +88,7 @@ impl TestEnvironment {
         }
         let output = command.output().unwrap();
         let place = self.path("").display().to_string();
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8").replace(&place, "$TMP");
+        let text = |bytes| with_place(&String::from_utf8(bytes).expect("UTF-8"), &place);
         Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
