@@ -6,6 +6,9 @@ use hardback_platform::{Dir, Kind, Listing};
 /// Bytes of a tag file that are looked at.
 const TAG_BYTES: usize = 64;
 
+/// Longest list of patterns in a folder that is read.
+pub(crate) const IGNORE_FILE_BYTES_MAX: usize = 1 << 20;
+
 /// What a backup leaves out.
 #[derive(Debug, Clone, Default)]
 pub struct Excludes {

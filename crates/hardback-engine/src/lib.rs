@@ -37,7 +37,9 @@ pub use find::{FindReport, Found, find};
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
-pub use restore::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport, restore};
+pub use restore::{
+    ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
+};
 pub use target::{Opened, Target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

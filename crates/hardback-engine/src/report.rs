@@ -231,8 +231,6 @@ pub struct BackupReport {
     pub restamped: u64,
     /// Entries of the base that are gone from the sources.
     pub removed: u64,
-    /// Entries that rules left out (a folder counts once).
-    pub excluded: u64,
     /// Bytes that were read from the sources.
     pub bytes_read: u64,
     /// Bytes of the record beside the tree: manifest and digest list.

@@ -66,6 +66,11 @@ pub fn path_bytes(path: &Path) -> Vec<u8> {
     path.as_os_str().as_encoded_bytes().to_vec()
 }
 
+/// Returns the path that [`path_bytes`] made bytes of; `None` if it is none of this system's.
+pub fn path_from_bytes(bytes: &[u8]) -> Option<PathBuf> {
+    hardback_platform::name::os_str_from_bytes(bytes).map(|path| PathBuf::from(path.into_owned()))
+}
+
 /// Returns the last component of a path as bytes; empty for a top such as `/`.
 pub fn last_component(path: &Path) -> Vec<u8> {
     path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default()

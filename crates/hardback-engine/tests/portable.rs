@@ -231,7 +231,7 @@ fn a_list_in_a_folder_leaves_out_what_is_below_it() {
         ["a/x.tmp", "a/keep.tmp", "a/sub/y.tmp", "b/z.tmp", "a/file"].map(has),
         [false, true, false, true, true]
     );
-    assert_eq!(report.excluded, 2);
+    assert_eq!(report.totals.excluded, 2);
 }
 
 #[test]

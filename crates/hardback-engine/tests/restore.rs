@@ -9,7 +9,10 @@
 
 mod support;
 
-use hardback_engine::{Answer, Overwrite, Place, ProblemKind, RestoreAction, restore};
+use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeRules};
+use hardback_engine::{
+    Answer, BackupOptions, Error, Excludes, Overwrite, Place, ProblemKind, RestoreAction, RestoreOptions, restore,
+};
 use hardback_platform::{Attributes, Call, Dir, Kind, Op, Owner, Seam, Time, Verdict, Watch};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -19,6 +22,10 @@ use support::*;
 
 fn set_mode(path: &std::path::Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn rules(text: &str) -> ExcludeRules {
+    ExcludeBuilder::new().file(text.as_bytes(), "test").build().unwrap()
 }
 
 fn zoo(bench: &Bench) {
@@ -214,7 +221,7 @@ fn delete_removes_only_below_restored_folders_and_lists_it() {
     }
     let mut options = bench.options(&snapshot);
     options.delete = true;
-    options.protected = hardback_engine::exclude::ExcludeBuilder::new().file(b"/cache/\n", "test").build().unwrap();
+    options.protected.excludes.rules = rules("/cache/\n");
     options.dry_run = true;
     let dry = bench.restore_well(&options);
     assert!(bench.out.join("docs/extra").exists());
@@ -230,6 +237,177 @@ fn delete_removes_only_below_restored_folders_and_lists_it() {
         assert!(bench.out.join(kept).exists(), "{kept}");
     }
     assert!(!bench.out.join("docs/sub/extra").exists() && !bench.out.join("docs/extra").exists());
+}
+
+/// A source of which a backup leaves a part out in every way that there is.
+fn with_excluded(bench: &Bench) -> (Excludes, BackupOptions) {
+    for path in ["kept", "a.o", "sub/b.o", "cache/x", "listed/x.tmp", "listed/deep/y.tmp", "listed/kept"] {
+        bench.write(path, "x");
+    }
+    bench.write("marked/.nobackup", "");
+    bench.write("marked/sub/x", "x");
+    bench.write("listed/.hardbackignore", "*.tmp\n");
+    bench.write("large", &"x".repeat(1000));
+    let markers = DirectoryMarkers { if_present: vec![b".nobackup".to_vec()], ..DirectoryMarkers::default() };
+    let excludes = Excludes { rules: rules("*.o\n/cache/\n"), markers };
+    (excludes, BackupOptions { max_size_file_bytes: Some(500), ..BackupOptions::default() })
+}
+
+/// Restores in place, deleting.
+fn delete_in_place(bench: &Bench, snapshot: &str, choose: impl Fn(&mut RestoreOptions)) -> Result<Vec<String>, Error> {
+    let mut options = bench.options(snapshot);
+    (options.place, options.delete, options.overwrite) = (Place::InPlace, true, Overwrite::Always);
+    choose(&mut options);
+    let report = bench.try_restore(&options)?;
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let deleted = report.actions.iter().filter(|(_, a)| *a == RestoreAction::Delete);
+    Ok(deleted.map(|(p, _)| String::from_utf8_lossy(p).into_owned()).collect())
+}
+
+#[test]
+fn delete_is_refused_where_the_backup_left_something_out_and_nobody_says_what() {
+    let bench = Bench::new();
+    let (excludes, options) = with_excluded(&bench);
+    let report = bench.backup_without(&excludes, options);
+    let before = listing(&bench.source);
+    // a.o, sub/b.o, cache, listed/x.tmp, listed/deep/y.tmp, marked/sub, large
+    assert_eq!(report.totals.excluded, 7);
+    let snapshot = report.snapshot.unwrap();
+    for dry_run in [true, false] {
+        match delete_in_place(&bench, &snapshot, |o| o.dry_run = dry_run) {
+            Err(error @ Error::Refused { .. }) => {
+                assert!(error.to_string().contains("7 entries"), "{error}");
+                assert!(error.hint().unwrap().contains("--delete-excluded"), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(listing(&bench.source), before);
+    // Nothing was left out: there is nothing to refuse.
+    let all = bench.backup_without(&Excludes::default(), BackupOptions { no_ignore_files: true, ..Default::default() });
+    assert_eq!(all.totals.excluded, 0);
+    assert_eq!(delete_in_place(&bench, &all.snapshot.unwrap(), |_| {}).unwrap(), [""; 0]);
+}
+
+#[test]
+fn delete_leaves_alone_what_the_backup_left_out() {
+    let bench = Bench::new();
+    let (excludes, options) = with_excluded(&bench);
+    let snapshot = bench.backup_without(&excludes, options).snapshot.unwrap();
+    let before = listing(&bench.source);
+    let protect = |o: &mut RestoreOptions| {
+        o.protected.excludes = excludes.clone();
+        o.protected.max_size_file_bytes = Some(500);
+    };
+    assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), [""; 0]);
+    assert_eq!(listing(&bench.source), before);
+    // The list and the marker are gone, as in an accident: those of the snapshot count.
+    fs::remove_file(bench.source.join("listed/.hardbackignore")).unwrap();
+    fs::remove_file(bench.source.join("marked/.nobackup")).unwrap();
+    bench.write("new/inner", "not in the snapshot");
+    bench.write("new-marked/.nobackup", "");
+    bench.write("new-marked/inner", "left out by the next backup");
+    bench.write("new-listed/.hardbackignore", "inner\n");
+    bench.write("new-listed/inner", "left out by the next backup");
+    bench.write("new-listed/other", "not in the snapshot");
+    assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), ["docs/new"]);
+    for kept in ["new-marked/inner", "new-listed/inner"] {
+        assert!(bench.source.join(kept).exists(), "{kept}");
+    }
+    assert!(!bench.source.join("new-listed/other").exists());
+    fs::remove_dir_all(bench.source.join("new-marked")).unwrap();
+    fs::remove_dir_all(bench.source.join("new-listed")).unwrap();
+    let contents = |lines: &[String]| lines.iter().map(|l| l.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(contents(&listing(&bench.source)), contents(&before));
+}
+
+#[test]
+fn delete_excluded_removes_what_the_backup_left_out() {
+    let bench = Bench::new();
+    let (excludes, options) = with_excluded(&bench);
+    let snapshot = bench.backup_without(&excludes, options).snapshot.unwrap();
+    let mut deleted = delete_in_place(&bench, &snapshot, |o| o.delete_excluded = true).unwrap();
+    deleted.sort();
+    let expected = ["a.o", "cache", "large", "listed/deep/y.tmp", "listed/x.tmp", "marked/sub", "sub/b.o"];
+    assert_eq!(deleted, expected.map(|path| format!("docs/{path}")));
+    assert!(bench.source.join("marked/.nobackup").exists() && bench.source.join("listed/kept").exists());
+}
+
+#[test]
+fn a_list_that_cannot_be_understood_keeps_its_folder() {
+    let bench = Bench::new();
+    bench.write("sub/kept", "k");
+    bench.write("top", "t");
+    let snapshot = bench.backup();
+    bench.write("sub/.hardbackignore", "[a\n");
+    bench.write("sub/new", "n");
+    bench.write("new", "n");
+    let mut options = bench.options(&snapshot);
+    (options.place, options.delete) = (Place::InPlace, true);
+    let report = bench.restore(&options);
+    assert_eq!(found(&report.problems), [(ProblemKind::Other, "docs/sub/.hardbackignore".into())]);
+    assert!(bench.source.join("sub/new").exists() && !bench.source.join("new").exists());
+}
+
+/// Mounts that end with the test.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        assert!(std::process::Command::new("umount").arg(&self.0).status().unwrap().success());
+    }
+}
+
+fn mount(args: &[&std::ffi::OsStr], at: &std::path::Path) -> Option<Mounted> {
+    let output = std::process::Command::new("mount").args(args).arg(at).output().ok()?;
+    output.status.success().then(|| Mounted(at.to_owned()))
+}
+
+#[test]
+fn delete_never_touches_what_is_mounted_below() {
+    let bench = Bench::new();
+    for path in ["kept/k", "top"] {
+        bench.write(path, "x");
+    }
+    fs::create_dir(bench.source.join("empty")).unwrap();
+    let elsewhere = bench.path("elsewhere");
+    write(&elsewhere.join("theirs"), "x");
+    let snapshot = bench.backup();
+    fs::create_dir_all(bench.source.join("new/bound")).unwrap();
+    let tmpfs = ["-t", "tmpfs", "none"].map(std::ffi::OsStr::new);
+    let bind = ["--bind".as_ref(), elsewhere.as_os_str()];
+    // Another volume on a folder of the snapshot; this volume itself on one that the snapshot has, and on one not.
+    let mounts = [(&tmpfs[..], "empty"), (&bind[..], "kept"), (&bind[..], "new/bound")];
+    let mut mounted = Vec::new();
+    for (args, at) in mounts {
+        let Some(mount) = mount(args, &bench.source.join(at)) else {
+            eprintln!("skipped: only root can mount");
+            return;
+        };
+        mounted.push(mount);
+    }
+    bench.write("empty/theirs", "x");
+    bench.write("new/mine", "x");
+    assert_eq!(delete_in_place(&bench, &snapshot, |_| {}).unwrap(), [""; 0]);
+    assert!(bench.source.join("empty/theirs").exists() && elsewhere.join("theirs").exists());
+    assert!(bench.source.join("new/bound").exists() && !bench.source.join("new/mine").exists());
+}
+
+#[test]
+fn a_folder_that_the_backup_did_not_enter_counts_as_left_out() {
+    let bench = Bench::new();
+    bench.write("top", "t");
+    fs::create_dir(bench.source.join("disk")).unwrap();
+    let Some(_mounted) = mount(&["-t", "tmpfs", "none"].map(std::ffi::OsStr::new), &bench.source.join("disk")) else {
+        eprintln!("skipped: only root can mount");
+        return;
+    };
+    bench.write("disk/theirs", "x");
+    let options = BackupOptions { one_file_system: true, ..BackupOptions::default() };
+    let report = bench.backup_without(&Excludes::default(), options);
+    assert_eq!(report.totals.excluded, 1);
+    assert_eq!(delete_in_place(&bench, &report.snapshot.unwrap(), |o| o.delete_excluded = true).unwrap(), [""; 0]);
+    assert!(bench.source.join("disk/theirs").exists());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What a user can say: one struct a verb. The help texts are the reference; man page and completions come from them.
 
+mod protect;
 mod sources;
 mod values;
 
+pub(crate) use protect::ProtectArgs;
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
 
@@ -57,7 +59,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Versions(VersionsArgs),
     Find(FindArgs),
-    Restore(RestoreArgs),
+    Restore(Box<RestoreArgs>),
     Verify(VerifyArgs),
     #[command(subcommand)]
     Filter(FilterCommand),
@@ -242,7 +244,8 @@ pub(crate) struct FindArgs {
   hardback restore /mnt/disk/backup Documents/letter.odt --to ~/Desktop
   hardback restore /mnt/disk/backup --at '2 days ago' --to /tmp/all
   hardback restore /mnt/disk/backup Documents --in-place --overwrite never
-  hardback restore /mnt/disk/backup Documents --in-place --overwrite always --delete --dry-run"
+  hardback restore /mnt/disk/backup Documents --in-place --overwrite always --delete --dry-run
+  hardback restore /mnt/disk/backup Documents --in-place --delete --preset linux-home"
 )]
 pub(crate) struct RestoreArgs {
     /// Folder with the snapshots
@@ -266,12 +269,23 @@ pub(crate) struct RestoreArgs {
     /// What to do with a file that is there and differs
     #[arg(long, value_enum, default_value_t = OverwriteArg::Never, help_heading = "How")]
     pub(crate) overwrite: OverwriteArg,
-    /// Remove what the snapshot does not have
+    /// Do not keep what is replaced (otherwise it stays as NAME.before-restore)
+    #[arg(long, help_heading = "How")]
+    pub(crate) no_keep: bool,
+    /// Take owners by number, not by name
+    #[arg(long, help_heading = "How")]
+    pub(crate) numeric_owner: bool,
+    /// Remove what the snapshot does not have, in the folders that are restored
+    ///
+    /// What the backup left out is not in the snapshot. Where it left something out, its exclude options must be said
+    /// again, and protect what they name; or --delete-excluded. What is mounted below is never touched.
     #[arg(long, help_heading = "How")]
     pub(crate) delete: bool,
     /// Say what would be done, and do nothing
     #[arg(short = 'n', long, help_heading = "How")]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) protect: ProtectArgs,
 }
 
 /// What to do with a file that is there and differs.

@@ -334,6 +334,53 @@ fn restore_brings_back_a_path_and_keeps_what_is_there() {
 }
 
 #[test]
+fn restore_with_delete_protects_what_the_backup_left_out() {
+    let env = TestEnvironment::new();
+    for path in ["keep", "a.o", "sub/b.o", "listed/x"] {
+        env.write(&format!("source/{path}"), path);
+    }
+    env.write("source/listed/.hardbackignore", "x\n");
+    let backup = ["backup", "source", "target", "--same-disk", "--exclude", "*.o", "--json"];
+    let output = env.hardback(&backup).exits(0);
+    let report: Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(report["excluded"], 3);
+    env.write("source/new", "");
+
+    let restore = ["restore", "target", "source", "--in-place", "--delete"];
+    let with = |more: &[&str]| env.hardback(&[&restore[..], more].concat());
+    let refused = with(&[]).exits(1);
+    let expected = "error: the backup left out 3 entries that --delete would remove now\nhint: repeat the backup's";
+    assert!(refused.stderr.starts_with(expected), "{}", refused.stderr);
+    with(&["--dry-run"]).exits(1).ignore();
+    assert_eq!(env.names("source"), ["a.o", "keep", "listed", "new", "sub"]);
+
+    let output = with(&["--exclude", "*.o"]).exits(0);
+    assert!(output.stdout.contains("  delete      source/new\n"), "{}", output.stdout);
+    assert_eq!(env.names("source"), ["a.o", "keep", "listed", "sub"]);
+    assert_eq!(env.names("source/sub"), ["b.o"]);
+    assert_eq!(env.names("source/listed"), [".hardbackignore", "x"]);
+
+    for wrong in [&["--delete-excluded", "--exclude", "*.o"][..], &["--exclude", "[a"]] {
+        with(wrong).exits(2).ignore();
+    }
+    env.hardback(&["restore", "target", "--in-place", "--exclude", "*.o"]).exits(2).ignore();
+    env.hardback(&["restore", "target", "--in-place", "--delete-excluded"]).exits(2).ignore();
+
+    with(&["--delete-excluded"]).exits(0).ignore();
+    assert_eq!(env.names("source"), ["keep", "listed", "sub"]);
+    assert_eq!(env.names("source/listed"), [".hardbackignore"]);
+}
+
+#[test]
+fn restore_without_keeping_leaves_nothing_beside() {
+    let env = TestEnvironment::with_target();
+    env.write("source/a", "edited");
+    let restore = ["restore", "target", "--in-place", "--overwrite", "always", "--no-keep", "--numeric-owner"];
+    env.hardback(&restore).exits(0).ignore();
+    assert_eq!((env.names("source"), env.read("source/a")), (vec!["a".to_owned()], "first".to_owned()));
+}
+
+#[test]
 fn verify_finds_damage_and_exits_3() {
     let env = TestEnvironment::with_target();
     let [first, second] = two_snapshots(&env);

@@ -222,6 +222,7 @@ impl<'a> Collector<'a> {
         self.digests.flush().map_err(record_failed)?;
         let without_line = self.shared.sums.problems_without_line.load(Ordering::Relaxed);
         self.manifest.count_problems(without_line);
+        self.manifest.count_excluded(self.shared.sums.excluded.load(Ordering::Relaxed));
         let manifest = self.manifest.finish().map_err(record_failed)?;
         Ok(Recorded { manifest, digests_digest: *self.digests.hasher.finalize().as_bytes(), digests: self.digests.out })
     }

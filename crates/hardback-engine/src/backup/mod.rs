@@ -380,7 +380,6 @@ impl Run {
             adopted_bytes: sum(&sums.adopted_bytes),
             restamped: sum(&sums.restamped),
             removed: sum(&sums.removed),
-            excluded: sum(&sums.excluded),
             bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
             record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
             limitations: shared.limitations.list(),

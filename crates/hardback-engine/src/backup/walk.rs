@@ -10,6 +10,7 @@ use super::throttle::Throttle;
 use crate::Excludes;
 use crate::error::Error;
 use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
+use crate::excludes::IGNORE_FILE_BYTES_MAX;
 use crate::job::JobSource;
 use crate::manifest::{Entry, ManifestError, TreeCursor};
 use crate::plan::Rules;
@@ -25,8 +26,6 @@ use std::sync::atomic::Ordering;
 const CHUNK_ENTRIES: usize = 64;
 /// Folders with at most this many entries are split in two, so that a few large files keep two workers busy.
 const SMALL_FOLDER_ENTRIES: usize = 8;
-/// Longest list of patterns in a folder that is read.
-const IGNORE_FILE_BYTES_MAX: usize = 1 << 20;
 /// Deepest folder that is walked; deeper ones are problems.
 const DEPTH_MAX: usize = 50_000;
 
@@ -256,7 +255,12 @@ impl Walk<'_> {
         loop {
             let Some((listing, at)) = &mut level.listing else { return Ok(None) };
             let index = (*at).max(listing.files_len());
-            if index >= listing.len() || level.keep_marker_only.is_some() {
+            if level.keep_marker_only.is_some() {
+                // Only the marker was handed out.
+                Counters::add(&self.shared.sums.excluded, (listing.len() - index) as u64);
+                return Ok(None);
+            }
+            if index >= listing.len() {
                 return Ok(None);
             }
             *at = index + 1;
@@ -296,6 +300,7 @@ impl Walk<'_> {
         let stay_out = crosses && self.shared.options.one_file_system;
         let too_deep = level.folder.depth >= DEPTH_MAX;
         let listing = if stay_out {
+            Counters::add(&self.shared.sums.excluded, 1);
             Ok(Listing::default())
         } else if too_deep {
             Err(deep_error(name))

@@ -239,6 +239,7 @@ fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -
         b"new-files" => totals.new_files = number()?,
         b"new-bytes" => totals.new_bytes = number()?,
         b"problems" => totals.problems = number()?,
+        b"excluded" => totals.excluded = number()?,
         b"generations" => {
             let numbers = value.split(|&b| b == b' ').filter(|t| !t.is_empty()).map(text::parse_number);
             *generations = numbers

@@ -40,7 +40,7 @@ impl Seal {
         let body = format!(
             "{MAGIC}{FORMAT_VERSION}\nsnapshot {}\ngeneration {}\nstarted {}.{:09}\nutc-offset {}\nsealed {}.{:09}\n\
              manifest {}\nmanifest-bytes {}\ndigests {}\ngenerations {}\nentries {}\ndirs {}\nbytes {}\nnew-files {}\n\
-             new-bytes {}\nproblems {}\nlimitations {}\n",
+             new-bytes {}\nproblems {}\nexcluded {}\nlimitations {}\n",
             self.snapshot,
             self.generation,
             self.started.seconds,
@@ -58,6 +58,7 @@ impl Seal {
             t.new_files,
             t.new_bytes,
             t.problems,
+            t.excluded,
             self.limitations.join(" "),
         );
         let digest = blake3::hash(body.as_bytes());
@@ -94,6 +95,7 @@ impl Seal {
                 new_files: field("new-files")?.parse().ok()?,
                 new_bytes: field("new-bytes")?.parse().ok()?,
                 problems: field("problems")?.parse().ok()?,
+                excluded: field("excluded")?.parse().ok()?,
             },
             limitations: field("limitations")?.split_whitespace().map(str::to_owned).collect(),
         })

@@ -26,6 +26,8 @@ pub struct Totals {
     pub new_bytes: u64,
     /// Entries with a problem.
     pub problems: u64,
+    /// Entries that were left out; a directory counts once.
+    pub excluded: u64,
 }
 
 /// Writes a manifest, in tree order.
@@ -154,6 +156,11 @@ impl<W: io::Write> ManifestWriter<W> {
         self.totals.problems += problems;
     }
 
+    /// Counts what was left out and has no line.
+    pub fn count_excluded(&mut self, excluded: u64) {
+        self.totals.excluded += excluded;
+    }
+
     /// Returns whether the names of this owner have been told.
     pub fn knows_user(&mut self, uid: u32) -> bool {
         self.users.contains(&uid)
@@ -224,13 +231,15 @@ impl<W: io::Write> ManifestWriter<W> {
         let t = self.totals;
         let generations: Vec<String> = self.generations.iter().map(u32::to_string).collect();
         let end = format!(
-            "# entries {}\n# dirs {}\n# bytes {}\n# new-files {}\n# new-bytes {}\n# problems {}\n# generations {}\n# end\n",
+            "# entries {}\n# dirs {}\n# bytes {}\n# new-files {}\n# new-bytes {}\n# problems {}\n# excluded {}\n\
+             # generations {}\n# end\n",
             t.entries,
             t.dirs,
             t.bytes,
             t.new_files,
             t.new_bytes,
             t.problems,
+            t.excluded,
             generations.join(" ")
         );
         self.text.extend_from_slice(end.as_bytes());

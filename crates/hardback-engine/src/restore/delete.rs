@@ -1,11 +1,11 @@
 //! Removing what the snapshot does not have, when that was asked for.
 
 use super::folder::{Folder, Side};
+use super::guard::{Entered, Guard};
 use super::options::RestoreAction;
 use super::shared::Shared;
 use crate::content::Stop;
 use crate::error::Error;
-use crate::exclude::Verdict;
 use hardback_platform::{Dir, FileId, Kind, PathError, RelPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,23 +40,23 @@ impl Leftovers {
         self,
         shared: &Shared<'_>,
         bounds: &Bounds,
+        guard: &Guard,
         folder: &Arc<Folder>,
         below: Option<&RelPath>,
     ) -> Result<(), Error> {
-        let Ok(Some(dir)) = folder.dir(Side::Place) else { return Ok(()) };
+        let (Ok(Some(dir)), Some(below)) = (folder.dir(Side::Place), below) else { return Ok(()) };
         let volume = dir.metadata()?.id.volume;
         for (name, kind) in self.names {
             if shared.is_stopped() {
                 return Ok(());
             }
-            let is_dir = kind == Kind::Dir;
-            let is_protected = |path: RelPath| is_protected(shared, &path, is_dir);
-            if name.windows(ASIDE.len()).any(|w| w == ASIDE) || below.is_some_and(|b| is_protected(b.join(&name))) {
+            let is_aside = name.windows(ASIDE.len()).any(|w| w == ASIDE);
+            if is_aside || guard.protects(shared, &dir, &below.join(&name), kind) {
                 continue;
             }
             let path = || folder.path_of(&name);
-            let removal = Removal { shared, bounds, volume, below: below.map(|b| b.join(&name)) };
-            match removal.entry(&dir, &name, is_dir) {
+            let removal = Removal { shared, bounds, volume, below, shown: folder.path() };
+            match removal.entry(&dir, &name, kind == Kind::Dir, guard) {
                 Ok(true) => shared.act(RestoreAction::Delete, path),
                 Ok(false) => {}
                 Err(error) => shared.place_failed(&path(), error)?,
@@ -66,74 +66,88 @@ impl Leftovers {
     }
 }
 
-fn is_protected(shared: &Shared<'_>, below: &RelPath, is_dir: bool) -> bool {
-    let rules = &shared.options.protected;
-    !rules.is_empty() && matches!(rules.check(below.as_bytes(), is_dir), Verdict::Excluded(_))
-}
-
 struct Removal<'a, 'r> {
     shared: &'a Shared<'r>,
     bounds: &'a Bounds,
     volume: u64,
-    below: Option<RelPath>,
+    /// Path below the source of the folder that this began in.
+    below: &'a RelPath,
+    /// Its path as it is told.
+    shown: Vec<u8>,
+}
+
+/// A folder that is to go.
+enum Step {
+    /// It was not looked at yet.
+    Enter(RelPath, Guard),
+    /// All that may go in it is gone.
+    Leave(RelPath),
 }
 
 impl Removal<'_, '_> {
     /// Removes an entry; returns whether it is gone (or would be).
-    fn entry(&self, dir: &Dir, name: &[u8], is_dir: bool) -> Result<bool, PathError> {
+    fn entry(&self, dir: &Dir, name: &[u8], is_dir: bool, guard: &Guard) -> Result<bool, PathError> {
         if !is_dir {
             if !self.shared.options.dry_run {
                 dir.unlink(name)?;
             }
             return Ok(true);
         }
-        self.folder(dir, name)
+        self.folder(dir, name, guard)
     }
 
     /// Removes a folder, with a list of its own instead of recursion. What must stay keeps the folders above it.
-    fn folder(&self, dir: &Dir, name: &[u8]) -> Result<bool, PathError> {
-        let dry_run = self.shared.options.dry_run;
-        let mut pending = vec![(RelPath::root().join(name), false)];
+    fn folder(&self, dir: &Dir, name: &[u8], guard: &Guard) -> Result<bool, PathError> {
+        let mut pending = vec![Step::Enter(RelPath::root().join(name), guard.clone())];
         let mut kept: Vec<RelPath> = Vec::new();
-        while let Some((path, is_emptied)) = pending.pop() {
+        while let Some(step) = pending.pop() {
             if self.shared.is_stopped() {
                 return Ok(false);
             }
-            let holder = dir.open_dir_at(&path.parent())?;
-            if is_emptied {
-                if kept.iter().any(|k| k.is_at_or_below(&path)) {
-                    kept.push(path);
-                } else if !dry_run {
-                    holder.remove_dir(path.name())?;
-                }
-                continue;
-            }
-            let here = holder.open_dir(path.name())?;
-            let id = here.metadata()?.id;
-            if id.volume != self.volume || self.bounds.0.contains(&id) {
-                kept.push(path);
-                continue;
-            }
-            pending.push((path.clone(), true));
-            for entry in here.list()?.iter() {
-                let child = path.join(entry.name);
-                let is_dir = entry.kind == Kind::Dir;
-                if self.is_protected(&child, is_dir) {
-                    kept.push(child);
-                } else if is_dir {
-                    pending.push((child, false));
-                } else if !dry_run {
-                    here.unlink(entry.name)?;
-                }
+            match step {
+                Step::Enter(path, guard) => self.enter(dir, path, &guard, &mut pending, &mut kept)?,
+                Step::Leave(path) if kept.iter().any(|k| k.is_at_or_below(&path)) => kept.push(path),
+                Step::Leave(_) if self.shared.options.dry_run => {}
+                Step::Leave(path) => dir.open_dir_at(&path.parent())?.remove_dir(path.name())?,
             }
         }
         Ok(kept.is_empty())
     }
 
-    fn is_protected(&self, path: &RelPath, is_dir: bool) -> bool {
-        let Some(below) = &self.below else { return false };
-        let mut full = below.parent();
-        path.components().for_each(|name| full.push(name));
-        is_protected(self.shared, &full, is_dir)
+    fn enter(
+        &self,
+        dir: &Dir,
+        path: RelPath,
+        guard: &Guard,
+        pending: &mut Vec<Step>,
+        kept: &mut Vec<RelPath>,
+    ) -> Result<(), PathError> {
+        let here = dir.open_dir_at(&path)?;
+        let id = here.metadata()?.id;
+        if id.volume != self.volume || here.is_mount_point()? || self.bounds.0.contains(&id) {
+            kept.push(path);
+            return Ok(());
+        }
+        let mut below = self.below.clone();
+        path.components().for_each(|name| below.push(name));
+        let shown = [&self.shown, &b"/"[..], path.as_bytes()].concat();
+        let entered = Entered { place: &here, stored: None, below: Some(&below), shown: &shown };
+        let guard = guard.enter(self.shared, &entered)?;
+        if guard.keeps_all {
+            kept.push(path);
+            return Ok(());
+        }
+        pending.push(Step::Leave(path.clone()));
+        for entry in here.list()?.iter() {
+            let child = path.join(entry.name);
+            if guard.protects(self.shared, &here, &below.join(entry.name), entry.kind) {
+                kept.push(child);
+            } else if entry.kind == Kind::Dir {
+                pending.push(Step::Enter(child, guard.clone()));
+            } else if !self.shared.options.dry_run {
+                here.unlink(entry.name)?;
+            }
+        }
+        Ok(())
     }
 }

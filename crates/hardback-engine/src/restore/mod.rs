@@ -9,6 +9,7 @@
 mod delete;
 mod folder;
 mod groups;
+mod guard;
 mod make;
 mod metadata;
 mod options;
@@ -18,7 +19,9 @@ mod shared;
 mod walk;
 mod worker;
 
-pub use options::{ACTIONS_KEPT_MAX, Answer, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport};
+pub use options::{
+    ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport,
+};
 
 use crate::catalog::{self, Snapshot};
 use crate::content::Stop;
@@ -61,6 +64,7 @@ pub fn restore(
 ) -> Result<RestoreReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let snapshot = find(target, options)?;
+    refuse_delete_of_excluded(options, &snapshot)?;
     let selection = Selection::new(&options.paths)?;
     let fault = manifest_fault(target, &options.job, &snapshot.seal)?;
     refuse_delete_by_damaged_record(options, fault.as_deref())?;
@@ -101,6 +105,19 @@ fn find(target: &Target, options: &RestoreOptions) -> Result<Snapshot, Error> {
     let at = all.iter().position(|s| s.name == options.snapshot);
     let missing = || Error::NotFound(format!("job {:?} has no snapshot {:?}", options.job, options.snapshot));
     Ok(all.swap_remove(at.ok_or_else(missing)?))
+}
+
+/// What the backup left out is not in the snapshot, and would be deleted for that.
+fn refuse_delete_of_excluded(options: &RestoreOptions, snapshot: &Snapshot) -> Result<(), Error> {
+    let excluded = snapshot.seal.totals.excluded;
+    if !options.delete || options.delete_excluded || excluded == 0 || !options.protected.is_empty() {
+        return Ok(());
+    }
+    let entries = if excluded == 1 { "1 entry".to_owned() } else { format!("{excluded} entries") };
+    Err(Error::refused(
+        format!("the backup left out {entries} that --delete would remove now"),
+        "repeat the backup's exclude options here, and what they name stays; or remove it too with --delete-excluded",
+    ))
 }
 
 /// By a record that is not whole everything behind its end would count as not in the snapshot.

@@ -1,6 +1,6 @@
 //! What a restore is asked to do, and what it says when it is done.
 
-use crate::exclude::ExcludeRules;
+use crate::excludes::Excludes;
 use crate::problem::Problem;
 use crate::report::Limitation;
 use hardback_platform::Seam;
@@ -20,10 +20,13 @@ pub struct RestoreOptions {
     /// What happens to what is there already.
     pub overwrite: Overwrite,
     /// Remove what the snapshot does not have, below the restored folders. What stands on another volume, what was
-    /// set aside and what [`RestoreOptions::protected`] excludes stays.
+    /// set aside and what [`RestoreOptions::protected`] names stays.
     pub delete: bool,
-    /// Rules of the job: what they exclude was never in the snapshot and is not deleted for that.
-    pub protected: ExcludeRules,
+    /// What the backup left out: it was never in the snapshot and is not deleted for that. A restore that deletes is
+    /// refused where the backup left something out and nothing is said here.
+    pub protected: Protected,
+    /// Delete what the backup left out too: nothing is protected.
+    pub delete_excluded: bool,
     /// Keep what is replaced as `NAME.before-restore`, unless its content is the same.
     pub keep_replaced: bool,
     /// Only say what would be done.
@@ -46,13 +49,35 @@ impl RestoreOptions {
             place,
             overwrite: Overwrite::Never,
             delete: false,
-            protected: ExcludeRules::default(),
+            protected: Protected::default(),
+            delete_excluded: false,
             keep_replaced: true,
             dry_run: false,
             numeric_owner: false,
             workers: 0,
             seam: Seam::default(),
         }
+    }
+}
+
+/// What a delete leaves alone: what a backup with these choices leaves out.
+#[derive(Debug, Clone, Default)]
+pub struct Protected {
+    /// Rules and markers; what is in a marked folder stays, with its marker.
+    pub excludes: Excludes,
+    /// Files above this many bytes.
+    pub max_size_file_bytes: Option<u64>,
+    /// What has the attribute "no dump".
+    pub nodump: bool,
+    /// Do not read lists of patterns in folders; otherwise what they leave out stays.
+    pub no_ignore_files: bool,
+}
+
+impl Protected {
+    /// Tells whether nothing is named; lists in folders protect even so.
+    pub fn is_empty(&self) -> bool {
+        let Excludes { rules, markers } = &self.excludes;
+        rules.is_empty() && markers.is_empty() && self.max_size_file_bytes.is_none() && !self.nodump
     }
 }
 

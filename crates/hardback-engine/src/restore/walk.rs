@@ -2,6 +2,7 @@
 
 use super::delete::{Bounds, Leftovers};
 use super::folder::{self, Folder, OPEN_LEVELS_MAX, Side, Standing, Start};
+use super::guard::{Entered, Guard};
 use super::make::set_aside;
 use super::metadata::{self, OwnerMap, UNFINISHED_FOLDER};
 use super::options::{Overwrite, Place, RestoreAction};
@@ -27,6 +28,7 @@ struct Level {
     folder: Arc<Folder>,
     part: Part,
     leftovers: Option<Leftovers>,
+    guard: Guard,
     volume: u64,
 }
 
@@ -82,7 +84,8 @@ impl Walk<'_, '_> {
                     self.cursor.leave().map_err(|e| self.record_failed(e))?;
                     let mut level = stack.pop().expect("the loop runs on the last level");
                     if let Some(leftovers) = level.leftovers.take() {
-                        leftovers.delete(self.shared, &self.bounds, &level.folder, self.below_source().as_ref())?;
+                        let below = self.below_source();
+                        leftovers.delete(self.shared, &self.bounds, &level.guard, &level.folder, below.as_ref())?;
                     }
                     folder::release(self.shared, &level.folder)?;
                     self.path.pop();
@@ -129,15 +132,29 @@ impl Walk<'_, '_> {
         }
         self.map_owner(&mut entry);
         let volume = volume_of(&entry).unwrap_or(0);
+        let guard = self.guard(&Guard::new(self.shared.options), &entry, place.as_ref(), Some(&tree))?;
         let deletes = self.is_single && part == Part::Whole;
-        let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &entry)?;
+        let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &guard)?;
         let start = Start { entry, standing, stored: Some(tree), place, root };
-        Ok(Level { folder: Arc::new(Folder::new(None, start)), part, leftovers, volume })
+        Ok(Level { folder: Arc::new(Folder::new(None, start)), part, leftovers, guard, volume })
     }
 
-    fn leftovers(&self, place: Option<&Dir>, entry: &Entry) -> Result<Option<Leftovers>, Error> {
-        // What could not be listed when it was backed up is not gone.
-        match place.filter(|_| self.shared.options.delete && entry.problem().is_none()) {
+    /// Returns what must stay in a folder that is entered.
+    fn guard(
+        &self,
+        above: &Guard,
+        entry: &Entry,
+        place: Option<&Dir>,
+        stored: Option<&Dir>,
+    ) -> Result<Guard, PathError> {
+        let Some(place) = place.filter(|_| self.shared.options.delete) else { return Ok(above.clone()) };
+        let below = self.below_source();
+        let entered = Entered { place, stored, below: below.as_ref(), shown: self.path.as_bytes() };
+        above.below(self.shared, entry, &entered).map_err(|e| e.under(self.path.as_bytes()))
+    }
+
+    fn leftovers(&self, place: Option<&Dir>, guard: &Guard) -> Result<Option<Leftovers>, Error> {
+        match place.filter(|_| self.shared.options.delete && !guard.keeps_all) {
             Some(dir) => Ok(Some(Leftovers::list(dir)?)),
             None => Ok(None),
         }
@@ -165,14 +182,18 @@ impl Walk<'_, '_> {
         };
         let Some((place, standing)) = placed else { return Ok(None) };
         let stored = self.stored_of(level, &entry);
-        let leftovers = place.as_ref().filter(|_| part == Part::Whole && !standing.is_fresh);
-        let leftovers = self.leftovers(leftovers, &entry)?;
+        let existing = place.as_ref().filter(|_| !standing.is_fresh);
+        let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref())?;
+        // What is mounted there, unless it is where the user sent it, may be all of another disk.
+        let may_be_mounted = existing.filter(|_| self.shared.options.delete && root.is_none());
+        guard.keeps_all |= may_be_mounted.is_some_and(|dir| is_mounted(level, dir));
+        let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard)?;
         let volume = volume_of(&entry).unwrap_or(level.volume);
         Counters::add(&self.shared.sums.entries, 1);
         Counters::add(&self.shared.ctx.counters.entries, 1);
         let start = Start { entry, standing, stored, place, root };
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), start));
-        Ok(Some(Level { folder, part, leftovers, volume }))
+        Ok(Some(Level { folder, part, leftovers, guard, volume }))
     }
 
     /// Passes over a folder that was entered; returns the number of entries below it.
@@ -355,6 +376,13 @@ fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, 
     let owner = dir.metadata()?.owner;
     let standing = Standing { is_fresh: true, takes_metadata: true, default_owner: owner, hands_down_acl: false };
     Ok((dir, standing))
+}
+
+/// Returns whether another volume, or another part of this one, is mounted on a folder at the place.
+fn is_mounted(above: &Level, dir: &Dir) -> bool {
+    let volume = |dir: &Dir| dir.metadata().ok().map(|m| m.id.volume);
+    let above = above.folder.dir(Side::Place).ok().flatten();
+    dir.is_mount_point().unwrap_or(true) || above.is_some_and(|above| volume(&above) != volume(dir))
 }
 
 fn volume_of(entry: &Entry) -> Option<u64> {

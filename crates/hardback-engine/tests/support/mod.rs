@@ -69,14 +69,19 @@ impl Bench {
     }
 
     pub(crate) fn backup_report(&self) -> BackupReport {
+        self.backup_without(&Excludes::default(), BackupOptions::default())
+    }
+
+    /// Backs up, and leaves something out.
+    pub(crate) fn backup_without(&self, excludes: &Excludes, options: BackupOptions) -> BackupReport {
         let source = JobSource {
             folder: b"docs".to_vec(),
             path: self.source.clone(),
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
-        let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+        let options = BackupOptions { same_disk: true, ..options };
         let job = Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap();
-        let report = with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default())).unwrap();
+        let report = with_context(|ctx| backup(ctx, &self.open(), &job, excludes)).unwrap();
         assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
         report
     }

@@ -9,7 +9,7 @@ use crate::system::file::{self, FileRead, FileWrite};
 use crate::system::volume;
 use crate::system::xattr::{self, Place};
 use crate::volume::{FreeSpace, VolumeKind, VolumeTraits};
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -142,6 +142,14 @@ impl Dir {
         let stat = rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
             .map_err(fail("read the metadata of", b""))?;
         Ok(super::metadata_of(&stat))
+    }
+
+    /// Returns whether a volume, or a part of one, is mounted on this directory.
+    pub fn is_mount_point(&self) -> Result<bool, PathError> {
+        self.pass(Op::Stat, "read the metadata of", b"")?;
+        let stat = rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
+            .map_err(fail("read the metadata of", b""))?;
+        Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
     /// Opens a regular file for reading. Never blocks on a FIFO and never follows a symlink; anything but a regular

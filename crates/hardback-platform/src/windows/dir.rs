@@ -130,6 +130,12 @@ impl Dir {
         if id(&file)? == id(&self.file)? { Ok(file) } else { Err(os_error(code::ERROR_PATH_NOT_FOUND)) }
     }
 
+    /// Returns whether a volume is mounted on this directory: never, as a folder that is a mount point is not opened.
+    pub fn is_mount_point(&self) -> Result<bool, PathError> {
+        self.pass(Op::Stat, "read the metadata of", b"")?;
+        Ok(false)
+    }
+
     /// Opens a regular file for reading and writing, making it if it is not there; for a lock.
     pub(crate) fn open_or_create(&self, name: &[u8]) -> io::Result<File> {
         let mut options = OpenOptions::new();

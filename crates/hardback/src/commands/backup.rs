@@ -149,7 +149,7 @@ fn counts(report: &BackupReport) -> Vec<String> {
     let adopted = text::size(report.adopted_bytes);
     some(report.adopted, format!("  adopted   {}, {adopted}, from an interrupted run", files(report.adopted)));
     some(report.removed, format!("  removed   {} since {since}", text::count(report.removed)));
-    some(report.excluded, format!("  excluded  {} (a folder counts once)", text::count(report.excluded)));
+    some(totals.excluded, format!("  excluded  {} (a folder counts once)", text::count(totals.excluded)));
     lines.push(format!(
         "  took      {}, read {}, record {}",
         text::duration(Duration::from_nanos(report.elapsed_ns)),
@@ -205,7 +205,6 @@ struct BackupFields {
     adopted_bytes: u64,
     restamped: u64,
     removed: u64,
-    excluded: u64,
     bytes_read: u64,
     record_bytes: u64,
     limitations: Vec<LimitationFields>,
@@ -242,7 +241,6 @@ impl BackupFields {
             adopted_bytes: report.adopted_bytes,
             restamped: report.restamped,
             removed: report.removed,
-            excluded: report.excluded,
             bytes_read: report.bytes_read,
             record_bytes: report.record_bytes,
             limitations: LimitationFields::all(&report.limitations),

@@ -21,13 +21,14 @@ pub(crate) struct TotalsFields {
     new_files: u64,
     new_bytes: u64,
     problems: u64,
+    excluded: u64,
 }
 
 impl TotalsFields {
     /// Takes over the engine's.
     pub(crate) fn new(totals: &Totals) -> Self {
-        let Totals { entries, dirs, bytes, new_files, new_bytes, problems, .. } = *totals;
-        Self { entries, dirs, bytes, new_files, new_bytes, problems }
+        let Totals { entries, dirs, bytes, new_files, new_bytes, problems, excluded } = *totals;
+        Self { entries, dirs, bytes, new_files, new_bytes, problems, excluded }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `hardback restore`: files come back.
 
+use super::excludes::excludes;
 use super::reports::{LimitationFields, ProblemFields, limitation_lines, tell_problems};
 use crate::args::{OverwriteArg, RestoreArgs};
 use crate::env::Env;
@@ -7,9 +8,10 @@ use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::{Ui, text};
 use hardback_engine::catalog;
-use hardback_engine::system::{path_bytes, snapshot_path};
+use hardback_engine::system::{path_bytes, path_from_bytes, snapshot_path};
 use hardback_engine::{
-    Answer, Clock, Overwrite, Place, RestoreAction, RestoreOptions, RestoreReport, open_target, restore,
+    Answer, Clock, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, Target, open_target,
+    restore,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -21,6 +23,10 @@ const ACTIONS_SHOWN: usize = 50;
 pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
     if args.overwrite == OverwriteArg::Ask && !env.ui.can_ask() {
         return Err(Usage::new("there is nobody to ask", "--overwrite ask needs a terminal").into());
+    }
+    if args.protect.is_given() && !args.delete {
+        let hint = "they say what --delete leaves alone; name the paths to restore instead";
+        return Err(Usage::new("exclude options mean nothing to a restore without --delete", hint).into());
     }
     let path = env.absolute(&args.target)?;
     let target = open_target(&path, Default::default())?;
@@ -34,7 +40,11 @@ pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
     let options = RestoreOptions {
         paths: args.paths.iter().map(|path| snapshot_path(path)).collect::<Result<_, _>>()?,
         overwrite: overwrite(args.overwrite),
+        keep_replaced: !args.no_keep,
+        numeric_owner: args.numeric_owner,
         delete: args.delete,
+        protected: protected(args, &target, &job, &snapshot.name, env)?,
+        delete_excluded: args.protect.delete_excluded,
         dry_run: args.dry_run,
         ..RestoreOptions::new(&job, &snapshot.name, place)
     };
@@ -47,6 +57,22 @@ pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
     tell(&report, &options, env)?;
     tell_problems(report.problem_count, &report.problems, env);
     Ok(exit)
+}
+
+/// Returns what a delete leaves alone. Patterns count from the sources, as for the backup.
+fn protected(args: &RestoreArgs, target: &Target, job: &str, snapshot: &str, env: &Env) -> anyhow::Result<Protected> {
+    if !args.protect.is_given() {
+        return Ok(Protected::default());
+    }
+    let reader = catalog::open_manifest(target, job, snapshot)?;
+    let sources: Vec<_> = reader.header().sources.iter().filter_map(|(_, path)| path_from_bytes(path)).collect();
+    let given = args.protect.excludes();
+    Ok(Protected {
+        excludes: excludes(&given, &sources, env)?,
+        max_size_file_bytes: args.protect.max_size_file,
+        nodump: given.exclude_nodump,
+        no_ignore_files: given.no_ignore_files,
+    })
 }
 
 fn overwrite(arg: OverwriteArg) -> Overwrite {
