@@ -28,8 +28,9 @@ pub struct Contender<'l> {
     pub ratio_max: Option<f64>,
     /// By how much the target may grow; the ratio has precedence.
     pub written_mib_max: Option<f64>,
-    /// Stands for the part of a run before its last sync, by this report field.
-    pub unsynced: Option<&'static str>,
+    /// Stands for the part of its runs before the last sync, by the field of
+    /// their report that the function names.
+    pub unsynced: Option<fn(Cache) -> &'static str>,
 }
 
 impl<'l> Contender<'l> {
@@ -68,20 +69,20 @@ pub fn race(table: &mut Table, volume: Kind, cache: Cache, runs: usize, mut cont
     for (contender, its) in contenders.iter().zip(&samples) {
         let is_first = std::ptr::eq(its, &samples[0]);
         let ours = (!is_first).then_some(&samples[0]);
-        add_row(table, [volume.name(), cache.name()], contender, its, ours)?;
+        add_row(table, (volume, cache), contender, its, ours)?;
     }
     Ok(())
 }
 
 fn add_row(
     table: &mut Table,
-    [volume, cache]: [&str; 2],
+    (volume, cache): (Kind, Cache),
     contender: &Contender,
     samples: &[Sample],
     ours: Option<&Vec<Sample>>,
 ) -> Result<()> {
     let spread = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(of));
-    let walls = walls(contender, samples)?;
+    let walls = walls(contender, cache, samples)?;
     let wall = Spread::of(walls.iter().copied());
     let written: Vec<f64> = samples.iter().filter_map(|sample| sample.written_mib).collect();
     let written = (!written.is_empty()).then(|| Spread::of(written));
@@ -96,8 +97,8 @@ fn add_row(
         _ => Default::default(),
     };
     table.row([
-        volume.to_owned(),
-        cache.to_owned(),
+        volume.name().to_owned(),
+        cache.name().to_owned(),
         contender.name.clone(),
         wall.text(),
         spread(|sample| sample.cpu_s).text(),
@@ -110,10 +111,10 @@ fn add_row(
     Ok(())
 }
 
-fn walls(contender: &Contender, samples: &[Sample]) -> Result<Vec<f64>> {
+fn walls(contender: &Contender, cache: Cache, samples: &[Sample]) -> Result<Vec<f64>> {
     let wall = |sample: &Sample| match contender.unsynced {
         None => Ok(sample.wall_s),
-        Some(field) => sample.report[field].as_f64().context("no time before the sync"),
+        Some(field) => sample.report[field(cache)].as_f64().context("no time before the sync"),
     };
     samples.iter().map(wall).collect()
 }

@@ -13,6 +13,7 @@ use anyhow::Result;
 use super::copies::BackedUp;
 use crate::bench::corpus;
 use crate::bench::lab::Lab;
+use crate::bench::link_limit::unsynced_field;
 use crate::bench::measure::{Cache, Sample, ensure_reported};
 use crate::bench::race::{Contender, race, table};
 use crate::bench::table::Table;
@@ -250,7 +251,7 @@ impl<'l> Peers<'l> {
     fn linkat(&self, ratio_max: Option<f64>) -> [Contender<'_>; 2] {
         let name = format!("linkat, {LINK_THREADS} threads");
         let run = |cache| self.timed_and_removed(cache, |new| link_every_entry(&self.base, new, LINK_THREADS));
-        let unsynced = Contender { unsynced: Some("unsynced_s"), ..Contender::new(name.clone(), run) };
+        let unsynced = Contender { unsynced: Some(unsynced_field), ..Contender::new(name.clone(), run) };
         [unsynced.ratio_at_most(ratio_max), Contender::new(format!("{name}, and sync"), run)]
     }
 }
