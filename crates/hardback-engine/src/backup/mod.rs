@@ -31,7 +31,8 @@ use crate::error::Error;
 use crate::job::{BackupOptions, Job};
 use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
-use crate::report::{BackupReport, Phase};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{BackupReport, LimitationKind, Phase};
 use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
 use crate::verify::manifest_fault;
 use collect::{Appender, Collector, Output, Recorded};
@@ -219,7 +220,8 @@ impl Run {
             _ => None,
         };
         let moved = match (target, &self.base, &self.partial) {
-            (Some(target), Some(base), Some(partial)) => {
+            // The index knows the names at the source: where folders are stored under others it would lead astray.
+            (Some(target), Some(base), Some(partial)) if !has_other_names(base) => {
                 let index = catalog::open_manifest(target, name, &base.name)?;
                 let entries = catalog::open_manifest_file(target, name, &base.name)?;
                 MovedFiles::new(index, entries, partial.try_clone()?)
@@ -329,7 +331,15 @@ impl Run {
             let rules = rules_of(root, &job.options);
             entry = metadata::entry_of(b".", &metadata, rules.reliable_ctime, rules.stable_ids);
             entry.extra_mut().volume = Some(metadata.id.volume);
-            entry.extra_mut().xattrs = root.xattrs(b"").unwrap_or_default();
+            match root.xattrs(b"") {
+                Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+                Err(error) => {
+                    shared.problem(Problem::new(b"", ProblemKind::Metadata, &error));
+                    entry.extra_mut().problem = Some(ProblemKind::Metadata);
+                }
+            }
+            let attributes = root.attributes();
+            entry.extra_mut().attributes = attributes;
             handles.source = Some(root.try_clone()?);
         }
         handles.base = shared.base_tree.as_ref().map(Dir::try_clone).transpose()?;
@@ -388,6 +398,11 @@ impl Run {
             would_copy,
         }
     }
+}
+
+/// Returns whether some names in a snapshot's tree are not those of the source.
+fn has_other_names(snapshot: &Snapshot) -> bool {
+    snapshot.seal.limitations.iter().any(|code| code == LimitationKind::Names.code())
 }
 
 /// A worker's thread.

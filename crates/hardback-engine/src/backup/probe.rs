@@ -3,7 +3,7 @@
 use super::shared::TargetFacts;
 use crate::error::Error;
 use crate::job::{BackupOptions, Job};
-use hardback_platform::{Dir, Faults, PathError, Seam};
+use hardback_platform::{Dir, Faults, PathError, Seam, VolumeKind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -30,7 +30,8 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
     };
     dir.unlink(PROBE)?;
     let volume_sync = match dir.sync_volume() {
-        Ok(()) => true,
+        // A file system in user space or across a network may answer without having asked its server.
+        Ok(()) => !matches!(traits.kind, VolumeKind::Fuse | VolumeKind::Network),
         Err(e) if e.fault() == Faults::Unsupported || e.fault() == Faults::Denied => false,
         Err(e) => return Err(e.into()),
     };

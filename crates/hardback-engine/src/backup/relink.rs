@@ -251,7 +251,7 @@ impl Worker<'_> {
             }
             let Ok(dir) = partial.tree.open_dir_at(&store::stored_path(at.folder)) else { continue };
             let mut digest = [0; DIGEST_BYTES];
-            let offset = content.ordinal * DIGEST_BYTES as u64;
+            let offset = content.ordinal.saturating_mul(DIGEST_BYTES as u64);
             if partial.digests.read_full_at(&mut digest, offset).ok() != Some(DIGEST_BYTES)
                 || self.stored_digest(&dir, old) != Some(digest)
             {
@@ -278,7 +278,12 @@ impl Worker<'_> {
         // After a power cut a volume without a journal may have the content and not what was set last.
         let same_time = there.mtime.seconds.abs_diff(entry.mtime.seconds) <= COARSEST_TIME_S;
         let same_mode = there.mode == entry.mode || there.mode == self.shared.target.made_up_mode;
-        if there.kind != Kind::File || there.size_bytes != entry.size_bytes || !same_time || !same_mode {
+        // An unprivileged run cannot set owners, now or then; a privileged one must not keep those of the other.
+        let made_by_us = !hardback_platform::is_privileged() && there.owner == self.shared.target.default_owner;
+        let same_owner = there.owner == entry.owner || made_by_us;
+        let same_xattrs = entry.xattrs().is_empty() || file.xattrs().is_ok_and(|there| there == entry.xattrs());
+        let same_file = there.kind == Kind::File && there.size_bytes == entry.size_bytes;
+        if !(same_file && same_time && same_mode && same_owner && same_xattrs) {
             return None;
         }
         let content = copy_content(

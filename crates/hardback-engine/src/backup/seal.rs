@@ -91,7 +91,13 @@ impl Sealing<'_> {
         let mut kinds: Vec<LimitationKind> = shared.limitations.list().iter().map(|l| l.kind).collect();
         if shared.sums.linked.load(Ordering::Relaxed) > 0 {
             let of_base = self.base.map_or(&[][..], |base| &base.limitations);
-            let stay = [LimitationKind::Owners, LimitationKind::Modes, LimitationKind::Times, LimitationKind::Xattrs];
+            let stay = [
+                LimitationKind::Owners,
+                LimitationKind::Modes,
+                LimitationKind::Times,
+                LimitationKind::Xattrs,
+                LimitationKind::Names,
+            ];
             kinds.extend(stay.into_iter().filter(|kind| of_base.iter().any(|code| code == kind.code())));
         }
         kinds.sort_unstable();

@@ -167,6 +167,8 @@ fn linked_or_not(
         Faults::TooManyLinks => LimitationKind::LinkLimit,
         Faults::Denied | Faults::Unsupported | Faults::OtherVolume => LimitationKind::Links,
         Faults::Vanished | Faults::WrongKind => LimitationKind::Base,
+        // Neither the name nor an escaped one fits: the copy that is tried next says so for this entry.
+        Faults::BadName => LimitationKind::Names,
         _ => return Err(error.under(&folder.path()).into()),
     };
     shared.limitation(kind, || folder.path_of(name), &error.source);
@@ -249,6 +251,9 @@ pub(super) fn finish_folder(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result
             entry.to_mut().mode = Some(mode | 0o200);
         }
         metadata::apply(shared, &metadata::Place::Name(&dir, b""), &entry, &|| folder.path())?;
+    }
+    if folder.has(Side::Target) && !shared.target.volume_sync {
+        folder.dir(Side::Target)?.sync().map_err(|e| e.under(&folder.path()))?;
     }
     folder.close();
     Ok(())

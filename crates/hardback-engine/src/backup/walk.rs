@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use crate::target::PRIVATE_DIR;
 use crossbeam_channel::Sender;
-use hardback_platform::{Attributes, Dir, FileRead, Kind, Listing, Metadata, PathError};
+use hardback_platform::{Attributes, Dir, Faults, FileRead, Kind, Listing, Metadata, PathError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -312,7 +312,15 @@ impl Walk<'_> {
             Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
         };
         let below_path = level.below.as_ref().map(|below| join(below, name));
-        let handles = self.handles(&level.folder, &mut entry, Some(dir), base_entry.as_ref())?;
+        let handles = match self.handles(&level.folder, &mut entry, Some(dir), base_entry.as_ref()) {
+            Err(Error::Path(error)) if error.fault() == Faults::BadName => {
+                self.shared.problem(Problem::new(&level.folder.path_of(name), ProblemKind::NotStored, &error));
+                Counters::add(&self.shared.sums.problems_without_line, 1);
+                self.skip_entered(base_entry.is_some(), &in_adopted)?;
+                return Ok(None);
+            }
+            other => other?,
+        };
         let base_name = base_entry.as_ref().map(Entry::stored_name);
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
         self.emit(Output::Dir(folder.entry.clone()))?;

@@ -19,6 +19,8 @@ pub struct TreeCursor<R> {
     depth: usize,
     complete: bool,
     lenient: bool,
+    /// The root was taken.
+    entered: bool,
     /// What follows cannot be read.
     cut_off: bool,
     names: OwnerNames,
@@ -42,6 +44,7 @@ impl<R: ReadAt> TreeCursor<R> {
             depth: 1,
             complete: false,
             lenient: false,
+            entered: false,
             cut_off: false,
             names: OwnerNames::default(),
         };
@@ -111,7 +114,13 @@ impl<R: ReadAt> TreeCursor<R> {
                     self.complete = true;
                     return Ok(None);
                 }
-                other => return Ok(other),
+                Some((Line::Entry(entry), _)) if *entry.name == *b"." && self.entered => {
+                    return Err(ManifestError::Damaged { offset: 0, what: "a second root entry" });
+                }
+                other => {
+                    self.entered = true;
+                    return Ok(other);
+                }
             }
         }
     }
@@ -270,5 +279,23 @@ mod tests {
         assert!(cursor.next_file().unwrap().is_none());
         assert!(cursor.next_dir().unwrap().is_none());
         assert_eq!(cursor.leave().unwrap(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Header, ManifestWriter};
+    use hardback_platform::Kind;
+
+    #[test]
+    fn a_second_root_entry_is_damage_and_no_name() {
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Fifo)).unwrap();
+        writer.up();
+        let bytes = writer.finish().unwrap().sink;
+        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes).unwrap()).unwrap();
+        assert!(matches!(cursor.next_file(), Err(ManifestError::Damaged { .. })));
     }
 }

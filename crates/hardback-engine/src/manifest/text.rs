@@ -18,7 +18,7 @@ pub(super) struct Context {
 impl Context {
     /// Returns the reference that the next file has if its line names none.
     pub(super) fn next_content(&self) -> Option<ContentRef> {
-        self.content.map(|c| ContentRef { ordinal: c.ordinal + 1, ..c })
+        self.content.and_then(|c| Some(ContentRef { ordinal: c.ordinal.checked_add(1)?, ..c }))
     }
 }
 
@@ -364,7 +364,7 @@ struct Seen {
 pub(super) fn parse_entry(line: &[u8], context: &mut Context) -> Result<Entry, ManifestError> {
     let name_end = memchr::memchr(b' ', line).unwrap_or(line.len());
     let name = unescape(&line[..name_end]).ok_or_else(|| bad("the name", line))?;
-    if name.is_empty() || name.contains(&b'/') || name == b".." {
+    if name.is_empty() || name.contains(&b'/') || name.contains(&0) || name == b".." {
         return Err(bad("the name", line));
     }
     let mut entry = Entry::new(&name, Kind::File);

@@ -26,7 +26,7 @@ pub(crate) fn classify(error: &std::io::Error) -> Faults {
         };
     };
     match Errno::from_raw_os_error(raw) {
-        Errno::NOENT | Errno::STALE => Faults::Vanished,
+        Errno::NOENT => Faults::Vanished,
         Errno::ACCESS | Errno::PERM => Faults::Denied,
         Errno::MLINK => Faults::TooManyLinks,
         Errno::NOSPC | Errno::DQUOT => Faults::Full,
@@ -35,7 +35,8 @@ pub(crate) fn classify(error: &std::io::Error) -> Faults {
         Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY => Faults::Unsupported,
         Errno::XDEV => Faults::OtherVolume,
         Errno::LOOP | Errno::NOTDIR | Errno::ISDIR => Faults::WrongKind,
-        Errno::IO | Errno::NXIO | Errno::NODEV => Faults::Io,
+        // A stale handle is a server or disk that went away, not an entry that is gone.
+        Errno::IO | Errno::NXIO | Errno::NODEV | Errno::STALE => Faults::Io,
         Errno::ROFS => Faults::ReadOnly,
         _ => Faults::Other,
     }
