@@ -1,8 +1,8 @@
 //! A source, a target and the engine between them.
 
 use hardback_engine::{
-    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase,
-    Problem, SystemClock, Target, backup, open_or_create_target,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Phase, Problem, RestoreOptions, RestoreReport, SystemClock, Target, backup, open_or_create_target, restore,
 };
 use hardback_platform::Seam;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,16 @@ impl Rig {
         let mut job = Job::new(JobName::new(JOB)?, vec![source], self.options.clone())?;
         job.source_seam = seams.source;
         backup(&ctx, &target, &job, &Excludes::default())
+    }
+
+    /// Restores.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn restore(&self, options: &RestoreOptions) -> Result<RestoreReport, Error> {
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        restore(&ctx, &self.open()?, options, &mut |_| Answer::Keep)
     }
 
     /// Returns the folder of a snapshot.

@@ -12,10 +12,10 @@
 mod common;
 
 use common::{is_slow, scratch, set_mode, set_note, stored, write};
-use hardback_engine::HOT_WINDOW_S;
+use hardback_engine::{HOT_WINDOW_S, Overwrite, Place, RestoreOptions};
 use hardback_testing::fault::{Calls, Fault, FaultyWatch};
-use hardback_testing::oracle::{By, Known, check_target, differences, leftovers, read_tree};
-use hardback_testing::rig::{Rig, Seams};
+use hardback_testing::oracle::{By, Known, Tree, check_target, differences, leftovers, read_tree};
+use hardback_testing::rig::{FOLDER, JOB, Rig, Seams};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,8 +39,12 @@ enum Step {
     Backup,
     /// A backup that dies at a call.
     Dies(u16),
-    /// A backup whose disk is full for one call.
+    /// A backup whose disk is full from a call on.
     Full(u16),
+    /// A restore of one of the snapshots into a new folder.
+    Restore(u8),
+    /// A restore of one of the snapshots over what was restored before, perhaps cut short first.
+    RestoreOver(u8, Option<u16>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Backup),
         2 => (1u16..160).prop_map(Step::Dies),
         1 => (1u16..160).prop_map(Step::Full),
+        1 => any::<u8>().prop_map(Step::Restore),
+        2 => (any::<u8>(), proptest::option::of(1u16..120)).prop_map(|(s, n)| Step::RestoreOver(s, n)),
     ]
 }
 
@@ -135,7 +141,7 @@ fn change(top: &Path, step: &Step) {
 }
 
 /// Backs up, perhaps with a fault; what is listed then must be the source, and what was listed before as it was.
-fn back_up(rig: &Rig, known: &mut Known, fault: Option<(u16, Fault)>, context: &str) {
+fn back_up(rig: &Rig, known: &mut Known, copies: &mut Known, fault: Option<(u16, Fault)>, context: &str) {
     let source = read_tree(&rig.source);
     let watch = fault.map(|(n, fault)| FaultyWatch::failing(Calls::Changing, u64::from(n), fault));
     let seams = Seams { target: watch.as_ref().map(FaultyWatch::seam).unwrap_or_default(), ..Seams::default() };
@@ -147,6 +153,7 @@ fn back_up(rig: &Rig, known: &mut Known, fault: Option<(u16, Fault)>, context: &
         assert_eq!(report.totals.problems, 0, "{context}: {:?}", report.problems);
         assert!(leftovers(rig, &all).is_empty(), "{context}: left over {:?}", leftovers(rig, &all));
         assert_eq!(all.last().map(|s| s.name.clone()), report.snapshot, "{context}");
+        copies.extend(report.snapshot.map(|name| (name, source.clone())));
     }
     // A run that died sealed may have left its snapshot for this one to publish: that is not of this source.
     if let Some(newest) = all.last().filter(|s| !known.contains_key(&s.name)) {
@@ -158,6 +165,25 @@ fn back_up(rig: &Rig, known: &mut Known, fault: Option<(u16, Fault)>, context: &
     }
 }
 
+/// Restores a snapshot into a folder, and again after a call fails; then the folder is the copy that was taken.
+fn restore_to(rig: &Rig, dir: &Path, (name, copy): (&String, &Tree), dies_at: Option<u16>, context: &str) {
+    let mut options = RestoreOptions::new(JOB, name, Place::To(dir.to_path_buf()));
+    options.overwrite = Overwrite::Always;
+    options.delete = true;
+    options.keep_replaced = false;
+    options.workers = rig.options.workers;
+    if let Some(n) = dies_at {
+        let watch = FaultyWatch::failing(Calls::Changing, u64::from(n), Fault::Stop);
+        let result = rig.restore(&RestoreOptions { seam: watch.seam(), ..options.clone() });
+        let exact = result.as_ref().is_ok_and(|report| report.problem_count == 0 && report.limitations.is_empty());
+        assert!(!exact || watch.struck().is_none(), "{context}: a restore that died says that all is well");
+    }
+    let report = rig.restore(&options).unwrap_or_else(|e| panic!("{context}: {e:?}"));
+    assert!(report.problems.is_empty(), "{context}: {:?}", report.problems);
+    let wrong = differences(copy, &read_tree(&dir.join(FOLDER)), By::Everything);
+    assert!(wrong.is_empty(), "{context}: restored, but\n{}", wrong.join("\n"));
+}
+
 fn live(steps: &[Step], workers: usize, hot_window_s: i64) {
     let dir = scratch();
     let mut rig = Rig::below(dir.path());
@@ -165,20 +191,30 @@ fn live(steps: &[Step], workers: usize, hot_window_s: i64) {
     rig.options.workers = workers;
     rig.options.allow_empty = true;
     fs::create_dir(&rig.source).unwrap();
-    let mut known = Known::new();
+    let (mut known, mut copies) = (Known::new(), Known::new());
     for (n, step) in steps.iter().enumerate() {
         let context = format!("step {n}, {step:?}");
         match step {
-            Step::Backup => back_up(&rig, &mut known, None, &context),
-            Step::Dies(at) => back_up(&rig, &mut known, Some((*at, Fault::Stop)), &context),
+            Step::Backup => back_up(&rig, &mut known, &mut copies, None, &context),
+            Step::Dies(at) => back_up(&rig, &mut known, &mut copies, Some((*at, Fault::Stop)), &context),
             Step::Full(at) => {
                 let full = Fault::FromNowOn(rustix::io::Errno::NOSPC.raw_os_error());
-                back_up(&rig, &mut known, Some((*at, full)), &context);
+                back_up(&rig, &mut known, &mut copies, Some((*at, full)), &context);
+            }
+            Step::Restore(which) | Step::RestoreOver(which, _) => {
+                let Some(copy) = copies.iter().nth(usize::from(*which) % copies.len().max(1)) else { continue };
+                match step {
+                    Step::RestoreOver(_, dies_at) => {
+                        restore_to(&rig, &dir.path().join("over"), copy, *dies_at, &context);
+                    }
+                    _ => restore_to(&rig, &dir.path().join(format!("new-{n}")), copy, None, &context),
+                }
+                check_target(&rig, &known, &context);
             }
             step => change(&rig.source, step),
         }
     }
-    back_up(&rig, &mut known, None, "at the end");
+    back_up(&rig, &mut known, &mut copies, None, "at the end");
 }
 
 fn config() -> ProptestConfig {
