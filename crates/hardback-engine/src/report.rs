@@ -91,6 +91,9 @@ impl Cancel {
     }
 }
 
+/// Coarsest step of times that is [`LimitationKind::TimeSteps`], in nanoseconds: that of FAT.
+pub(crate) const TIME_STEP_NS_MAX: u64 = 2_000_000_000;
+
 /// What a volume cannot keep. Told once for each snapshot and kept in the manifest; no exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LimitationKind {
@@ -98,8 +101,10 @@ pub enum LimitationKind {
     Owners,
     /// Permission bits.
     Modes,
-    /// Times to the nanosecond.
+    /// Times of the last change.
     Times,
+    /// Times to the nanosecond.
+    TimeSteps,
     /// Extended attributes and ACLs.
     Xattrs,
     /// Some names.
@@ -120,10 +125,11 @@ pub enum LimitationKind {
 
 impl LimitationKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Owners,
         Self::Modes,
         Self::Times,
+        Self::TimeSteps,
         Self::Xattrs,
         Self::Names,
         Self::Symlinks,
@@ -140,6 +146,7 @@ impl LimitationKind {
             Self::Owners => "owners",
             Self::Modes => "modes",
             Self::Times => "times",
+            Self::TimeSteps => "time-steps",
             Self::Xattrs => "xattrs",
             Self::Names => "names",
             Self::Symlinks => "symlinks",
@@ -157,7 +164,8 @@ impl fmt::Display for LimitationKind {
         f.write_str(match self {
             Self::Owners => "the target cannot keep owners (needs root and a volume that has owners)",
             Self::Modes => "the target cannot keep permission bits",
-            Self::Times => "the target cannot keep modification times exactly",
+            Self::Times => "the target cannot keep some modification times",
+            Self::TimeSteps => "the target keeps modification times in coarser steps",
             Self::Xattrs => "the target cannot keep some extended attributes or ACLs",
             Self::Names => "the target cannot hold some names; they are stored escaped",
             Self::Symlinks => "the target cannot hold symlinks",

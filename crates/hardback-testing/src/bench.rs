@@ -3,7 +3,8 @@
 use crate::checker::{Checker, Inventory};
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Place, Problem, RestoreOptions, SystemClock, Target, backup, open_or_create_target, restore,
+    Phase, Place, Problem, RestoreOptions, SystemClock, Target, VerifyLevel, VerifyOptions, backup,
+    open_or_create_target, restore, verify,
 };
 use hardback_platform::{Call, Seam, Verdict, Watch};
 use std::path::{Path, PathBuf};
@@ -150,6 +151,22 @@ impl Bench {
         assert!(restored.limitations.is_empty(), "{:?}", restored.limitations);
         assert_eq!(checker.violations(), Vec::<String>::new(), "a sealed snapshot was written");
         to.join(self.sources[0].file_name().unwrap())
+    }
+
+    /// Verifies everything in the target without a single problem.
+    #[track_caller]
+    pub fn verify_all(&self) {
+        let (counters, cancel, heard) = (Counters::default(), Cancel::default(), Heard::default());
+        let ctx = Context { clock: &SystemClock, monitor: &heard, counters: &counters, cancel: &cancel };
+        let options = VerifyOptions {
+            job: None,
+            snapshots: Vec::new(),
+            level: VerifyLevel::Full,
+            against_source: false,
+            workers: 0,
+        };
+        let report = verify(&ctx, &self.open(Seam::default()), &options).unwrap();
+        assert!(report.problems.is_empty(), "{} problems: {:#?}", report.problem_count, report.problems);
     }
 
     /// Returns the folder of a snapshot.

@@ -62,6 +62,11 @@ pub struct Volume {
 impl Volume {
     /// Makes and mounts a volume of at least `mib` MiB; says why where this machine cannot.
     pub fn mount(kind: VolumeKind, mib: u64) -> Result<Self, String> {
+        Self::mount_with(kind, mib, "")
+    }
+
+    /// As [`Volume::mount`], with more options, each after a comma.
+    pub fn mount_with(kind: VolumeKind, mib: u64, options: &str) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can mount volumes".into());
         }
@@ -71,22 +76,16 @@ impl Volume {
         let (image, root) = (temp.path().join("image"), temp.path().join("mnt"));
         std::fs::create_dir(&root).unwrap();
         std::fs::File::create(&image).unwrap().set_len(mib.max(kind.mib_min()) << 20).unwrap();
-        let (tool, options) = kind.make();
-        try_run(Command::new(tool).args(options).arg(&image))?;
-        let mut mount = match kind {
-            VolumeKind::Ntfs3g => {
-                let mut mount = Command::new("ntfs-3g");
-                mount.args(["-o", "streams_interface=xattr"]);
-                mount
-            }
-            _ => {
-                let mut mount = Command::new("mount");
-                mount.args(["-o", "loop"]);
-                mount
-            }
-        };
-        try_run(mount.arg(&image).arg(&root))?;
+        let (tool, arguments) = kind.make();
+        try_run(Command::new(tool).args(arguments).arg(&image))?;
+        mount(kind, options, &image, &root)?;
         Ok(Self { root, kind, _temp: temp })
+    }
+
+    /// Mounts it again with other options.
+    pub fn remount(&self, options: &str) {
+        try_run(Command::new("umount").arg(&self.root)).unwrap();
+        mount(self.kind, options, &self.root.with_file_name("image"), &self.root).unwrap();
     }
 
     /// Returns where it is mounted.
@@ -119,6 +118,14 @@ impl Drop for Volume {
             }
         }
     }
+}
+
+fn mount(kind: VolumeKind, options: &str, image: &Path, root: &Path) -> Result<(), String> {
+    let (tool, own) = match kind {
+        VolumeKind::Ntfs3g => ("ntfs-3g", "streams_interface=xattr"),
+        _ => ("mount", "loop"),
+    };
+    try_run(Command::new(tool).args(["-o", &format!("{own}{options}")]).args([image, root]))
 }
 
 fn try_run(command: &mut Command) -> Result<(), String> {

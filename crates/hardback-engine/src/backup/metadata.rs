@@ -1,15 +1,15 @@
 //! Giving entries in the new tree the metadata of the source's, as far as the target can hold it.
 
-use super::shared::Shared;
+use super::shared::{Shared, TimeStep};
 use crate::error::Error;
 use crate::manifest::Entry;
 use crate::report::LimitationKind;
-use hardback_platform::{Dir, Faults, FileWrite, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError};
 
 /// Makes the manifest's entry from what the source says.
 pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, stable_ids: bool) -> Entry {
     let mut entry = Entry::new(name, metadata.kind);
-    entry.size_bytes = if metadata.kind == hardback_platform::Kind::File { metadata.size_bytes } else { 0 };
+    entry.size_bytes = if metadata.kind == Kind::File { metadata.size_bytes } else { 0 };
     entry.mtime = metadata.mtime;
     entry.inode = stable_ids.then_some(metadata.id.file);
     entry.ctime = metadata.ctime.filter(|_| reliable_ctime && stable_ids);
@@ -34,7 +34,8 @@ pub(super) enum Place<'a> {
     Name(&'a Dir, &'a [u8]),
 }
 
-/// Sets owner, extended attributes, mode and time, in the order in which none undoes another.
+/// Sets owner, extended attributes, mode and time, in the order in which none undoes another. What the target only
+/// pretends to keep is a limitation at once.
 pub(super) fn apply(
     shared: &Shared<'_>,
     place: &Place<'_>,
@@ -43,10 +44,14 @@ pub(super) fn apply(
 ) -> Result<(), Error> {
     let new_file = matches!(place, Place::File(_));
     let limit = |kind, result: Result<(), PathError>| limited(shared, kind, path, result);
-    let symlink = entry.kind == hardback_platform::Kind::Symlink;
+    let ignored = &shared.target.ignored;
+    tell_ignored(shared, entry, path);
     let chown = entry.owner.is_some() && entry.owner != shared.target.default_owner;
-    let mut owner_kept = true;
-    if chown && let Some(owner) = entry.owner {
+    let mut owner_kept = !(chown && ignored.owners);
+    if chown
+        && owner_kept
+        && let Some(owner) = entry.owner
+    {
         let result = match place {
             Place::File(file) => file.set_owner(owner),
             Place::Name(dir, name) => dir.set_owner(name, owner),
@@ -54,14 +59,14 @@ pub(super) fn apply(
         owner_kept = result.is_ok();
         limit(LimitationKind::Owners, result)?;
     }
-    for (name, value) in entry.xattrs() {
+    for (name, value) in entry.xattrs().iter().filter(|(name, _)| !ignored.ignores_xattr(name)) {
         let result = match place {
             Place::File(file) => file.set_xattr(name, value),
             Place::Name(dir, at) => dir.set_xattr(at, name, value),
         };
         limit(LimitationKind::Xattrs, result)?;
     }
-    if let Some(mode) = entry.mode.filter(|_| !symlink) {
+    if let Some(mode) = entry.mode.filter(|_| entry.kind != Kind::Symlink && ignored.modes.is_none()) {
         // What runs as its owner must not run as whoever made the backup.
         let mode = if owner_kept { mode } else { mode & !SET_ID_BITS };
         let as_created = new_file && shared.target.exact_modes && mode & 0o7000 == 0 && entry.xattrs().is_empty();
@@ -78,6 +83,33 @@ pub(super) fn apply(
         Place::Name(dir, name) => dir.set_mtime(name, entry.mtime),
     };
     limit(LimitationKind::Times, result)
+}
+
+/// Counts what an entry loses because the target takes it and does not keep it.
+pub(super) fn tell_ignored(shared: &Shared<'_>, entry: &Entry, path: &dyn Fn() -> Vec<u8>) {
+    let ignored = &shared.target.ignored;
+    let lost = |kind, what: &str| shared.limitation(kind, path, what);
+    if ignored.owners && entry.owner.is_some() && entry.owner != shared.target.default_owner {
+        lost(LimitationKind::Owners, "they are taken and ignored");
+    }
+    let mode = entry.mode.filter(|_| entry.kind != Kind::Symlink);
+    if ignored.modes.is_some_and(|all| mode.is_some() && mode != all[usize::from(entry.is_dir())]) {
+        lost(LimitationKind::Modes, "they are taken and ignored");
+    }
+    if let Some((name, _)) = entry.xattrs().iter().find(|(name, _)| ignored.ignores_xattr(name)) {
+        let what = format!("{} is taken and ignored", hardback_platform::path::display(name));
+        lost(LimitationKind::Xattrs, &what);
+    }
+    match ignored.time_steps_ns[usize::from(entry.mtime.seconds < 0)] {
+        TimeStep::Ns(1) => {}
+        TimeStep::Ns(step_ns) => {
+            let ns = i128::from(entry.mtime.seconds) * 1_000_000_000 + i128::from(entry.mtime.nanos);
+            if ns.rem_euclid(i128::from(step_ns)) != 0 {
+                lost(LimitationKind::TimeSteps, &format!("steps of {step_ns} nanoseconds"));
+            }
+        }
+        TimeStep::Never => lost(LimitationKind::Times, "they are taken and ignored"),
+    }
 }
 
 /// Turns "the target cannot" into a limitation; a failing target stays an error.

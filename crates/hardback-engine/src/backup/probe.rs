@@ -1,22 +1,44 @@
 //! Finds out by trying what a target can do. Limits that cannot be tried come with the kind of its file system.
 
-use super::shared::TargetFacts;
+use super::shared::{Ignored, TargetFacts, TimeStep};
 use crate::error::Error;
 use crate::job::{BackupOptions, Job};
-use hardback_platform::{Dir, Faults, PathError, Seam, VolumeKind};
+use crate::report::TIME_STEP_NS_MAX;
+use hardback_platform::{Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 const PROBE: &[u8] = b"probe";
 const PROBE_LINK: &[u8] = b"probe-link";
+const PROBE_DIR: &[u8] = b"probe-dir";
 /// A mode that no volume has by default.
 const PROBE_MODE: u32 = 0o606;
+/// Another one.
+const PROBE_MODE_2: u32 = 0o640;
+/// An owner that is nobody's.
+const PROBE_OWNER: Owner = Owner { uid: 54_321, gid: 54_322 };
+/// Times with an odd second and all digits, from 1970 on and before.
+const PROBE_TIMES: [Time; 2] =
+    [Time { seconds: 1_600_000_001, nanos: 123_456_789 }, Time { seconds: -1_000_000_001, nanos: 123_456_789 }];
+/// Steps in which volumes keep times: NTFS 100 ns, exFAT 10 ms, FAT 2 s.
+const TIME_STEPS_NS: [u64; 7] = [1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, TIME_STEP_NS_MAX];
+/// An access list that says more than a mode: one more user may read.
+const PROBE_ACL: &[u8] = b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x31\xd4\0\0\x04\0\x04\0\xff\xff\xff\xff\
+\x10\0\x06\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
+/// Attributes of all kinds: how their names begin, and one to try.
+const PROBE_XATTRS: [(&[u8], &[u8], &[u8]); 4] = [
+    (b"user.", b"user.hardback.probe", b"probe"),
+    (b"trusted.", b"trusted.hardback.probe", b"probe"),
+    (b"security.", b"security.hardback.probe", b"probe"),
+    (b"system.posix_acl_", b"system.posix_acl_access", PROBE_ACL),
+];
 
 /// Tries the target in the folder of the unfinished snapshot.
 pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, Error> {
     let traits = dir.volume()?;
     let file = dir.create_file(PROBE, PROBE_MODE)?;
     let made = file.metadata()?;
+    let ignored = find_ignored(dir, &file)?;
     drop(file);
     let links = match dir.link(PROBE, dir, PROBE_LINK) {
         Ok(()) => {
@@ -39,12 +61,60 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
         links,
         default_owner: made.owner,
         exact_modes: made.mode == Some(PROBE_MODE),
-        // A umask takes bits away; only a volume that makes modes up adds some.
-        made_up_mode: made.mode.filter(|mode| mode & !PROBE_MODE != 0),
+        ignored,
+        windows_names: traits.kind == VolumeKind::Ntfs,
         links_max: options.max_links.or(traits.links_max),
         no_clone: AtomicBool::new(false),
         volume_sync,
     })
+}
+
+/// Finds out by reading back what the target only pretends to keep. What it refuses is not ignored: it is tried for each
+/// entry and told.
+fn find_ignored(dir: &Dir, file: &FileWrite) -> Result<Ignored, Error> {
+    let mut ignored = Ignored::default();
+    for mode in [PROBE_MODE_2, PROBE_MODE] {
+        if was_taken(file.set_mode(mode))? && file.metadata()?.mode != Some(mode) {
+            dir.make_dir(PROBE_DIR, PROBE_MODE)?;
+            let of_dirs = dir.stat(PROBE_DIR)?.mode;
+            dir.remove_dir(PROBE_DIR)?;
+            ignored.modes = Some([file.metadata()?.mode, of_dirs]);
+            break;
+        }
+    }
+    for (step, time) in ignored.time_steps_ns.iter_mut().zip(PROBE_TIMES) {
+        if was_taken(file.set_mtime(time))? {
+            *step = time_step(time, &file.metadata()?);
+        }
+    }
+    let mut taken = Vec::new();
+    for (prefix, name, value) in PROBE_XATTRS {
+        if was_taken(file.set_xattr(name, value))? {
+            taken.push((prefix, name));
+        }
+    }
+    let kept = if taken.is_empty() { Xattrs::new() } else { dir.xattrs(PROBE)? };
+    let is_kept = |name: &[u8]| kept.iter().any(|(n, _)| n == name);
+    ignored.xattrs = taken.into_iter().filter(|(_, name)| !is_kept(name)).map(|(prefix, _)| prefix).collect();
+    // Last: who is not root may not be able to do any more with it.
+    ignored.owners = was_taken(file.set_owner(PROBE_OWNER))? && file.metadata()?.owner != Some(PROBE_OWNER);
+    Ok(ignored)
+}
+
+/// Returns whether a call succeeded; a refusal is an answer, a failing target an error.
+fn was_taken(result: Result<(), PathError>) -> Result<bool, Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.fault(), Faults::Io | Faults::ReadOnly) => Err(e.into()),
+        Err(e) if e.source.kind() == std::io::ErrorKind::Interrupted => Err(e.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+fn time_step(set: Time, found: &Metadata) -> TimeStep {
+    let ns = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    let lost = (ns(set) - ns(found.mtime)).unsigned_abs();
+    TIME_STEPS_NS.into_iter().find(|step| lost < u128::from(*step)).map_or(TimeStep::Never, TimeStep::Ns)
 }
 
 /// Facts for a dry run, which tries nothing.
@@ -53,7 +123,8 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
         links: true,
         default_owner: None,
         exact_modes: true,
-        made_up_mode: None,
+        ignored: Ignored::default(),
+        windows_names: false,
         links_max: options.max_links,
         no_clone: AtomicBool::new(true),
         volume_sync: true,

@@ -261,6 +261,11 @@ impl Worker<'_> {
             taken.content = None;
             let name_there = old.stored_name().to_vec();
             if store::link_from(self.shared, at, &mut taken, &dir, &name_there)? {
+                let path = || at.folder.path_of(&taken.name);
+                metadata::tell_ignored(self.shared, &taken, &path);
+                if taken.owner != self.shared.target.default_owner && !hardback_platform::is_privileged() {
+                    self.shared.limitation(LimitationKind::Owners, path, "the interrupted run could not set them");
+                }
                 Counters::add(&self.shared.sums.adopted, 1);
                 Counters::add(&self.shared.sums.adopted_bytes, old.size_bytes);
                 let group = (metadata.nlink > 1).then_some(metadata.id);
@@ -277,11 +282,14 @@ impl Worker<'_> {
         let there = file.metadata().ok()?;
         // After a power cut a volume without a journal may have the content and not what was set last.
         let same_time = there.mtime.seconds.abs_diff(entry.mtime.seconds) <= COARSEST_TIME_S;
-        let same_mode = there.mode == entry.mode || there.mode == self.shared.target.made_up_mode;
+        let ignored = &self.shared.target.ignored;
+        let same_mode = there.mode == entry.mode || ignored.modes.is_some_and(|[of_files, _]| there.mode == of_files);
         // An unprivileged run cannot set owners, now or then; a privileged one must not keep those of the other.
-        let made_by_us = !hardback_platform::is_privileged() && there.owner == self.shared.target.default_owner;
+        let owners_are_lost = !hardback_platform::is_privileged() || ignored.owners;
+        let made_by_us = owners_are_lost && there.owner == self.shared.target.default_owner;
         let same_owner = there.owner == entry.owner || made_by_us;
-        let same_xattrs = entry.xattrs().is_empty() || file.xattrs().is_ok_and(|there| there == entry.xattrs());
+        let mut kept = entry.xattrs().iter().filter(|(name, _)| !ignored.ignores_xattr(name)).peekable();
+        let same_xattrs = kept.peek().is_none() || file.xattrs().is_ok_and(|there| there.iter().eq(kept));
         let same_file = there.kind == Kind::File && there.size_bytes == entry.size_bytes;
         if !(same_file && same_time && same_mode && same_owner && same_xattrs) {
             return None;

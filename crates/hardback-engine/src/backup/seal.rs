@@ -95,6 +95,7 @@ impl Sealing<'_> {
                 LimitationKind::Owners,
                 LimitationKind::Modes,
                 LimitationKind::Times,
+                LimitationKind::TimeSteps,
                 LimitationKind::Xattrs,
                 LimitationKind::Names,
             ];

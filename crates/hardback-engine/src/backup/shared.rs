@@ -23,14 +23,51 @@ pub(super) struct TargetFacts {
     pub(super) default_owner: Option<Owner>,
     /// A new file has exactly the mode that it was created with.
     pub(super) exact_modes: bool,
-    /// The mode that all files have on a volume that has no modes.
-    pub(super) made_up_mode: Option<u32>,
+    /// What it takes without an error and does not keep.
+    pub(super) ignored: Ignored,
+    /// Names that Windows cannot hold are stored escaped, whoever mounts the volume now.
+    pub(super) windows_names: bool,
     /// Most names that a file gets.
     pub(super) links_max: Option<u64>,
     /// Cloning failed once as the volume does not know it.
     pub(super) no_clone: AtomicBool,
     /// The volume can be synced as a whole; otherwise each file is.
     pub(super) volume_sync: bool,
+}
+
+/// What a target takes without an error and does not keep: it is not asked to.
+#[derive(Debug, Default)]
+pub(super) struct Ignored {
+    /// Modes; all files have the first, all folders the second.
+    pub(super) modes: Option<[Option<u32>; 2]>,
+    /// Owners.
+    pub(super) owners: bool,
+    /// How names of extended attributes begin.
+    pub(super) xattrs: Vec<&'static [u8]>,
+    /// Steps in which times are kept, in nanoseconds: from 1970 on, and before.
+    pub(super) time_steps_ns: [TimeStep; 2],
+}
+
+impl Ignored {
+    /// Returns whether an extended attribute of this name is one of those.
+    pub(super) fn ignores_xattr(&self, name: &[u8]) -> bool {
+        self.xattrs.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+/// A step in which times are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeStep {
+    /// So many nanoseconds.
+    Ns(u64),
+    /// Times are not kept at all.
+    Never,
+}
+
+impl Default for TimeStep {
+    fn default() -> Self {
+        Self::Ns(1)
+    }
 }
 
 /// Counts of a run.

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::manifest::Entry;
 use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
-use crate::target::escape::escape_name;
+use crate::target::escape::{escape_name, fits_windows};
 use hardback_platform::{Dir, Faults, FileId, FileWrite, PathError, RelPath, is_privileged};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,15 +20,23 @@ const NAME_ATTEMPTS_MAX: u32 = 16;
 /// Files of at least this many bytes start as a clone of the base's where the volume can.
 const CLONE_BYTES_MIN: u64 = 1 << 20;
 
-/// Makes something under the entry's name, or under an escaped one where the target cannot hold the name or has it
-/// already because it folds case. The entry remembers the name.
+/// Makes something under the entry's name, or under an escaped one where the target cannot hold the name, or Windows
+/// could not open it there, or the target has it already because it folds case. The entry remembers the name.
 pub(super) fn with_name<T>(
     shared: &Shared<'_>,
     folder: &Folder,
     entry: &mut Entry,
     mut make: impl FnMut(&[u8]) -> Result<T, PathError>,
 ) -> Result<T, PathError> {
+    // Linux takes names on NTFS that Windows could not open.
+    let foreign = shared.target.windows_names && entry.stored_name() == &entry.name[..] && !fits_windows(&entry.name);
+    if foreign {
+        entry.extra_mut().stored = Some(escape_name(&entry.name, 1));
+    }
     let first = make(entry.stored_name());
+    if foreign && first.is_ok() {
+        shared.limitation(LimitationKind::Names, || folder.path_of(&entry.name), "Windows cannot hold the name");
+    }
     let error = match first {
         Err(error) if matches!(error.fault(), Faults::BadName | Faults::Exists) => error,
         other => return other,

@@ -17,7 +17,7 @@ pub(crate) fn escape_name(name: &[u8], attempt: u32) -> Vec<u8> {
     let mut at = 0;
     for chunk in name.utf8_chunks() {
         for &b in chunk.valid().as_bytes() {
-            let bad = b < b' ' || b == 0x7f || b"\"*:<>?\\|%".contains(&b);
+            let bad = b == b'%' || is_bad(b);
             let bad_end = at == last && (b == b'.' || b == b' ');
             let bad_start = at == 0 && reserved;
             push(&mut out, b, bad || bad_end || bad_start);
@@ -36,6 +36,18 @@ pub(crate) fn escape_name(name: &[u8], attempt: u32) -> Vec<u8> {
     }
     out.extend_from_slice(end.as_bytes());
     out
+}
+
+/// Returns whether Windows can hold a name as it is.
+pub(crate) fn fits_windows(name: &[u8]) -> bool {
+    let is_bad_end = matches!(name.last(), Some(b'.' | b' '));
+    let is_bad = name.iter().any(|&b| is_bad(b));
+    std::str::from_utf8(name).is_ok() && !is_bad && !is_bad_end && !is_device_name(name)
+}
+
+/// Returns whether Windows allows a byte in no name.
+fn is_bad(b: u8) -> bool {
+    b < b' ' || b == 0x7f || b"\"*:<>?\\|".contains(&b)
 }
 
 /// Cuts an escaped name, not within a character or a `%XX`.
@@ -100,6 +112,7 @@ mod tests {
         ];
         for (name, stored) in cases {
             assert_eq!(escape_name(name, 1), stored);
+            assert_eq!(fits_windows(name), name == stored || name == b"100%");
         }
     }
 

@@ -1,13 +1,13 @@
 //! Checks one entry of a tree, or of a source, against its record.
 
-use super::{Findings, Kept, VerifyLevel};
+use super::{Findings, Kept, Times, VerifyLevel};
 use crate::backup::metadata::SET_ID_BITS;
 use crate::content::{ContentError, ContentReader, Stop};
 use crate::digests::{DigestLists, DigestWindow};
 use crate::manifest::{ContentRef, Digest, Entry, Seal};
 use crate::problem::ProblemKind;
-use crate::report::Counters;
-use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath};
+use crate::report::{Counters, TIME_STEP_NS_MAX};
+use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath, Time};
 use std::sync::Arc;
 
 /// From this size on the kernel is told that a file is read from start to end.
@@ -117,7 +117,7 @@ impl<'a> Checker<'a> {
         {
             wrong.push(format!("owner is {}:{}, was {}:{}", is.uid, is.gid, was.uid, was.gid));
         }
-        if self.kept.times && found.mtime != entry.mtime {
+        if !self.is_same_time(found.mtime, entry.mtime) {
             wrong.push("the time of the last change is another".into());
         }
         if found.device != entry.device() {
@@ -125,6 +125,16 @@ impl<'a> Checker<'a> {
         }
         if !wrong.is_empty() {
             self.problem(chunk, entry, ProblemKind::Metadata, wrong.join(", "));
+        }
+    }
+
+    fn is_same_time(&self, found: Time, recorded: Time) -> bool {
+        let ns = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+        match self.kept.times {
+            Times::Exact => found == recorded,
+            // The seal does not tell the step: the coarsest.
+            Times::InSteps => (ns(found) - ns(recorded)).unsigned_abs() < u128::from(TIME_STEP_NS_MAX),
+            Times::No => true,
         }
     }
 

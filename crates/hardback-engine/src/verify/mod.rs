@@ -252,8 +252,16 @@ impl Stop for Findings<'_> {
 struct Kept {
     owners: bool,
     modes: bool,
-    times: bool,
+    times: Times,
     xattrs: bool,
+}
+
+/// How exactly times were kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Exact,
+    InSteps,
+    No,
 }
 
 impl Kept {
@@ -262,7 +270,11 @@ impl Kept {
         Self {
             owners: kept(LimitationKind::Owners),
             modes: kept(LimitationKind::Modes),
-            times: kept(LimitationKind::Times),
+            times: match (kept(LimitationKind::Times), kept(LimitationKind::TimeSteps)) {
+                (true, true) => Times::Exact,
+                (true, false) => Times::InSteps,
+                (false, _) => Times::No,
+            },
             xattrs: kept(LimitationKind::Xattrs),
         }
     }
