@@ -43,6 +43,7 @@ fn zoo(bench: &Bench) {
     dir.make_node(b"fifo", Kind::Fifo, 0o640, (0, 0)).unwrap();
     dir.make_node(b"sock", Kind::Socket, 0o600, (0, 0)).unwrap();
     dir.set_xattr(b"plain.txt", b"user.note", b"hello \0 there").unwrap();
+    dir.set_xattr(b"a name", b"user.shared", b"by all names").unwrap();
     dir.set_xattr(b"sub", b"user.dir", b"1").unwrap();
     dir.set_mtime(b"dangling", Time { seconds: 1_000_000_000, nanos: 123_456_789 }).unwrap();
     dir.set_mtime(b"plain.txt", Time { seconds: -5, nanos: 999_999_999 }).unwrap();
@@ -585,4 +586,46 @@ fn someone_who_swaps_folders_for_links_meanwhile_gets_nothing_written_outside() 
         done.store(true, Ordering::SeqCst);
     });
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+/// Does not let a folder be opened or listed.
+struct Locked(&'static [u8]);
+
+impl Watch for Locked {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::OpenDir if call.name == self.0 => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_their_own() {
+    for (edited, keeps_time) in [("new", true), ("new", false), ("longer", true)] {
+        let bench = Bench::new();
+        bench.write("alocked/a", "old");
+        fs::create_dir(bench.source.join("z")).unwrap();
+        fs::hard_link(bench.source.join("alocked/a"), bench.source.join("alocked/a2")).unwrap();
+        fs::hard_link(bench.source.join("alocked/a"), bench.source.join("z/b")).unwrap();
+        drop(bench.backup());
+        let time = bench.source_dir().open_dir(b"z").unwrap().stat(b"b").unwrap().mtime;
+        // In place: the name is the same inode as before.
+        bench.write("z/b", edited);
+        fs::hard_link(bench.source.join("z/b"), bench.source.join("z/c")).unwrap();
+        if keeps_time {
+            bench.source_dir().open_dir(b"z").unwrap().set_mtime(b"b", time).unwrap();
+        }
+        let report = bench.backup_watched(Seam::watched(Arc::new(Locked(b"alocked"))));
+        assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, "docs/alocked".into())]);
+        let snapshot = report.snapshot.unwrap();
+        let docs = bench.out.join("docs");
+        assert_eq!(read(&bench.stored(&snapshot, "alocked/a2")), "old");
+        assert_eq!(read(&bench.stored(&snapshot, "z/b")), edited);
+        drop(bench.restore_well(&bench.options(&snapshot)));
+        let contents = ["alocked/a", "alocked/a2", "z/b", "z/c"].map(|name| read(&docs.join(name)));
+        assert_eq!(contents, ["old", "old", edited, edited], "{edited:?}, {keeps_time}");
+        assert_eq!(inode(&docs.join("alocked/a")), inode(&docs.join("alocked/a2")));
+        assert_eq!(inode(&docs.join("z/b")), inode(&docs.join("z/c")));
+    }
 }

@@ -1,11 +1,52 @@
 //! Several names of one file at the source become several names of one file at the place.
+//!
+//! Only names that are stored alike: where some could not be read, what an older run stored of them was carried over, and
+//! the others may have another content by now.
 
+use crate::manifest::{Digest, Entry};
 use hardback_platform::{FileId, RelPath};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
 
-/// Which file at the source: its volume as the manifest tells it, and its number there.
-pub(super) type GroupKey = (u64, u64);
+/// Which file at the source, in which version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey {
+    /// Number of its volume, as the manifest tells it.
+    volume: u64,
+    /// Its number there.
+    inode: u64,
+    /// Hash of all that its names have in common once they are one file.
+    version: Digest,
+}
+
+impl GroupKey {
+    /// Returns the key of an entry; `None` if it is its file's only name. `content` is its digest, if it has one that
+    /// can be read.
+    pub(super) fn new(volume: u64, entry: &Entry, content: Option<Digest>) -> Option<Self> {
+        let inode = entry.inode.filter(|_| entry.nlink > 1)?;
+        let mut version = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            version.update(&(bytes.len() as u64).to_le_bytes());
+            version.update(bytes);
+        };
+        match (content, entry.content) {
+            (Some(digest), _) => add(&digest),
+            // Without their digests two contents are one only if one copy is behind both.
+            (None, Some(copy)) => add(&[&copy.generation.to_le_bytes()[..], &copy.ordinal.to_le_bytes()].concat()),
+            (None, None) => add(b""),
+        }
+        let (kind, time) = (entry.kind, entry.mtime);
+        add(format!("{kind:?} {} {} {}", entry.size_bytes, time.seconds, time.nanos).as_bytes());
+        let attributes = entry.attributes().0;
+        add(format!("{:?} {:?} {:?} {attributes}", entry.mode, entry.owner, entry.device()).as_bytes());
+        add(entry.link_text().unwrap_or_default());
+        for (name, value) in entry.xattrs() {
+            add(name);
+            add(value);
+        }
+        Some(Self { volume, inode, version: *version.finalize().as_bytes() })
+    }
+}
 
 /// Where the first name of a group is.
 #[derive(Debug, Clone)]

@@ -155,6 +155,11 @@ impl<'a, 'r> Maker<'a, 'r> {
         Ok(whole.then_some(content.digest))
     }
 
+    /// Returns the digest of an entry's content, if it has one that can be read.
+    pub(super) fn digest(&mut self, entry: &Entry) -> Option<Digest> {
+        self.digests.get(&self.shared.digests, entry.content?).ok()
+    }
+
     /// Returns the digest that the content must have, if the record tells one.
     fn expected(&mut self, at: &At<'_>, entry: &Entry) -> Option<Digest> {
         let content = entry.content?;
@@ -182,8 +187,7 @@ impl<'a, 'r> Maker<'a, 'r> {
         if entry.size_bytes == 0 {
             return true;
         }
-        let Some(content) = entry.content else { return false };
-        let Ok(expected) = self.digests.get(&self.shared.digests, content) else { return false };
+        let Some(expected) = self.digest(entry) else { return false };
         let Ok(file) = place.open_file(&entry.name) else { return false };
         self.contents
             .read(&file, existing.size_bytes, existing.blocks, None)

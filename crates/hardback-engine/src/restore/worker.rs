@@ -88,7 +88,8 @@ impl<'a, 'r> Worker<'a, 'r> {
         if entry.problem().is_some() {
             Counters::add(&self.shared.sums.stored_with_problem, 1);
         }
-        let key = entry.inode.filter(|_| entry.nlink > 1).map(|inode| (volume, inode));
+        let content = if entry.nlink > 1 { self.maker.digest(entry) } else { None };
+        let key = GroupKey::new(volume, entry, content);
         let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
         match self.shared.groups.turn(key, entry.nlink) {
             Some(first) => self.join(at, place, entry, key, &first),

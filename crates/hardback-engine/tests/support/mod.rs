@@ -74,16 +74,26 @@ impl Bench {
 
     /// Backs up, and leaves something out.
     pub(crate) fn backup_without(&self, excludes: &Excludes, options: BackupOptions) -> BackupReport {
+        let report = with_context(|ctx| backup(ctx, &self.open(), &self.job(options), excludes)).unwrap();
+        assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
+        report
+    }
+
+    /// Backs up while something watches the source.
+    pub(crate) fn backup_watched(&self, seam: Seam) -> BackupReport {
+        let mut job = self.job(BackupOptions::default());
+        job.source_seam = seam;
+        with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default())).unwrap()
+    }
+
+    fn job(&self, options: BackupOptions) -> Job {
         let source = JobSource {
             folder: b"docs".to_vec(),
             path: self.source.clone(),
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
         let options = BackupOptions { same_disk: true, ..options };
-        let job = Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap();
-        let report = with_context(|ctx| backup(ctx, &self.open(), &job, excludes)).unwrap();
-        assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
-        report
+        Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap()
     }
 
     pub(crate) fn options(&self, snapshot: &str) -> RestoreOptions {
