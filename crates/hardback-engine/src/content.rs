@@ -67,14 +67,14 @@ impl<'a> ContentReader<'a> {
         if is_sparse {
             while let Some(range) = stored.next_data(reading.offset, size_bytes).map_err(ContentError::Stored)? {
                 reading.holes_are_hidden = range == (0..size_bytes);
-                self.hole(&mut reading, range.start);
+                self.hole(&mut reading, range.start)?;
                 self.data(&mut reading, stored, range.end, to)?;
                 if reading.offset < range.end {
                     break;
                 }
             }
             let known = stored.metadata().map_err(ContentError::Stored)?.size_bytes;
-            self.hole(&mut reading, size_bytes.min(known));
+            self.hole(&mut reading, size_bytes.min(known))?;
             if let Some(to) = to {
                 to.set_len(reading.offset).map_err(ContentError::Written)?;
             }
@@ -116,14 +116,18 @@ impl<'a> ContentReader<'a> {
     }
 
     /// Hashes the zeros of a hole.
-    fn hole(&mut self, reading: &mut Reading, end: u64) {
+    fn hole(&mut self, reading: &mut Reading, end: u64) -> Result<(), ContentError> {
         let zeros_end = self.buffer.len().min(usize::try_from(end - reading.offset.min(end)).unwrap_or(usize::MAX));
         self.buffer[..zeros_end].fill(0);
-        while reading.offset < end && !self.stop.is_stopped() {
+        while reading.offset < end {
+            if self.stop.is_stopped() {
+                return Err(ContentError::Stopped);
+            }
             let n = usize::try_from(end - reading.offset).unwrap_or(usize::MAX).min(self.buffer.len());
             reading.hasher.update(&self.buffer[..n]);
             reading.offset += n as u64;
         }
+        Ok(())
     }
 }
 
@@ -157,6 +161,39 @@ impl ContentError {
         match self {
             Self::Stored(error) | Self::Written(error) => error,
             Self::Stopped => PathError::new("read", b"", io::ErrorKind::Interrupted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hardback_platform::{Dir, Seam};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Goes on this many times.
+    struct After(AtomicU64);
+
+    impl Stop for After {
+        fn is_stopped(&self) -> bool {
+            self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err()
+        }
+    }
+
+    #[test]
+    fn a_hole_that_is_not_read_to_its_end_is_no_content() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path(), Seam::default()).unwrap();
+        let size_bytes = 4 * BUFFER_BYTES as u64;
+        dir.create_file(b"sparse", 0o600).unwrap().set_len(size_bytes).unwrap();
+        let file = dir.open_file(b"sparse").unwrap();
+        for checks in [0, 1, 3, 4] {
+            let (counters, stop) = (Counters::default(), After(AtomicU64::new(checks)));
+            let read = ContentReader::new(&counters, &stop).read(&file, size_bytes, 0, None);
+            match read {
+                Err(ContentError::Stopped) => assert!(checks < 4),
+                other => assert_eq!((other.unwrap().size_bytes, checks), (size_bytes, 4)),
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ mod support;
 
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeRules};
 use hardback_engine::{
-    Answer, BackupOptions, Error, Excludes, Overwrite, Place, ProblemKind, RestoreAction, RestoreOptions, restore,
+    Answer, BackupOptions, Cancel, Context, Counters, Error, Excludes, Overwrite, Place, ProblemKind, RestoreAction,
+    RestoreOptions, SystemClock, restore,
 };
 use hardback_platform::{Attributes, Call, Dir, Kind, Op, Owner, Seam, Time, Verdict, Watch};
 use std::fs;
@@ -628,4 +629,36 @@ fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_thei
         assert_eq!(inode(&docs.join("alocked/a")), inode(&docs.join("alocked/a2")));
         assert_eq!(inode(&docs.join("z/b")), inode(&docs.join("z/c")));
     }
+}
+
+/// Asks the verb to stop when something is written.
+struct CancelAtWrite(Arc<Cancel>);
+
+impl Watch for CancelAtWrite {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::Write {
+            self.0.cancel();
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_sparse_file_that_was_stopped_in_its_hole_does_not_look_finished() {
+    let bench = Bench::new();
+    let file = fs::File::create(bench.source.join("sparse")).unwrap();
+    file.write_at(b"data", 0).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let snapshot = bench.backup();
+    let cancel = Arc::new(Cancel::default());
+    let mut options = bench.options(&snapshot);
+    options.seam = Seam::watched(Arc::new(CancelAtWrite(cancel.clone())));
+    let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &Counters::default(), cancel: &cancel };
+    let stopped = restore(&ctx, &bench.open(), &options, &mut |_| Answer::Keep);
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    assert!(!bench.out.join("docs/sparse").exists());
+    // Nor does the folder that misses it: it gets its metadata by the run that ends this one.
+    assert_ne!(mtime(&bench.out.join("docs")), mtime(&bench.source));
+    drop(bench.restore_well(&bench.options(&snapshot)));
+    assert_eq!(listing(&bench.out.join("docs")), listing(&bench.source));
 }

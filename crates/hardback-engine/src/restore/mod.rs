@@ -186,7 +186,11 @@ fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) {
         if shared.is_stopped() {
             break;
         }
-        let done = worker.chunk(&chunk).and_then(|()| folder::release(shared, &chunk.folder));
+        let done = worker.chunk(&chunk).and_then(|()| match shared.is_stopped() {
+            // Some of it may be missing: its folder stays unfinished.
+            true => Ok(()),
+            false => folder::release(shared, &chunk.folder),
+        });
         if let Err(error) = done {
             shared.fail(error);
             break;
