@@ -631,6 +631,49 @@ fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_thei
     }
 }
 
+#[test]
+fn a_folder_on_which_something_is_mounted_keeps_its_metadata_and_what_it_holds() {
+    let bench = Bench::new();
+    for path in ["disk/in", "disk/sub/in", "bound/in"] {
+        bench.write(path, "x");
+    }
+    let times = Time { seconds: 1_000_000_000, nanos: 0 };
+    for name in [&b"disk"[..], b"bound"] {
+        bench.source_dir().set_mtime(name, times).unwrap();
+    }
+    set_mode(&bench.source.join("disk"), 0o751);
+    set_mode(&bench.source.join("bound"), 0o751);
+    let snapshot = bench.backup();
+    let elsewhere = bench.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    set_mode(&elsewhere, 0o710);
+    let tmpfs = ["-t", "tmpfs", "-o", "mode=710", "none"].map(std::ffi::OsStr::new);
+    let bind = ["--bind".as_ref(), elsewhere.as_os_str()];
+    let mut mounted = Vec::new();
+    for (args, at) in [(&tmpfs[..], "disk"), (&bind[..], "bound")] {
+        let Some(mount) = mount(args, &bench.source.join(at)) else {
+            eprintln!("skipped: only root can mount");
+            return;
+        };
+        mounted.push(mount);
+        bench.write(&format!("{at}/theirs"), "x");
+        bench.write(&format!("{at}/sub/theirs"), "x");
+    }
+    for delete in [false, true] {
+        let mut options = bench.options(&snapshot);
+        (options.place, options.overwrite, options.delete) = (Place::InPlace, Overwrite::Always, delete);
+        let report = bench.restore_well(&options);
+        assert_eq!(report.deleted, 0);
+        for at in ["disk", "bound"] {
+            let here = bench.source.join(at);
+            assert_eq!(mode(&here), 0o710, "{at}, {delete}");
+            assert_ne!(mtime(&here).0, times.seconds, "{at}, {delete}");
+            assert!(here.join("theirs").exists() && here.join("sub/theirs").exists());
+            assert_eq!(read(&here.join("in")), "x");
+        }
+    }
+}
+
 /// Asks the verb to stop when something is written.
 struct CancelAtWrite(Arc<Cancel>);
 

@@ -180,13 +180,16 @@ impl Walk<'_, '_> {
             Some(root) => self.place_of_root(root, &entry, part)?,
             None => self.place_of(level, &entry, part)?,
         };
-        let Some((place, standing)) = placed else { return Ok(None) };
+        let Some((place, mut standing)) = placed else { return Ok(None) };
         let stored = self.stored_of(level, &entry);
         let existing = place.as_ref().filter(|_| !standing.is_fresh);
         let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref())?;
-        // What is mounted there, unless it is where the user sent it, may be all of another disk.
-        let may_be_mounted = existing.filter(|_| self.shared.options.delete && root.is_none());
-        guard.keeps_all |= may_be_mounted.is_some_and(|dir| is_mounted(level, dir));
+        // What is mounted there, unless it is where the user sent it, may be all of another disk: it may get entries
+        // that it misses, and is not made into what the snapshot has.
+        if existing.filter(|_| root.is_none()).is_some_and(|dir| is_mounted(level, dir)) {
+            guard.keeps_all = true;
+            standing.takes_metadata = false;
+        }
         let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard)?;
         let volume = volume_of(&entry).unwrap_or(level.volume);
         Counters::add(&self.shared.sums.entries, 1);
@@ -380,9 +383,12 @@ fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, 
 
 /// Returns whether another volume, or another part of this one, is mounted on a folder at the place.
 fn is_mounted(above: &Level, dir: &Dir) -> bool {
-    let volume = |dir: &Dir| dir.metadata().ok().map(|m| m.id.volume);
-    let above = above.folder.dir(Side::Place).ok().flatten();
-    dir.is_mount_point().unwrap_or(true) || above.is_some_and(|above| volume(&above) != volume(dir))
+    let Ok(Some(above)) = above.folder.dir(Side::Place) else { return true };
+    let same_volume = match (above.metadata(), dir.metadata()) {
+        (Ok(above), Ok(here)) => above.id.volume == here.id.volume,
+        _ => false,
+    };
+    dir.is_mount_point().unwrap_or(true) || !same_volume
 }
 
 fn volume_of(entry: &Entry) -> Option<u64> {
