@@ -3,10 +3,15 @@
 //! Only names that are stored alike: where some could not be read, what an older run stored of them was carried over, and
 //! the others may have another content by now.
 
+use crate::content::Stop;
 use crate::manifest::{Digest, Entry};
 use hardback_platform::{FileId, RelPath};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+/// After this time a worker that waits for another looks whether the run stops.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which file at the source, in which version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +66,17 @@ pub(super) struct First {
     pub(super) id: FileId,
 }
 
+/// What a worker does with a name.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It is the first: its worker makes it and then calls [`Groups::made`] or [`Groups::failed`].
+    Make,
+    /// It is linked to the first.
+    Link(First),
+    /// Nothing: the run stops.
+    Stop,
+}
+
 #[derive(Debug)]
 struct Group {
     /// `None` while a worker makes it.
@@ -77,18 +93,19 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Returns what to link a name to; `None` for the first, which its caller makes and then calls
-    /// [`Groups::made`] or [`Groups::failed`]. Waits while another worker makes the first.
-    pub(super) fn turn(&self, key: GroupKey, nlink: u64) -> Option<First> {
+    /// Returns what to do with a name. Waits while another worker makes the first, unless the run stops.
+    pub(super) fn turn(&self, key: GroupKey, nlink: u64, stop: &dyn Stop) -> Turn {
         let mut all = self.all.lock().expect("no panic while the groups are held");
         loop {
             match all.get_mut(&key) {
                 None => {
                     all.insert(key, Group { first: None, left: nlink.saturating_sub(1) });
-                    return None;
+                    return Turn::Make;
                 }
+                Some(Group { first: None, .. }) if stop.is_stopped() => return Turn::Stop,
                 Some(Group { first: None, .. }) => {
-                    all = self.done.wait(all).expect("no panic while the groups are held");
+                    let waited = self.done.wait_timeout(all, STOP_CHECK_INTERVAL);
+                    all = waited.expect("no panic while the groups are held").0;
                 }
                 Some(Group { first: Some(first), left }) => {
                     let first = first.clone();
@@ -96,7 +113,7 @@ impl Groups {
                     if *left == 0 {
                         all.remove(&key);
                     }
-                    return Some(first);
+                    return Turn::Link(first);
                 }
             }
         }
@@ -124,5 +141,29 @@ impl Groups {
         }
         drop(all);
         self.done.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Goes on for a few checks.
+    struct Soon(AtomicU64);
+
+    impl Stop for Soon {
+        fn is_stopped(&self) -> bool {
+            self.0.fetch_add(1, Ordering::SeqCst) >= 2
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_first_name_that_never_comes_ends_with_the_run() {
+        let (groups, stop) = (Groups::default(), Soon(AtomicU64::new(0)));
+        let key = GroupKey { volume: 0, inode: 1, version: [0; 32] };
+        assert!(matches!(groups.turn(key, 2, &stop), Turn::Make));
+        assert!(matches!(groups.turn(key, 2, &stop), Turn::Stop));
+        assert_eq!(stop.0.into_inner(), 3);
     }
 }

@@ -179,8 +179,20 @@ fn run(
     Ok(())
 }
 
+/// Stops the others when the thread that holds it panics.
+struct StopOnPanic<'a, 'r>(&'a Shared<'r>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
 /// A worker's thread.
 fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) {
+    let _stop_on_panic = StopOnPanic(shared);
     let mut worker = Worker::new(shared);
     for chunk in chunks {
         if shared.is_stopped() {

@@ -186,7 +186,10 @@ impl<'a> Shared<'a> {
         if let Some(settled) = asker.settled {
             return Ok(settled);
         }
-        let path = RelPath::from_bytes(path).expect("paths in a snapshot are made of names");
+        let path = RelPath::from_bytes(path).map_err(|why| {
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+            PathError::new("take the name from the record of", path, error)
+        })?;
         Ok(match (asker.ask)(&path) {
             Answer::Replace => true,
             Answer::Keep => false,
@@ -225,6 +228,11 @@ impl<'a> Shared<'a> {
     /// Stops the restore. The first error wins.
     pub(super) fn fail(&self, error: Error) {
         self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
+        self.stop();
+    }
+
+    /// Stops the restore without an error: a thread panics, and the others must not wait for what it was to make.
+    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
 

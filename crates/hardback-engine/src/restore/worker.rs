@@ -1,7 +1,7 @@
 //! Restores one entry: looks at what is there, decides, makes it.
 
 use super::folder::{Folder, Side};
-use super::groups::{First, GroupKey};
+use super::groups::{First, GroupKey, Turn};
 use super::make::{Made, Maker};
 use super::metadata;
 use super::options::RestoreAction;
@@ -91,9 +91,10 @@ impl<'a, 'r> Worker<'a, 'r> {
         let content = if entry.nlink > 1 { self.maker.digest(entry) } else { None };
         let key = GroupKey::new(volume, entry, content);
         let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
-        match self.shared.groups.turn(key, entry.nlink) {
-            Some(first) => self.join(at, place, entry, key, &first),
-            None => self.first(at, place, entry, key),
+        match self.shared.groups.turn(key, entry.nlink, self.shared) {
+            Turn::Link(first) => self.join(at, place, entry, key, &first),
+            Turn::Make => self.first(at, place, entry, key),
+            Turn::Stop => Ok(()),
         }
     }
 
