@@ -629,3 +629,20 @@ fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_thei
         assert_eq!(inode(&docs.join("z/b")), inode(&docs.join("z/c")));
     }
 }
+
+#[test]
+fn an_edit_with_size_and_time_put_back_is_replaced() {
+    let bench = Bench::new();
+    bench.write("a", "as it was");
+    let snapshot = bench.backup();
+    let mut options = bench.options(&snapshot);
+    drop(bench.restore_well(&options));
+    let path = bench.out.join("docs/a");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "tampered!").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    options.overwrite = Overwrite::Always;
+    let report = bench.restore_well(&options);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "as it was");
+    assert_eq!(report.replaced, 1);
+}

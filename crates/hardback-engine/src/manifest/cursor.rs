@@ -292,21 +292,3 @@ mod tests {
         assert!(matches!(cursor.next_file(), Err(ManifestError::Damaged { .. })));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest::{Header, ManifestWriter};
-    use hardback_platform::Kind;
-
-    #[test]
-    fn a_second_root_entry_is_damage_and_no_name() {
-        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
-        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
-        writer.entry(&Entry::new(b".", Kind::Fifo)).unwrap();
-        writer.up();
-        let bytes = writer.finish().unwrap().sink;
-        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes).unwrap()).unwrap();
-        assert!(matches!(cursor.next_file(), Err(ManifestError::Damaged { .. })));
-    }
-}
