@@ -705,3 +705,20 @@ fn a_sparse_file_that_was_stopped_in_its_hole_does_not_look_finished() {
     drop(bench.restore_well(&bench.options(&snapshot)));
     assert_eq!(listing(&bench.out.join("docs")), listing(&bench.source));
 }
+
+#[test]
+fn an_edit_with_size_and_time_put_back_is_replaced() {
+    let bench = Bench::new();
+    bench.write("a", "as it was");
+    let snapshot = bench.backup();
+    let mut options = bench.options(&snapshot);
+    drop(bench.restore_well(&options));
+    let path = bench.out.join("docs/a");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "tampered!").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    options.overwrite = Overwrite::Always;
+    let report = bench.restore_well(&options);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "as it was");
+    assert_eq!(report.replaced, 1);
+}

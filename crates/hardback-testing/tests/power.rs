@@ -82,7 +82,7 @@ impl Volume {
     }
 
     fn is_alive(&self) -> bool {
-        fs::read_dir(self.at.join("target")).is_ok()
+        fs::read(self.at.join("target/.hardback/target.toml")).is_ok()
     }
 }
 
