@@ -124,8 +124,10 @@ impl GroupTable {
 
     fn grow(&mut self) -> Result<(), PathError> {
         let old_slots = self.slots;
-        let old = std::mem::replace(&mut self.table, nameless(&self.dir, b"groups")?);
         self.slots *= 2;
+        // Windows keeps the name of a removed file until it is closed.
+        let name = format!("groups-{}", self.slots);
+        let old = std::mem::replace(&mut self.table, nameless(&self.dir, name.as_bytes())?);
         let mut page = vec![0; SLOT_BYTES * PAGE_SLOTS as usize];
         for number in (0..old_slots).step_by(PAGE_SLOTS as usize) {
             page.fill(0);
