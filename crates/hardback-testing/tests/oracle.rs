@@ -17,7 +17,9 @@ use hardback_testing::fault::{Calls, Fault, FaultyWatch};
 use hardback_testing::oracle::{By, Known, Tree, check_target, differences, leftovers, read_tree};
 use hardback_testing::rig::{FOLDER, JOB, Rig, Seams};
 use proptest::prelude::*;
+use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -140,6 +142,32 @@ fn change(top: &Path, step: &Step) {
     }
 }
 
+/// What the rules of the plan cannot see, by design: a `chmod -R` must read nothing, so a changed mode or attribute is
+/// taken as the reason why a change time moved. An edit that puts size and time back and comes with such a change is
+/// found by `--checksum` only; histories leave the pair out.
+#[derive(Default)]
+struct Blind {
+    edited: HashSet<u64>,
+    described: HashSet<u64>,
+}
+
+impl Blind {
+    /// Returns whether a step may be taken.
+    fn allows(&mut self, top: &Path, step: &Step) -> bool {
+        let (place, other, own) = match step {
+            Step::EditAndPutTimeBack(p, _) => (p, &self.described, &mut self.edited),
+            Step::Chmod(p, _) | Step::Note(p, _) => (p, &self.edited, &mut self.described),
+            _ => return true,
+        };
+        let Ok(metadata) = fs::symlink_metadata(self::place(top, *place)) else { return true };
+        let allowed = !other.contains(&metadata.ino());
+        if allowed {
+            own.insert(metadata.ino());
+        }
+        allowed
+    }
+}
+
 /// Backs up, perhaps with a fault; what is listed then must be the source, and what was listed before as it was.
 fn back_up(rig: &Rig, known: &mut Known, copies: &mut Known, fault: Option<(u16, Fault)>, context: &str) {
     let source = read_tree(&rig.source);
@@ -196,7 +224,11 @@ fn live(steps: &[Step], workers: usize, hot_window_s: i64) {
     rig.options.allow_empty = true;
     fs::create_dir(&rig.source).unwrap();
     let (mut known, mut copies) = (Known::new(), Known::new());
+    let mut blind = Blind::default();
     for (n, step) in steps.iter().enumerate() {
+        if matches!(step, Step::Backup) {
+            blind = Blind::default();
+        }
         let context = format!("step {n}, {step:?}");
         match step {
             Step::Backup => back_up(&rig, &mut known, &mut copies, None, &context),
@@ -215,7 +247,8 @@ fn live(steps: &[Step], workers: usize, hot_window_s: i64) {
                 }
                 check_target(&rig, &known, &context);
             }
-            step => change(&rig.source, step),
+            step if blind.allows(&rig.source, step) => change(&rig.source, step),
+            _ => {}
         }
     }
     back_up(&rig, &mut known, &mut copies, None, "at the end");
