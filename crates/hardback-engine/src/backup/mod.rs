@@ -106,7 +106,7 @@ pub fn preview(
     let mut run = Run::new(ctx);
     if let Some(target) = target {
         probe::check_places(&target.root, &roots, &job.options)?;
-        run.choose_base(ctx, target, job.name.as_str())?;
+        run.choose_base(ctx, target, job)?;
         run.target_id = target.root.metadata()?.id;
     }
     let shared = run.shared(ctx, target, job)?;
@@ -174,7 +174,7 @@ impl Run {
         let mut run = Self::new(ctx);
         run.target_id = target.root.metadata()?.id;
         run.recovered = recover::recover(ctx, target, name)?;
-        let snapshots = run.choose_base(ctx, target, name)?;
+        let snapshots = run.choose_base(ctx, target, job)?;
         let highest = catalog::seals(target, name)?.iter().map(|s| s.generation).max().unwrap_or(0);
         let highest = highest.max(run.recovered.generation).max(catalog::highest_digest_list(target, name)?);
         run.generation = highest.min(GENERATION_MAX - 1) + 1;
@@ -189,17 +189,19 @@ impl Run {
     }
 
     /// Takes the newest snapshot whose record is what its seal says as the base; returns all snapshots.
-    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &str) -> Result<Vec<Snapshot>, Error> {
-        let snapshots = catalog::snapshots(target, job)?;
+    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &Job) -> Result<Vec<Snapshot>, Error> {
+        let name = job.name.as_str();
+        let snapshots = catalog::snapshots(target, name)?;
         for base in snapshots.iter().rev() {
-            if let Some(fault) = manifest_fault(target, job, &base.seal)? {
-                let name = &base.name;
-                ctx.monitor.notice(&format!("snapshot {name} cannot be the base: {fault}; an older one is taken"));
+            if let Some(fault) = manifest_fault(target, name, &base.seal)? {
+                let damaged = &base.name;
+                ctx.monitor.notice(&format!("snapshot {damaged} cannot be the base: {fault}; an older one is taken"));
                 continue;
             }
             ctx.counters.expected_entries.store(base.seal.totals.entries, Ordering::Relaxed);
-            let reader = catalog::open_manifest(target, job, &base.name)?;
+            let reader = catalog::open_manifest(target, name, &base.name)?;
             let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
+            tell_other_sources(ctx, job, reader.header());
             self.base_cursor = Some(Cursor::open(reader).map_err(failed)?.0);
             self.base = Some(base.clone());
             break;
@@ -397,6 +399,21 @@ impl Run {
             elapsed_ns: 0,
             would_copy,
         }
+    }
+}
+
+/// Two commands with other sources and one job take turns at being each other's base: nothing is ever linked.
+fn tell_other_sources(ctx: &Context<'_>, job: &Job, base: &Header) {
+    let gone = base.sources.iter().filter(|(folder, _)| !job.sources.iter().any(|s| s.folder == *folder));
+    let names: Vec<String> = gone.map(|(folder, _)| hardback_platform::path::display(folder).to_string()).collect();
+    if !names.is_empty() {
+        ctx.monitor.notice(&format!(
+            "snapshot {} of job {} has {}, which this run does not back up; give other sources a job of their own with \
+             --job, or name all of them in one command",
+            base.snapshot,
+            job.name,
+            names.join(", ")
+        ));
     }
 }
 

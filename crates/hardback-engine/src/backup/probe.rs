@@ -148,8 +148,12 @@ pub(super) fn check_places(target: &Dir, roots: &[(String, Dir)], options: &Back
 /// Refuses a place for a target that [`check_places`] would refuse, before anything is made there: looks at the folder
 /// that is there or at the nearest one above it.
 pub fn check_new_target(job: &Job, target: &Path) -> Result<(), Error> {
-    let existing = target.ancestors().find_map(|path| Dir::open(path, Seam::default()).ok());
-    let Some(existing) = existing else { return Ok(()) };
+    let near = [Some(target), target.parent().filter(|path| !path.as_os_str().is_empty())];
+    let existing = near.into_iter().flatten().find_map(|path| Dir::open(path, Seam::default()).ok());
+    let Some(existing) = existing else {
+        // A mistyped path or a disk that is not mounted: making the target says so, where it is to be made.
+        return Ok(());
+    };
     for (path, root) in super::open_sources(job)? {
         check_apart(&existing, &path, &root, &job.options)?;
     }
