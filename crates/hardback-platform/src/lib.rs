@@ -15,6 +15,7 @@ mod listing;
 pub mod metadata;
 pub mod name;
 pub mod path;
+mod read;
 #[cfg(any(windows, test))]
 mod records;
 pub mod seam;

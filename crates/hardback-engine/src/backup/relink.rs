@@ -80,11 +80,8 @@ impl Worker<'_> {
         let Ok(there) = old.metadata() else { return Ok(false) };
         let made = store::create(self.shared, at, entry, None)?;
         let filled = self.fill_and_describe(at, base, (&old, &there), &made, entry);
-        if !matches!(filled, Ok(true))
-            && let Some(target) = &at.target
-        {
-            // The name must be free for what stands in. If this fails too, that will say so.
-            target.unlink(&made.name).ok();
+        if !matches!(filled, Ok(true)) {
+            store::free_name(at, &made);
         }
         filled
     }

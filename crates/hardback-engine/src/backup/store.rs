@@ -101,6 +101,14 @@ pub(super) fn clone_base(shared: &Shared<'_>, at: &At<'_>, base: &Entry, file: &
     }
 }
 
+/// Takes back a file that could not be filled: its name must be free for what stands in. If this fails too, that will
+/// say so.
+pub(super) fn free_name(at: &At<'_>, made: &Made) {
+    if let Some(target) = &at.target {
+        target.unlink(&made.name).ok();
+    }
+}
+
 /// Removes what was made for an entry, to make it again.
 pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
     let target = at.target.as_ref().expect("removed only from a target");

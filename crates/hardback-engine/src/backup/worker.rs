@@ -320,11 +320,8 @@ impl<'a> Worker<'a> {
         }
         let made = store::create(self.shared, at, &mut entry, item.base.as_ref())?;
         let filled = self.fill(at, &file, &before, &made, entry);
-        if filled.is_err()
-            && let Some(target) = &at.target
-        {
-            // The name must be free for what stands in. If this fails too, that will say so.
-            target.unlink(&made.name).ok();
+        if filled.is_err() {
+            store::free_name(at, &made);
         }
         filled
     }

@@ -6,7 +6,6 @@ use crate::seam::{Op, Seam};
 use crate::system::xattr::{self, Place};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, SeekFrom, StatxFlags, Timespec, Timestamps};
 use rustix::io::Errno;
-use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -49,35 +48,6 @@ impl FileRead {
             match rustix::io::pread(&self.fd, &mut *buffer, offset) {
                 Err(Errno::INTR) => {}
                 other => return other.map_err(fail("read")),
-            }
-        }
-    }
-
-    /// Reads from an offset until the buffer is full or the file ends; returns the number of bytes.
-    pub fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.read_at(&mut buffer[done..], offset + done as u64)? {
-                0 => break,
-                n => done += n,
-            }
-        }
-        Ok(done)
-    }
-
-    /// Reads the whole file, if it is not longer than a limit.
-    pub fn read_to_vec(&self, bytes_max: usize) -> Result<Vec<u8>, PathError> {
-        let mut all = Vec::new();
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let n = self.read_at(&mut buffer, all.len() as u64)?;
-            if n == 0 {
-                return Ok(all);
-            }
-            all.extend_from_slice(&buffer[..n]);
-            if all.len() > bytes_max {
-                let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {bytes_max} bytes"));
-                return Err(PathError::new("read", b"", error));
             }
         }
     }
