@@ -3,8 +3,9 @@
 use crate::clock::timestamp;
 use crate::error::Error;
 use crate::manifest::{Reader, Seal};
+use crate::problem::{Problem, ProblemKind};
 use crate::target::{Target, layout};
-use hardback_platform::{Faults, FileRead, Kind};
+use hardback_platform::{Faults, FileRead, Kind, PathError};
 use jiff::tz::TimeZone;
 
 /// Longest seal that is read.
@@ -29,38 +30,144 @@ pub fn jobs(target: &Target) -> Result<Vec<String>, Error> {
     Ok(names.filter_map(|e| String::from_utf8(e.name.to_vec()).ok()).collect())
 }
 
-/// Returns the sealed snapshots of a job, oldest first (by generation).
-pub fn snapshots(target: &Target, job: &str) -> Result<Vec<Snapshot>, Error> {
-    let Some(trees) = target.job_dir_if_any(job)? else { return Ok(Vec::new()) };
-    let mut all = Vec::new();
-    for seal in seals(target, job)? {
-        match trees.stat(seal.snapshot.as_bytes()) {
-            Ok(m) if m.kind == Kind::Dir => {
-                all.push(Snapshot { job: job.to_owned(), name: seal.snapshot.clone(), seal });
-            }
+/// The snapshots of a job.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a snapshot without a whole seal is a problem"]
+pub struct Snapshots {
+    /// Those with a whole seal, oldest first (by generation).
+    pub sealed: Vec<Snapshot>,
+    /// Those that are there and whose seal cannot be read or is damaged, oldest first (by name).
+    pub unsealed: Vec<Unsealed>,
+}
+
+/// A snapshot whose seal is of no use: nothing is known of it but its name, and nothing of it is ever touched.
+#[derive(Debug, Clone)]
+pub struct Unsealed {
+    /// Job.
+    pub job: String,
+    /// Name.
+    pub name: String,
+    /// What is wrong with the seal.
+    pub why: String,
+    kind: ProblemKind,
+}
+
+impl Unsealed {
+    fn new(job: &str, name: &str, failure: Option<&PathError>) -> Self {
+        let (kind, why) = match failure {
+            Some(error) => (ProblemKind::Unreadable, format!("its seal cannot be read: {}", error.source)),
+            None => (ProblemKind::Unsealed, "its seal is damaged".to_owned()),
+        };
+        Self { job: job.to_owned(), name: name.to_owned(), why, kind }
+    }
+
+    /// Returns it as a problem of the target.
+    pub fn problem(&self) -> Problem {
+        Problem::with_detail(format!("{}/{}", self.job, self.name).as_bytes(), self.kind, self.why.clone())
+    }
+
+    /// Returns it as a problem at its name alone.
+    pub(crate) fn problem_of_job(&self) -> Problem {
+        Problem::with_detail(self.name.as_bytes(), self.kind, self.why.clone())
+    }
+
+    fn refusal(&self) -> Error {
+        Error::refused(
+            format!("snapshot {} cannot be used: {}", self.name, self.why),
+            "its files are plain files and can be copied; `hardback verify` tells more",
+        )
+    }
+}
+
+/// Returns the snapshots of a job.
+///
+/// # Errors
+/// The target cannot be listed. A single snapshot that cannot be looked at is among the unsealed.
+pub fn snapshots(target: &Target, job: &str) -> Result<Snapshots, Error> {
+    let mut snapshots = Snapshots::default();
+    let Some(trees) = target.job_dir_if_any(job)? else { return Ok(snapshots) };
+    let seals = seals(target, job)?;
+    for seal in seals.whole {
+        let name = seal.snapshot.clone();
+        match trees.stat(name.as_bytes()) {
+            Ok(m) if m.kind == Kind::Dir => snapshots.sealed.push(Snapshot { job: job.to_owned(), name, seal }),
+            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
             // Its tree was deleted, or has not got its name yet.
+            _ => {}
+        }
+    }
+    for unsealed in seals.broken {
+        match trees.stat(unsealed.name.as_bytes()) {
+            Ok(m) if m.kind == Kind::Dir => snapshots.unsealed.push(unsealed),
             Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
             _ => {}
         }
     }
-    all.sort_by_key(|s| s.seal.generation);
-    Ok(all)
+    snapshots.sealed.sort_by_key(|s| s.seal.generation);
+    snapshots.unsealed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(snapshots)
 }
 
-/// Returns all whole seals of a job, those without a tree too.
-pub(crate) fn seals(target: &Target, job: &str) -> Result<Vec<Seal>, Error> {
-    let Some(dir) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? else { return Ok(Vec::new()) };
-    let mut seals = Vec::new();
+impl Snapshots {
+    /// Returns the snapshot of a name.
+    ///
+    /// # Errors
+    /// There is none, or its seal is of no use.
+    pub(crate) fn named(&self, job: &str, name: &str) -> Result<&Snapshot, Error> {
+        if let Some(unsealed) = self.unsealed.iter().find(|u| u.name == name) {
+            return Err(unsealed.refusal());
+        }
+        let missing = || Error::NotFound(format!("job {job:?} has no snapshot {name:?}"));
+        self.sealed.iter().find(|s| s.name == name).ok_or_else(missing)
+    }
+}
+
+/// The seals of a job, those without a tree too.
+#[derive(Debug, Default)]
+pub(crate) struct Seals {
+    /// Those that are whole.
+    pub(crate) whole: Vec<Seal>,
+    /// Those that are there and cannot be read or are damaged.
+    pub(crate) broken: Vec<Unsealed>,
+}
+
+impl Seals {
+    /// Returns whether a snapshot of this name has, or had, a seal.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.whole.iter().any(|s| s.snapshot == name) || self.broken.iter().any(|u| u.name == name)
+    }
+}
+
+/// Reads all seals of a job.
+pub(crate) fn seals(target: &Target, job: &str) -> Result<Seals, Error> {
+    let mut seals = Seals::default();
+    let Some(dir) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? else { return Ok(seals) };
     for entry in dir.list()?.iter() {
         let Some(name) = layout::snapshot_of_seal(entry.name) else { continue };
-        let bytes = dir.open_file(entry.name)?.read_to_vec(SEAL_BYTES_MAX).map_err(|e| e.under(entry.name))?;
-        if let Some(seal) = std::str::from_utf8(&bytes).ok().and_then(Seal::from_text)
-            && seal.snapshot == name
-        {
-            seals.push(seal);
+        match dir.open_file(entry.name).and_then(|file| file.read_to_vec(SEAL_BYTES_MAX)) {
+            Ok(bytes) => match whole_seal(&bytes).filter(|seal| seal.snapshot == name) {
+                Some(seal) => seals.whole.push(seal),
+                None => seals.broken.push(Unsealed::new(job, name, None)),
+            },
+            Err(error) => seals.broken.push(Unsealed::new(job, name, Some(&error))),
         }
     }
     Ok(seals)
+}
+
+/// Parses a seal; `None` for anything that is no whole seal.
+pub(crate) fn whole_seal(bytes: &[u8]) -> Option<Seal> {
+    Seal::from_text(std::str::from_utf8(bytes).ok()?)
+}
+
+/// Returns the highest generation that a job has used, as far as that can be told: by its seals, by the records of those
+/// whose seal is of no use, and by its digest lists. A generation is never used again.
+pub(crate) fn highest_generation(target: &Target, job: &str, seals: &Seals) -> Result<u32, Error> {
+    let of_seals = seals.whole.iter().map(|s| s.generation);
+    let of_record = |u: &Unsealed| Some(open_manifest(target, job, &u.name).ok()?.header().generation);
+    let of_records = seals.broken.iter().filter_map(of_record);
+    let highest = of_seals.chain(of_records).max().unwrap_or(0);
+    Ok(highest.max(highest_digest_list(target, job)?))
 }
 
 /// Opens the manifest of a snapshot.
@@ -76,8 +183,8 @@ pub(crate) fn open_manifest_file(target: &Target, job: &str, snapshot: &str) -> 
     Ok(dir.open_file(&layout::manifest_name(snapshot))?)
 }
 
-/// Returns the highest generation that has a digest list, 0 if there is none: a generation is never used again.
-pub(crate) fn highest_digest_list(target: &Target, job: &str) -> Result<u32, Error> {
+/// Returns the highest generation that has a digest list, 0 if there is none.
+fn highest_digest_list(target: &Target, job: &str) -> Result<u32, Error> {
     let Some(dir) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])? else { return Ok(0) };
     let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_suffix(".b3")?.parse::<u32>().ok();
     Ok(dir.list()?.iter().filter_map(|e| number(e.name)).max().unwrap_or(0))
@@ -102,19 +209,29 @@ pub fn choose_job(target: &Target, job: Option<&str>, host: &str) -> Result<Stri
 /// Finds the snapshot that is meant by a name, `latest`, a date, a date and time, or a span such as "2 days ago".
 ///
 /// A point in time means the newest snapshot that was started at or before it; a bare date means the end of that day.
+/// Returns with it the snapshots that may be what was meant and whose seal is of no use.
+///
+/// # Errors
+/// There is none, or its seal is of no use.
 pub fn find_snapshot(
-    all: &[Snapshot],
+    all: &Snapshots,
     when: &str,
     now: hardback_platform::Time,
     zone: &TimeZone,
-) -> Result<Snapshot, Error> {
-    let none = || Error::NotFound(format!("there is no snapshot for {when:?}"));
-    let newest = all.last().ok_or_else(|| Error::NotFound("there is no snapshot yet".into()))?;
-    if when == "latest" {
-        return Ok(newest.clone());
+) -> Result<(Snapshot, Vec<Unsealed>), Error> {
+    if let Some(named) = all.sealed.iter().find(|s| s.name == when) {
+        return Ok((named.clone(), Vec::new()));
     }
-    if let Some(named) = all.iter().find(|s| s.name == when) {
-        return Ok(named.clone());
+    if let Some(unsealed) = all.unsealed.iter().find(|u| u.name == when) {
+        return Err(unsealed.refusal());
+    }
+    let (newest, oldest) = match (all.sealed.last(), all.sealed.first(), all.unsealed.last()) {
+        (Some(newest), Some(oldest), _) => (newest, oldest),
+        (_, _, Some(unsealed)) => return Err(unsealed.refusal()),
+        _ => return Err(Error::NotFound("there is no snapshot yet".into())),
+    };
+    if when == "latest" {
+        return Ok((newest.clone(), passed_over(all, newest, None)));
     }
     let point = point_in_time(when, timestamp(now), zone).ok_or_else(|| {
         Error::refused(
@@ -122,8 +239,18 @@ pub fn find_snapshot(
             "give a name from `hardback snapshots`, latest, 2026-11-20, \"2026-11-20 18:00\" or \"2 days ago\"",
         )
     })?;
-    let at_or_before = all.iter().filter(|s| timestamp(s.seal.started) <= point);
-    at_or_before.max_by_key(|s| s.seal.generation).cloned().ok_or_else(none)
+    let at_or_before = all.sealed.iter().filter(|s| timestamp(s.seal.started) <= point);
+    let found = at_or_before.max_by_key(|s| s.seal.generation).ok_or_else(|| {
+        Error::refused(format!("there is no snapshot for {when:?}"), format!("the oldest is {}", oldest.name))
+    })?;
+    // Names tell the time as they sort.
+    Ok((found.clone(), passed_over(all, found, Some(&layout::snapshot_name(point, zone, |_| false)))))
+}
+
+/// Returns the snapshots without a whole seal that are newer than the one found and not newer than what was asked for.
+fn passed_over(all: &Snapshots, found: &Snapshot, until: Option<&str>) -> Vec<Unsealed> {
+    let is_between = |u: &&Unsealed| u.name > found.name && until.is_none_or(|until| *u.name <= *until);
+    all.unsealed.iter().filter(is_between).cloned().collect()
 }
 
 fn point_in_time(when: &str, now: jiff::Timestamp, zone: &TimeZone) -> Option<jiff::Timestamp> {

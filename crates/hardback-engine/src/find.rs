@@ -4,20 +4,20 @@
 //! For that the records of a job are searched side by side in tree order, each by a thread of its own and at most
 //! [`MANIFESTS_MAX`] at a time, newest first; a job with more snapshots tells a path once for each such batch.
 
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exclude::{ExcludeBuilder, ExcludeRules, RuleOrigin};
 use crate::manifest::{Entry, ManifestError, TreeCursor};
-use crate::report::Counters;
+use crate::problem::Problem;
+use crate::report::{Counters, Problems};
 use crate::target::Target;
 use crate::tree_order::{Place, tree_order};
-use crate::versions::{open_cursor, tell_unreadable};
+use crate::versions::{open_cursor, unreadable};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hardback_platform::path::display;
 use hardback_platform::{FileRead, Kind, Time};
 use memchr::memmem::Finder;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records that are searched at the same time; each takes about 1 MiB.
 const MANIFESTS_MAX: usize = 32;
@@ -46,15 +46,17 @@ pub struct Found {
 }
 
 /// What a search came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 #[must_use = "the report says whether all records could be searched"]
 pub struct FindReport {
     /// Paths that were told.
     pub found: u64,
     /// Snapshots that were searched to the end.
     pub snapshots: u64,
-    /// Snapshots whose record cannot be read to its end; each was told to the monitor as a problem.
-    pub problems: u64,
+    /// Number of problems: snapshots without a whole seal, and those whose record cannot be read to its end.
+    pub problem_count: u64,
+    /// The first problems.
+    pub problems: Vec<Problem>,
 }
 
 /// Searches the snapshots of a job, or of all jobs, and tells each path found, in tree order; of a path that changed,
@@ -79,18 +81,20 @@ pub fn find(
         None => catalog::jobs(target)?,
     };
     let mut report = FindReport::default();
+    let problems = Problems::default();
     for job in jobs {
-        let mut snapshots = catalog::snapshots(target, &job)?;
+        let Snapshots { sealed: mut snapshots, unsealed } = catalog::snapshots(target, &job)?;
+        unsealed.iter().for_each(|unsealed| problems.tell(ctx, unsealed.problem()));
         snapshots.reverse();
         for batch in snapshots.chunks(MANIFESTS_MAX) {
-            let mut search = Search { ctx, target, pattern: &pattern, batch, problems: AtomicU64::new(0) };
+            let before = problems.count();
+            let search = Search { ctx, target, pattern: &pattern, batch, problems: &problems };
             report.found += search.run(each);
             ctx.check_cancel()?;
-            let problems = *search.problems.get_mut();
-            report.problems += problems;
-            report.snapshots += batch.len() as u64 - problems;
+            report.snapshots += batch.len() as u64 - (problems.count() - before);
         }
     }
+    (report.problem_count, report.problems) = problems.take();
     Ok(report)
 }
 
@@ -118,7 +122,7 @@ struct Search<'a> {
     target: &'a Target,
     pattern: &'a Pattern,
     batch: &'a [Snapshot],
-    problems: AtomicU64,
+    problems: &'a Problems,
 }
 
 impl Search<'_> {
@@ -162,8 +166,7 @@ impl Search<'_> {
             self.search_tree(&mut cursor, sender).map_err(failed)
         });
         if let Err(error) = done {
-            self.problems.fetch_add(1, Ordering::Relaxed);
-            tell_unreadable(self.ctx, snapshot, &error);
+            self.problems.tell(self.ctx, unreadable(snapshot, &error));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a verb tells while it works and when it is done.
 
+use crate::context::Context;
 use crate::manifest::Totals;
 use crate::problem::Problem;
 use std::fmt;
@@ -251,6 +252,33 @@ pub struct BackupReport {
     pub elapsed_ns: u64,
     /// For a dry run: what would be copied, largest first (path, bytes, why).
     pub would_copy: Vec<(Vec<u8>, u64, &'static str)>,
+}
+
+/// The problems of a verb: all are told and counted, the first are kept for its report.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Mutex<(u64, Vec<Problem>)>);
+
+impl Problems {
+    /// Tells of a problem.
+    pub(crate) fn tell(&self, ctx: &Context<'_>, problem: Problem) {
+        Counters::add(&ctx.counters.problems, 1);
+        ctx.monitor.problem(&problem);
+        let mut kept = self.0.lock().expect("no panic while problems are held");
+        kept.0 += 1;
+        if kept.1.len() < PROBLEMS_KEPT_MAX {
+            kept.1.push(problem);
+        }
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().expect("no panic while problems are held").0
+    }
+
+    /// Returns how many there were, and the first.
+    pub(crate) fn take(&self) -> (u64, Vec<Problem>) {
+        std::mem::take(&mut *self.0.lock().expect("no panic while problems are held"))
+    }
 }
 
 /// Problems that a report keeps; all are counted.

@@ -3,14 +3,14 @@
 //! Each record is read up to the path and no further, by a few threads. Versions are told apart by what a restore
 //! would bring back: content (by digest) and metadata; file ids and change times do not count.
 
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::diff::compare::recorded_changes;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::manifest::{ContentRef, Entry, ManifestError, TreeCursor};
 use crate::problem::{Problem, ProblemKind};
-use crate::report::Counters;
+use crate::report::Problems;
 use crate::target::Target;
 use hardback_platform::path::display;
 use hardback_platform::{FileRead, Kind, RelPath, Time};
@@ -30,8 +30,12 @@ pub struct Versions {
     pub versions: Vec<Version>,
     /// Snapshots without the path that are newer than the first one with it, oldest first.
     pub absent: Vec<String>,
-    /// Snapshots whose record cannot be read, oldest first; each was told to the monitor as a problem.
+    /// Snapshots without a whole seal, and those whose record cannot be read, each oldest first; each is a problem.
     pub unreadable: Vec<String>,
+    /// Number of problems.
+    pub problem_count: u64,
+    /// The first problems.
+    pub problems: Vec<Problem>,
 }
 
 /// A version of a path.
@@ -82,13 +86,19 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
             "write it as it stands below the snapshot's folder, such as Documents/letter.odt",
         )
     })?;
-    let snapshots = catalog::snapshots(target, job)?;
-    if snapshots.is_empty() {
+    let Snapshots { sealed: snapshots, unsealed } = catalog::snapshots(target, job)?;
+    if snapshots.is_empty() && unsealed.is_empty() {
         return Err(Error::NotFound(format!("job {job:?} has no snapshot")));
     }
-    let looked_up = look_up_all(ctx, target, &snapshots, &path)?;
-    let mut answer = Answer { digests: DigestLists::open(target, job)?, held: Vec::new(), last: None };
+    let problems = Problems::default();
     let mut result = Versions::default();
+    for unsealed in unsealed {
+        problems.tell(ctx, unsealed.problem());
+        result.unreadable.push(unsealed.name);
+    }
+    let looked_up = look_up_all(ctx, target, &snapshots, &path)?;
+    let digests = DigestLists::open(target, job)?;
+    let mut answer = Answer { digests, problems: &problems, held: Vec::new(), last: None };
     let mut failure = None;
     for (snapshot, found) in snapshots.iter().zip(looked_up) {
         match found {
@@ -97,21 +107,22 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
             Ok(None) => {}
             Err(error) => {
                 result.unreadable.push(snapshot.name.clone());
-                tell_unreadable(ctx, snapshot, &error);
+                problems.tell(ctx, unreadable(snapshot, &error));
                 failure.get_or_insert(error);
             }
         }
     }
+    (result.problem_count, result.problems) = problems.take();
     result.versions = answer.held.into_iter().map(|(_, version)| version).collect();
     match failure {
         _ if !result.versions.is_empty() => Ok(result),
         Some(error) => Err(error),
-        None => Err(not_found(target, &snapshots, &path)),
+        None => Err(not_found(target, &snapshots, &result.unreadable, &path)),
     }
 }
 
-/// Tells of a record that cannot be read.
-pub(crate) fn tell_unreadable(ctx: &Context<'_>, snapshot: &Snapshot, error: &Error) {
+/// Returns the problem of a record that cannot be read.
+pub(crate) fn unreadable(snapshot: &Snapshot, error: &Error) -> Problem {
     let path = format!("{}/{}", snapshot.job, snapshot.name);
     let mut detail = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -119,8 +130,7 @@ pub(crate) fn tell_unreadable(ctx: &Context<'_>, snapshot: &Snapshot, error: &Er
         detail = format!("{detail}: {error}");
         cause = error.source();
     }
-    ctx.monitor.problem(&Problem::with_detail(path.as_bytes(), ProblemKind::Unreadable, detail));
-    Counters::add(&ctx.counters.problems, 1);
+    Problem::with_detail(path.as_bytes(), ProblemKind::Unreadable, detail)
 }
 
 type LookedUp = Result<Option<Entry>, Error>;
@@ -178,14 +188,15 @@ pub(crate) fn open_cursor(target: &Target, snapshot: &Snapshot) -> Result<(TreeC
 }
 
 /// Versions as they are found, each with its entry.
-struct Answer {
+struct Answer<'a> {
     digests: DigestLists,
+    problems: &'a Problems,
     held: Vec<(Entry, Version)>,
     /// Which version the newest snapshot so far has.
     last: Option<usize>,
 }
 
-impl Answer {
+impl Answer<'_> {
     fn add(&mut self, ctx: &Context<'_>, path: &RelPath, snapshot: &str, entry: Entry) {
         // Most often it is the version of the snapshot before.
         let order = self.last.into_iter().chain((0..self.held.len()).rev());
@@ -236,8 +247,7 @@ impl Answer {
             (Ok(old), Ok(new)) => old == new,
             (Err(error), _) | (_, Err(error)) => {
                 let detail = format!("its digest cannot be read, so it counts as another version: {error}");
-                ctx.monitor.problem(&Problem::with_detail(path.as_bytes(), ProblemKind::Other, detail));
-                Counters::add(&ctx.counters.problems, 1);
+                self.problems.tell(ctx, Problem::with_detail(path.as_bytes(), ProblemKind::Other, detail));
                 false
             }
         }
@@ -245,9 +255,12 @@ impl Answer {
 }
 
 /// Says what comes nearest to a path that no snapshot has, by the newest snapshot.
-fn not_found(target: &Target, snapshots: &[Snapshot], path: &RelPath) -> Error {
+fn not_found(target: &Target, snapshots: &[Snapshot], unreadable: &[String], path: &RelPath) -> Error {
     let near = snapshots.last().and_then(|newest| nearest(target, newest, path).ok());
-    let what = format!("no snapshot has {}", display(path.as_bytes()));
+    let mut what = format!("no snapshot has {}", display(path.as_bytes()));
+    if !unreadable.is_empty() {
+        what = format!("{what} ({} cannot be read)", unreadable.join(", "));
+    }
     let Some((parent, similar)) = near else { return Error::NotFound(what) };
     let place = if parent.is_root() { "the top of the newest one".to_owned() } else { parent.to_string() };
     let similar: Vec<String> = similar.iter().map(|name| display(name).to_string()).collect();

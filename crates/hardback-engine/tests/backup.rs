@@ -90,7 +90,7 @@ fn an_unchanged_file_is_a_link_and_a_changed_one_a_copy() {
     assert_eq!(fs::read(bench.stored(&first, "sub/deep/b.txt")).unwrap(), b"b");
     assert_eq!(fs::read(bench.stored(&second, "sub/deep/b.txt")).unwrap(), b"changed");
     assert_eq!((second.totals.new_files, second.linked), (1, 1));
-    let all = catalog::snapshots(&bench.open(), "test").unwrap();
+    let all = catalog::snapshots(&bench.open(), "test").unwrap().sealed;
     assert_eq!(all.iter().map(|s| s.seal.generation).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(fs::read_link(bench.target.join("test/latest")).unwrap(), Path::new(&second.snapshot.unwrap()));
 }

@@ -219,7 +219,7 @@ proptest! {
         let stored = text(&stored);
         prop_assert_eq!(without_moves(live, &old, &new), expected.clone(), "against the source");
         prop_assert_eq!(without_moves(stored, &old, &new), expected, "against a snapshot");
-        prop_assert_eq!(report.problems, 0);
+        prop_assert_eq!(report.problem_count, 0);
         let (none, _) = run(&bench, &b, None).unwrap();
         prop_assert_eq!(text(&none), Vec::<String>::new(), "nothing changed since");
         prop_assert!(bench.ears.problems.lock().unwrap().is_empty());
@@ -345,7 +345,7 @@ fn an_unreadable_folder_is_a_problem_and_not_removed() {
         return;
     }
     let (all, report) = result.unwrap();
-    assert_eq!((text(&all), report.problems), (vec![], 1));
+    assert_eq!((text(&all), report.problem_count), (vec![], 1));
     assert!(bench.ears.problems.lock().unwrap()[0].starts_with("docs/sub could not be read"));
 }
 

@@ -128,7 +128,7 @@ fn a_path_is_found_once_with_its_first_and_last_snapshot() {
         format!("test docs/sub/Report-2.txt 1 {s1}..{s2} 2"),
     ];
     assert_eq!(lines, expected);
-    assert_eq!(report, FindReport { found: 3, snapshots: 3, problems: 0 });
+    assert_eq!((report.found, report.snapshots, report.problem_count), (3, 3, 0));
     let (lines, report) = search(&bench, None, "docs/*.txt");
     let expected = [
         format!("other docs/report.txt 2 {o1}..{o1} 1"),
@@ -151,7 +151,7 @@ fn a_damaged_record_does_not_hide_what_the_others_have() {
     bench.damage("test", &s2);
     let (lines, report) = search(&bench, None, "a");
     assert!(lines.contains(&format!("test docs/a 1 {s1}..{s3} 2")), "{lines:?}");
-    assert_eq!((report.snapshots, report.problems), (2, 1));
+    assert_eq!((report.snapshots, report.problem_count), (2, 1));
     assert!(bench.ears.problems.lock().unwrap()[0].contains(&s2));
     assert_eq!(bench.counters.problems.load(std::sync::atomic::Ordering::Relaxed), 1);
 }

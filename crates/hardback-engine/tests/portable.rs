@@ -96,7 +96,8 @@ fn an_unchanged_file_is_a_link_and_a_changed_one_a_copy() {
     assert_eq!(bench.content(&first, "sub/deep/b.txt"), "b");
     assert_eq!(bench.content(&second, "sub/deep/b.txt"), "changed");
     assert_eq!((second.totals.new_files, second.linked), (1, 1));
-    let names: Vec<String> = catalog::snapshots(&bench.open(), "test").unwrap().into_iter().map(|s| s.name).collect();
+    let names: Vec<String> =
+        catalog::snapshots(&bench.open(), "test").unwrap().sealed.into_iter().map(|s| s.name).collect();
     assert_eq!(names, [first.snapshot.unwrap(), second.snapshot.unwrap()]);
 }
 
@@ -184,7 +185,7 @@ fn an_emptied_source_is_refused_and_makes_no_snapshot() {
     let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
     let error = bench.try_backup(options.clone()).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    assert_eq!(catalog::snapshots(&bench.open(), "test").unwrap().len(), 1);
+    assert_eq!(catalog::snapshots(&bench.open(), "test").unwrap().sealed.len(), 1);
     let report = bench.try_backup(BackupOptions { allow_empty: true, ..options }).unwrap();
     assert_eq!(report.totals.entries, 1);
 }

@@ -178,6 +178,8 @@ pub fn difference(a: &Node, b: &Node, by: By) -> Option<String> {
 pub fn check_target(rig: &Rig, known: &Known, context: &str) -> Vec<catalog::Snapshot> {
     let target = rig.open().unwrap_or_else(|e| panic!("{context}: the target does not open: {e:?}"));
     let all = catalog::snapshots(&target, JOB).unwrap_or_else(|e| panic!("{context}: no list: {e}"));
+    assert!(all.unsealed.is_empty(), "{context}: without a whole seal: {:?}", all.unsealed);
+    let all = all.sealed;
     let mut wrong = Vec::new();
     for snapshot in &all {
         let found = verify(rig, &target, snapshot);

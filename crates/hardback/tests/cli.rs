@@ -281,6 +281,38 @@ fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
 }
 
 #[test]
+fn a_damaged_seal_is_a_problem_and_hides_no_other_snapshot() {
+    let env = TestEnvironment::with_target();
+    let [first, second] = two_snapshots(&env);
+    env.write(&format!("target/.hardback/manifests/host/{second}.seal"), "no seal");
+    let problem = format!("1 problem:\n  host/{second} has no whole seal (its seal is damaged)\n");
+    for args in [
+        &["snapshots", "target"][..],
+        &["find", "target", "a"],
+        &["versions", "target", "source/a"],
+        &["diff", "target", "latest"],
+        &["restore", "target", "--to", "out"],
+    ] {
+        let output = env.hardback(args).exits(3);
+        assert!(output.stderr.ends_with(&problem), "{args:?}: {}", output.stderr);
+        let output = env.hardback(&[&["--json"][..], args].concat()).exits(3);
+        let report: Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+        let told = (&report["problems"], &report["first_problems"][0]["path"]);
+        assert_eq!(told, (&1.into(), &format!("host/{second}").into()), "{args:?}");
+    }
+    let output = env.hardback(&["verify", "target", "latest"]).exits(3);
+    assert!(output.stderr.contains(&format!("  {second} has no whole seal")), "{}", output.stderr);
+    // What was not asked for is no problem.
+    env.hardback(&["restore", "target", "--to", "out", "--at", &first]).exits(0).ignore();
+    env.hardback(&["verify", "target", &first]).exits(0).ignore();
+    let output = env.hardback(&["restore", "target", "--to", "out", "--at", &second]).exits(1);
+    assert!(output.stderr.contains("hint: its files are plain files"), "{}", output.stderr);
+
+    let output = env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0);
+    assert!(output.stderr.contains(&format!("note: snapshot {second} is left alone")), "{}", output.stderr);
+}
+
+#[test]
 fn versions_tells_each_version_of_a_path_once() {
     let env = TestEnvironment::with_target();
     let [first, second] = two_snapshots(&env);
@@ -502,6 +534,21 @@ fn collect_keys(value: &Value, keys: &mut Vec<String>) {
         Value::Array(values) => values.iter().for_each(|value| collect_keys(value, keys)),
         _ => {}
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_as_root_in_between_stops_no_run_of_the_user() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "a");
+    let backup = ["backup", "source", "target", "--same-disk"];
+    env.hardback_as_nobody(&backup).exits(0).ignore();
+    env.hardback(&backup).exits(0).ignore();
+    // Without root both runs are the same user's, and the test says little.
+    let exit = if env.is_root() { 3 } else { 0 };
+    let output = env.hardback_as_nobody(&["snapshots", "target"]).exits(exit);
+    assert_eq!(output.stderr.contains("could not be read (its seal cannot be read: Permission denied"), exit == 3);
+    env.hardback_as_nobody(&backup).exits(0).ignore();
 }
 
 #[cfg(unix)]

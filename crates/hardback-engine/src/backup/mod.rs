@@ -23,7 +23,7 @@ mod worker;
 pub use probe::check_new_target;
 
 use crate::Excludes;
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Snapshot, Unsealed};
 use crate::clock::timestamp;
 use crate::context::Context;
 use crate::digests::DigestLists;
@@ -174,25 +174,29 @@ impl Run {
         let mut run = Self::new(ctx);
         run.target_id = target.root.metadata()?.id;
         run.recovered = recover::recover(ctx, target, name)?;
-        let snapshots = run.choose_base(ctx, target, job)?;
-        let highest = catalog::seals(target, name)?.iter().map(|s| s.generation).max().unwrap_or(0);
-        let highest = highest.max(run.recovered.generation).max(catalog::highest_digest_list(target, name)?);
+        run.choose_base(ctx, target, job)?;
+        let seals = catalog::seals(target, name)?;
+        let highest = catalog::highest_generation(target, name, &seals)?.max(run.recovered.generation);
         run.generation = highest.min(GENERATION_MAX - 1) + 1;
         let trees = target.job_dir_if_any(name)?.map(|dir| dir.list()).transpose()?.unwrap_or_default();
         let is_taken = |n: &str| {
             let in_trees = trees.iter().any(|e| e.name == n.as_bytes());
-            in_trees || snapshots.iter().any(|s| s.name == n) || run.recovered.names.iter().any(|p| p == n.as_bytes())
+            in_trees || seals.has(n) || run.recovered.names.iter().any(|p| p == n.as_bytes())
         };
         run.snapshot = layout::snapshot_name(timestamp(run.started), &ctx.clock.zone(), is_taken);
         run.partial = Some(make_partial(target, name, &run.snapshot)?);
         Ok(run)
     }
 
-    /// Takes the newest snapshot whose record is what its seal says as the base; returns all snapshots.
-    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &Job) -> Result<Vec<Snapshot>, Error> {
+    /// Takes the newest snapshot whose record is what its seal says as the base.
+    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &Job) -> Result<(), Error> {
         let name = job.name.as_str();
         let snapshots = catalog::snapshots(target, name)?;
-        for base in snapshots.iter().rev() {
+        for Unsealed { name, why, .. } in &snapshots.unsealed {
+            // No problem of the new snapshot, which is as whole as without it.
+            ctx.monitor.notice(&format!("snapshot {name} is left alone: {why}; `hardback verify` tells more"));
+        }
+        for base in snapshots.sealed.iter().rev() {
             if let Some(fault) = manifest_fault(target, name, &base.seal)? {
                 let damaged = &base.name;
                 ctx.monitor.notice(&format!("snapshot {damaged} cannot be the base: {fault}; an older one is taken"));
@@ -206,7 +210,7 @@ impl Run {
             self.base = Some(base.clone());
             break;
         }
-        Ok(snapshots)
+        Ok(())
     }
 
     fn shared<'a>(&mut self, ctx: &Context<'a>, target: Option<&Target>, job: &'a Job) -> Result<Shared<'a>, Error> {
@@ -479,13 +483,11 @@ pub(crate) fn rules_of(dir: &Dir, options: &BackupOptions) -> Rules {
 /// Makes the folder of the unfinished snapshot.
 fn make_partial(target: &Target, job: &str, snapshot: &str) -> Result<Dir, Error> {
     let parent = target.ours_dir(&[layout::PARTIAL, job.as_bytes()])?;
-    // A seal and a manifest of this name can only be those of a run that died before its tree got the name.
+    // A manifest without a seal can only be that of a run that died before it was sealed.
     let manifests = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
-    for name in [layout::seal_name(snapshot), layout::manifest_name(snapshot)] {
-        match manifests.unlink(&name) {
-            Err(e) if e.fault() != hardback_platform::Faults::Vanished => return Err(e.into()),
-            _ => {}
-        }
+    match manifests.unlink(&layout::manifest_name(snapshot)) {
+        Err(e) if e.fault() != hardback_platform::Faults::Vanished => return Err(e.into()),
+        _ => {}
     }
     parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR)?;
     let partial = open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?;

@@ -6,7 +6,7 @@ use super::walk::Cursor;
 use crate::catalog;
 use crate::context::Context;
 use crate::error::Error;
-use crate::manifest::{Reader, Seal};
+use crate::manifest::Reader;
 use crate::target::{Target, layout, replace_file, trash};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, Kind, PathError};
@@ -54,7 +54,14 @@ fn look_at_partials(
     let mut names: Vec<&[u8]> = listing.iter().filter(|e| e.kind == Kind::Dir).map(|e| e.name).collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     for name in names {
-        let partial = dir.open_dir(name)?;
+        let partial = match dir.open_dir(name) {
+            // Another user's run: it stays for that user.
+            Err(e) if e.fault() == Faults::Denied => {
+                ctx.monitor.notice(&format!("an unfinished snapshot is left alone: {e}: {}", e.source));
+                continue;
+            }
+            other => other?,
+        };
         if publish_if_sealed(ctx, target, job, name, &partial)? {
             ctx.monitor.notice(&format!(
                 "snapshot {} of an interrupted run was complete and has its name now",
@@ -93,7 +100,7 @@ fn publish_if_sealed(ctx: &Context<'_>, target: &Target, job: &str, name: &[u8],
         Err(e) if e.fault() == Faults::Vanished => None,
         Err(e) => return Err(e.into()),
     };
-    let seal = bytes.as_ref().and_then(|bytes| Seal::from_text(std::str::from_utf8(bytes).ok()?));
+    let seal = bytes.as_deref().and_then(catalog::whole_seal);
     match (seal, &bytes) {
         (Some(seal), Some(bytes)) if seal.snapshot == snapshot && manifest_fault(target, job, &seal)?.is_none() => {
             // The run may have died before its seal was on the disk.
@@ -122,7 +129,9 @@ fn take_back(target: &Target, job: &str, snapshot: &str, manifests: &Dir, partia
     }
     let Some(generation) = generation_of(partial) else { return Ok(()) };
     let Some(lists) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])? else { return Ok(()) };
-    if catalog::seals(target, job)?.iter().any(|seal| seal.generation == generation) {
+    let seals = catalog::seals(target, job)?;
+    // A seal that cannot be read may be the one that the list belongs to.
+    if !seals.broken.is_empty() || seals.whole.iter().any(|seal| seal.generation == generation) {
         return Ok(());
     }
     match lists.rename_new(&layout::digests_name(generation), partial, layout::PARTIAL_DIGESTS) {

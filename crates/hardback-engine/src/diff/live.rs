@@ -12,7 +12,7 @@ use crate::job::BackupOptions;
 use crate::manifest::{ContentRef, Entry, Header};
 use crate::plan::{self, Action, Rules, STAT_ATTRIBUTES};
 use crate::problem::{Problem, ProblemKind};
-use crate::report::Counters;
+use crate::report::{Counters, Problems};
 use crate::target::Target;
 use hardback_platform::{
     Attributes, Dir, Faults, FileId, Kind, Listing, Metadata, PathError, RelPath, Seam, Xattrs, name,
@@ -56,7 +56,7 @@ pub(super) struct Live<'a> {
     /// The target's top folder, which no backup contains.
     target_id: FileId,
     buffer: Vec<u8>,
-    problems: u64,
+    problems: &'a Problems,
 }
 
 impl<'a> Live<'a> {
@@ -66,6 +66,7 @@ impl<'a> Live<'a> {
         target: &Target,
         header: &Header,
         digests: DigestLists,
+        problems: &'a Problems,
     ) -> Result<(Self, Option<Entry>), Error> {
         let host = hardback_platform::local_host_name();
         if header.host != host {
@@ -95,7 +96,7 @@ impl<'a> Live<'a> {
             last: None,
             target_id: target.root.metadata()?.id,
             buffer: Vec::new(),
-            problems: 0,
+            problems,
         };
         if live.has_top {
             let folders = live.roots.iter().map(|(folder, _)| (&folder[..], Kind::Dir));
@@ -187,9 +188,7 @@ impl<'a> Live<'a> {
 
     fn problem(&mut self, path: &[u8], error: &PathError) -> ProblemKind {
         let kind = ProblemKind::of_source(error);
-        self.ctx.monitor.problem(&Problem::new(path, kind, error));
-        Counters::add(&self.ctx.counters.problems, 1);
-        self.problems += 1;
+        self.problems.tell(&self.ctx, Problem::new(path, kind, error));
         kind
     }
 
@@ -370,8 +369,8 @@ impl Tree for Live<'_> {
         })
     }
 
-    fn finish(self) -> Result<u64, Error> {
-        Ok(self.problems)
+    fn finish(self) -> Result<(), Error> {
+        Ok(())
     }
 }
 

@@ -75,7 +75,7 @@ impl<T: Tree> Merge<'_, '_, T> {
             }
         }
         self.old.finish()?;
-        self.moves.report.problems += self.new.finish()?;
+        self.new.finish()?;
         self.moves.flush();
         Ok(self.moves.report)
     }

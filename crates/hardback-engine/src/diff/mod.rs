@@ -16,6 +16,8 @@ mod tree;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::problem::Problem;
+use crate::report::Problems;
 use crate::target::Target;
 use hardback_platform::Kind;
 use live::Live;
@@ -81,7 +83,7 @@ pub struct Tally {
 }
 
 /// What a comparison found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 #[must_use = "the report says whether all could be compared"]
 pub struct DiffReport {
     /// On the new side only.
@@ -98,8 +100,10 @@ pub struct DiffReport {
     pub moved: Tally,
     /// The same on both sides.
     pub unchanged: u64,
-    /// Entries that could not be compared; each was told to the monitor.
-    pub problems: u64,
+    /// Number of entries that could not be compared.
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
 }
 
 impl DiffReport {
@@ -140,16 +144,19 @@ pub fn diff(
     let old = Record::open(target, &options.job, &options.a)?;
     let digests = DigestLists::open(target, &options.job)?;
     let moves = Moves::new(each);
-    match &options.b {
+    let problems = Problems::default();
+    let mut report = match &options.b {
         Some(b) => {
             let record = Record::open(target, &options.job, b)?;
             let top = (old.top_is_source() && record.top_is_source()).then(|| record.root.clone());
-            let new = Recorded { ctx: *ctx, record, digests, problems: 0 };
-            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: true }.run(top)
+            let new = Recorded { ctx: *ctx, record, digests, problems: &problems };
+            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: true }.run(top)?
         }
         None => {
-            let (new, top) = Live::open(ctx, target, old.header(), digests)?;
-            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: false }.run(top)
+            let (new, top) = Live::open(ctx, target, old.header(), digests, &problems)?;
+            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: false }.run(top)?
         }
-    }
+    };
+    (report.problem_count, report.problems) = problems.take();
+    Ok(report)
 }

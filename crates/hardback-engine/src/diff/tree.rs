@@ -9,7 +9,7 @@ use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::manifest::{ContentRef, Entry, Header, ManifestError, TreeCursor};
 use crate::problem::{Problem, ProblemKind};
-use crate::report::Counters;
+use crate::report::Problems;
 use crate::target::Target;
 use hardback_platform::{FileRead, Kind};
 
@@ -28,8 +28,8 @@ pub(super) trait Tree {
     fn is_unknown(&self) -> bool;
     /// Compares an old entry with the one of the same kind that was returned last; both are in a folder of this path.
     fn compare(&mut self, dir: &[u8], old: &Entry, new: &Entry) -> Result<Option<Change>, Error>;
-    /// Ends; returns the number of problems.
-    fn finish(self) -> Result<u64, Error>;
+    /// Ends.
+    fn finish(self) -> Result<(), Error>;
 }
 
 /// The record of a snapshot.
@@ -42,10 +42,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn open(target: &Target, job: &str, snapshot: &str) -> Result<Self, Error> {
-        let known = catalog::snapshots(target, job)?;
-        if !known.iter().any(|s| s.name == snapshot) {
-            return Err(Error::NotFound(format!("job {job:?} has no snapshot {snapshot:?}")));
-        }
+        catalog::snapshots(target, job)?.named(job, snapshot)?;
         let reader = catalog::open_manifest(target, job, snapshot)?;
         let failed = |source| Error::Manifest { snapshot: snapshot.to_owned(), source };
         let (cursor, root) = TreeCursor::open(reader).map_err(failed)?;
@@ -92,7 +89,7 @@ pub(super) struct Recorded<'a> {
     pub(super) ctx: Context<'a>,
     pub(super) record: Record,
     pub(super) digests: DigestLists,
-    pub(super) problems: u64,
+    pub(super) problems: &'a Problems,
 }
 
 impl Recorded<'_> {
@@ -114,9 +111,7 @@ impl Recorded<'_> {
             (Ok(old), Ok(new)) => old == new,
             (Err(error), _) | (_, Err(error)) => {
                 let detail = format!("its digest cannot be read, so it counts as changed: {error}");
-                self.ctx.monitor.problem(&Problem::with_detail(path, ProblemKind::Other, detail));
-                Counters::add(&self.ctx.counters.problems, 1);
-                self.problems += 1;
+                self.problems.tell(&self.ctx, Problem::with_detail(path, ProblemKind::Other, detail));
                 false
             }
         }
@@ -148,8 +143,7 @@ impl Tree for Recorded<'_> {
         Ok((!changes.is_empty()).then_some(Change::Metadata(changes)))
     }
 
-    fn finish(self) -> Result<u64, Error> {
-        self.record.finish()?;
-        Ok(self.problems)
+    fn finish(self) -> Result<(), Error> {
+        self.record.finish()
     }
 }

@@ -63,7 +63,7 @@ pub fn restore(
     ask: Ask<'_>,
 ) -> Result<RestoreReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
-    let snapshot = find(target, options)?;
+    let snapshot = catalog::snapshots(target, &options.job)?.named(&options.job, &options.snapshot)?.clone();
     refuse_delete_of_excluded(options, &snapshot)?;
     let selection = Selection::new(&options.paths)?;
     let fault = manifest_fault(target, &options.job, &snapshot.seal)?;
@@ -98,13 +98,6 @@ pub fn restore(
     run(&shared, walk, root, tree, chunks)?;
     finish(&shared)?;
     Ok(shared.report(began_ns))
-}
-
-fn find(target: &Target, options: &RestoreOptions) -> Result<Snapshot, Error> {
-    let mut all = catalog::snapshots(target, &options.job)?;
-    let at = all.iter().position(|s| s.name == options.snapshot);
-    let missing = || Error::NotFound(format!("job {:?} has no snapshot {:?}", options.job, options.snapshot));
-    Ok(all.swap_remove(at.ok_or_else(missing)?))
 }
 
 /// What the backup left out is not in the snapshot, and would be deleted for that.

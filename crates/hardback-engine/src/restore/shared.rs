@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
+use crate::report::{Counters, LimitationKind, Limitations, Problems};
 use hardback_platform::{Attributes, Faults, PathError, RelPath};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -66,7 +66,7 @@ pub(super) struct Shared<'a> {
     run: u64,
     next_temporary: AtomicU64,
     actions: Mutex<Vec<(Vec<u8>, RestoreAction)>>,
-    problems: Mutex<(u64, Vec<Problem>)>,
+    problems: Problems,
     /// Attributes of files with several names.
     later: Mutex<Vec<Later>>,
     failure: Mutex<Option<Error>>,
@@ -104,7 +104,7 @@ impl<'a> Shared<'a> {
             run: u64::from_ne_bytes(run),
             next_temporary: AtomicU64::new(0),
             actions: Mutex::new(Vec::new()),
-            problems: Mutex::new((0, Vec::new())),
+            problems: Problems::default(),
             later: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
@@ -113,13 +113,7 @@ impl<'a> Shared<'a> {
 
     /// Tells of a problem: the only way to report one.
     pub(super) fn problem(&self, problem: Problem) {
-        Counters::add(&self.ctx.counters.problems, 1);
-        self.ctx.monitor.problem(&problem);
-        let mut kept = self.problems.lock().expect("no panic while problems are held");
-        kept.0 += 1;
-        if kept.1.len() < PROBLEMS_KEPT_MAX {
-            kept.1.push(problem);
-        }
+        self.problems.tell(&self.ctx, problem);
     }
 
     /// Something at the place failed: the problem of one entry, or the end where nothing else can succeed either.
@@ -245,7 +239,7 @@ impl<'a> Shared<'a> {
     /// Makes the report.
     pub(super) fn report(self, began_ns: u64) -> RestoreReport {
         let sum = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        let (problem_count, problems) = self.problems.into_inner().expect("all threads are done");
+        let (problem_count, problems) = self.problems.take();
         let mut actions = self.actions.into_inner().expect("all threads are done");
         actions.sort();
         RestoreReport {

@@ -17,7 +17,7 @@ use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase};
+use crate::report::{Counters, LimitationKind, Phase, Problems};
 use crate::target::Target;
 use seen::Seen;
 use std::sync::Mutex;
@@ -92,7 +92,7 @@ pub(crate) struct Findings<'a> {
     files_read: AtomicU64,
     bytes_read: AtomicU64,
     shared: AtomicU64,
-    problems: Mutex<(u64, Vec<Problem>)>,
+    problems: Problems,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     notices: Mutex<Vec<String>>,
 }
@@ -115,9 +115,7 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     ctx.monitor.phase(Phase::Verifying);
     let mut missing = options.snapshots.clone();
     for job in &jobs {
-        let mut seals = record::seals(&findings, target, job)?;
-        seals.retain(|s| options.snapshots.is_empty() || options.snapshots.contains(&s.snapshot));
-        missing.retain(|name| !seals.iter().any(|s| s.snapshot == *name));
+        let seals = record::seals(&findings, target, job, &options.snapshots, &mut missing)?;
         expect(ctx, &seals);
         verify_job(&findings, target, job, &seals, options)?;
     }
@@ -186,7 +184,7 @@ impl<'a> Findings<'a> {
             files_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             shared: AtomicU64::new(0),
-            problems: Mutex::new((0, Vec::new())),
+            problems: Problems::default(),
             changed: Mutex::new((0, Vec::new())),
             notices: Mutex::new(Vec::new()),
         }
@@ -194,14 +192,11 @@ impl<'a> Findings<'a> {
 
     /// Tells of a problem: the only way to report one.
     fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
-        let problem = Problem::with_detail(path, kind, detail);
-        Counters::add(&self.ctx.counters.problems, 1);
-        self.ctx.monitor.problem(&problem);
-        let mut kept = self.problems.lock().expect("no panic while problems are held");
-        kept.0 += 1;
-        if kept.1.len() < PROBLEMS_KEPT_MAX {
-            kept.1.push(problem);
-        }
+        self.tell(Problem::with_detail(path, kind, detail));
+    }
+
+    fn tell(&self, problem: Problem) {
+        self.problems.tell(&self.ctx, problem);
     }
 
     /// Notes that an entry of a source changed since the snapshot.
@@ -221,7 +216,7 @@ impl<'a> Findings<'a> {
 
     fn report(self, began_ns: u64) -> VerifyReport {
         let sum = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        let (problem_count, mut problems) = self.problems.into_inner().expect("all threads are done");
+        let (problem_count, mut problems) = self.problems.take();
         let (changed_count, mut changed) = self.changed.into_inner().expect("all threads are done");
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         changed.sort();

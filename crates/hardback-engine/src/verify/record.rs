@@ -1,7 +1,7 @@
 //! Proves the records: seals, manifests, digest lists.
 
 use super::Findings;
-use crate::catalog;
+use crate::catalog::{self, Seals};
 use crate::error::Error;
 use crate::manifest::{DIGEST_BYTES, Digest, Seal};
 use crate::problem::ProblemKind;
@@ -64,30 +64,36 @@ fn digest_of(dir: Option<&Dir>, name: &[u8]) -> Result<Option<(Digest, u64)>, Pa
 }
 
 /// Reads the seals of a job, oldest first; whatever looks like a snapshot and has no whole seal is a problem.
-pub(super) fn seals(findings: &Findings<'_>, target: &Target, job: &str) -> Result<Vec<Seal>, Error> {
-    let mut seals = catalog::seals(target, job)?;
-    seals.sort_by_key(|s| s.generation);
-    let whole: BTreeSet<&[u8]> = seals.iter().map(|s| s.snapshot.as_bytes()).collect();
-    let mut broken = BTreeSet::new();
-    if let Some(dir) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? {
-        for entry in dir.list()?.iter() {
-            let name = layout::snapshot_of_seal(entry.name).filter(|name| !whole.contains(name.as_bytes()));
-            if let Some(name) = name {
-                findings.problem(name.as_bytes(), ProblemKind::Unsealed, "its seal is damaged".into());
-                broken.insert(name.as_bytes().to_vec());
-            }
-        }
+/// Those that were asked for; `missing` loses the names that were found.
+pub(super) fn seals(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    wanted: &[String],
+    missing: &mut Vec<String>,
+) -> Result<Vec<Seal>, Error> {
+    let Seals { mut whole, mut broken } = catalog::seals(target, job)?;
+    let mut known: BTreeSet<Vec<u8>> = whole.iter().map(|s| s.snapshot.clone().into_bytes()).collect();
+    known.extend(broken.iter().map(|u| u.name.clone().into_bytes()));
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    whole.sort_by_key(|s| s.generation);
+    whole.retain(|s| is_wanted(&s.snapshot));
+    broken.retain(|u| is_wanted(&u.name));
+    missing.retain(|name| !known.contains(name.as_bytes()));
+    for unsealed in broken {
+        findings.tell(unsealed.problem_of_job());
     }
     if let Some(trees) = target.job_dir_if_any(job)? {
-        for entry in trees.list()?.iter().filter(|e| e.kind == Kind::Dir) {
-            if !whole.contains(entry.name) && !broken.contains(entry.name) {
+        for entry in trees.list()?.iter().filter(|e| e.kind == Kind::Dir && !known.contains(e.name)) {
+            let name = String::from_utf8_lossy(entry.name);
+            missing.retain(|missing| *missing != name);
+            if is_wanted(&name) {
                 let what = "there is no record of it, so nothing proves that it is complete";
                 findings.problem(entry.name, ProblemKind::Unsealed, what.into());
             }
         }
     }
-    drop(whole);
-    Ok(seals)
+    Ok(whole)
 }
 
 /// Proves the record of one snapshot; returns whether the manifest can be relied on.

@@ -8,11 +8,12 @@
 )]
 
 use hardback_engine::{
-    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target, VerifyLevel, VerifyOptions,
-    VerifyReport, backup, open_or_create_target, restore, verify,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, FixedClock, Job, JobName,
+    JobSource, Monitor, Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target,
+    VerifyLevel, VerifyOptions, VerifyReport, backup, open_or_create_target, restore, verify,
 };
-use hardback_platform::{Dir, Seam};
+use hardback_platform::{Dir, Seam, Time};
+use jiff::tz::TimeZone;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,14 @@ impl Bench {
         let report = with_context(|ctx| backup(ctx, &self.open(), &self.job(options), excludes)).unwrap();
         assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
         report
+    }
+
+    /// Backs up at a given second.
+    pub(crate) fn backup_at(&self, seconds: i64) -> BackupReport {
+        let clock = FixedClock { now: Time { seconds, nanos: 0 }, zone: TimeZone::UTC };
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &clock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        backup(&ctx, &self.open(), &self.job(BackupOptions::default()), &Excludes::default()).unwrap()
     }
 
     /// Backs up while something watches the source.

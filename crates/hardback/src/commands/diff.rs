@@ -1,10 +1,12 @@
 //! `hardback diff`: what changed.
 
 use super::output::Output;
+use super::reports::{ProblemFields, tell_problems};
 use crate::args::DiffArgs;
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
+use hardback_engine::catalog::Unsealed;
 use hardback_engine::system::kind_code;
 use hardback_engine::{Change, Clock, DiffOptions, DiffReport, Difference, Tally, catalog, diff, open_target};
 use serde::Serialize;
@@ -14,10 +16,13 @@ pub(crate) fn run(args: &DiffArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = open_target(&env.absolute(&args.target)?, Default::default())?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let all = catalog::snapshots(&target, &job)?;
-    let name = |when: &str| {
-        Ok::<_, anyhow::Error>(catalog::find_snapshot(&all, when, env.clock.now(), &env.clock.zone())?.name)
+    let mut passed_over = Vec::new();
+    let mut name = |when: &str| {
+        let (snapshot, more) = catalog::find_snapshot(&all, when, env.clock.now(), &env.clock.zone())?;
+        passed_over.extend(more.iter().map(Unsealed::problem));
+        Ok::<_, anyhow::Error>(snapshot.name)
     };
-    let options = DiffOptions { a: name(&args.a)?, b: args.b.as_deref().map(name).transpose()?, job };
+    let options = DiffOptions { a: name(&args.a)?, b: args.b.as_deref().map(&mut name).transpose()?, job };
     let mut output = Output::new(env);
     let result = env.with_progress(|ctx| {
         diff(ctx, &target, &options, &mut |difference| {
@@ -27,8 +32,10 @@ pub(crate) fn run(args: &DiffArgs, env: &Env) -> anyhow::Result<Exit> {
             });
         })
     });
-    let report = output.finish(result)?;
-    let exit = Exit::of_problems(report.problems);
+    let mut report = output.finish(result)?;
+    report.problem_count += passed_over.len() as u64;
+    report.problems.splice(0..0, passed_over);
+    let exit = Exit::of_problems(report.problem_count);
     if env.ui.is_json() {
         return Ok(env.ui.report("diff", exit, &DiffFields::new(&report, &options))?);
     }
@@ -72,9 +79,7 @@ fn tell(report: &DiffReport, options: &DiffOptions, env: &Env) -> anyhow::Result
         .collect();
     said.push(format!("{} unchanged", text::count(report.unchanged)));
     env.ui.message(&format!("from {} to {new}: {}", options.a, said.join(", ")));
-    if report.problems > 0 {
-        env.ui.problem_line(&format!("{} could not be compared", text::counted(report.problems, "entry", "entries")));
-    }
+    tell_problems(report.problem_count, &report.problems, env);
     Ok(())
 }
 
@@ -133,6 +138,7 @@ struct DiffFields<'a> {
     moved: TallyFields,
     unchanged: u64,
     problems: u64,
+    first_problems: Vec<ProblemFields>,
 }
 
 impl<'a> DiffFields<'a> {
@@ -148,7 +154,8 @@ impl<'a> DiffFields<'a> {
             other_kind: report.kind.into(),
             moved: report.moved.into(),
             unchanged: report.unchanged,
-            problems: report.problems,
+            problems: report.problem_count,
+            first_problems: ProblemFields::all(&report.problems),
         }
     }
 }

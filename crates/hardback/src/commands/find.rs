@@ -1,6 +1,7 @@
 //! `hardback find`: paths in all snapshots.
 
 use super::output::Output;
+use super::reports::{ProblemFields, tell_problems};
 use crate::args::FindArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -25,18 +26,20 @@ pub(crate) fn run(args: &FindArgs, env: &Env) -> anyhow::Result<Exit> {
         })
     });
     let report = output.finish(result)?;
-    let exit = Exit::of_problems(report.problems);
+    let exit = Exit::of_problems(report.problem_count);
     if env.ui.is_json() {
-        let fields = FindFields { found: report.found, snapshots: report.snapshots, problems: report.problems };
+        let fields = FindFields {
+            found: report.found,
+            snapshots: report.snapshots,
+            problems: report.problem_count,
+            first_problems: ProblemFields::all(&report.problems),
+        };
         return Ok(env.ui.report("find", exit, &fields)?);
     }
     let (found, snapshots) =
         (text::counted(report.found, "path", "paths"), text::counted(report.snapshots, "snapshot", "snapshots"));
     env.ui.message(&format!("{found} in {snapshots}"));
-    if report.problems > 0 {
-        let records = text::counted(report.problems, "record", "records");
-        env.ui.problem_line(&format!("problem: {records} cannot be read; `hardback verify` tells more"));
-    }
+    tell_problems(report.problem_count, &report.problems, env);
     Ok(exit)
 }
 
@@ -88,4 +91,5 @@ struct FindFields {
     found: u64,
     snapshots: u64,
     problems: u64,
+    first_problems: Vec<ProblemFields>,
 }

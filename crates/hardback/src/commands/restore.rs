@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::{Ui, text};
-use hardback_engine::catalog;
+use hardback_engine::catalog::{self, Unsealed};
 use hardback_engine::system::{path_bytes, path_from_bytes, snapshot_path};
 use hardback_engine::{
     Answer, Clock, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, Target, open_target,
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = open_target(&path, Default::default())?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let all = catalog::snapshots(&target, &job)?;
-    let snapshot = catalog::find_snapshot(&all, &args.at, env.clock.now(), &env.clock.zone())?;
+    let (snapshot, passed_over) = catalog::find_snapshot(&all, &args.at, env.clock.now(), &env.clock.zone())?;
     let place = match &args.to {
         Some(dir) => Place::To(env.absolute(dir)?),
         None => Place::InPlace,
@@ -48,8 +48,10 @@ pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
         dry_run: args.dry_run,
         ..RestoreOptions::new(&job, &snapshot.name, place)
     };
-    let report =
+    let mut report =
         env.with_progress(|ctx| restore(ctx, &target, &options, &mut |existing| ask(&env.ui, existing.as_bytes())))?;
+    report.problem_count += passed_over.len() as u64;
+    report.problems.splice(0..0, passed_over.iter().map(Unsealed::problem));
     let exit = Exit::of_problems(report.problem_count);
     if env.ui.is_json() {
         return Ok(env.ui.report("restore", exit, &RestoreFields::new(&report, &options))?);

@@ -1,11 +1,11 @@
 //! `hardback snapshots`: what there is.
 
-use super::reports::SnapshotItem;
+use super::reports::{ProblemFields, SnapshotItem, tell_problems};
 use crate::args::SnapshotsArgs;
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text::{self, Align};
-use hardback_engine::catalog::{self, Snapshot};
+use hardback_engine::catalog::{self, Snapshot, Snapshots, Unsealed};
 use hardback_engine::{open_target, timestamp};
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct SnapshotsReport {
     snapshots: usize,
+    problems: usize,
+    first_problems: Vec<ProblemFields>,
 }
 
 /// Lists snapshots, oldest first, job by job.
@@ -24,8 +26,10 @@ pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
         None => catalog::jobs(&target)?,
     };
     let mut count = 0;
+    let mut problems = Vec::new();
     for job in &jobs {
-        let snapshots = catalog::snapshots(&target, job)?;
+        let Snapshots { sealed: snapshots, unsealed } = catalog::snapshots(&target, job)?;
+        problems.extend(unsealed.iter().map(Unsealed::problem));
         if env.ui.is_json() {
             for snapshot in &snapshots {
                 env.ui.item("snapshot", &SnapshotItem::new(&path, snapshot))?;
@@ -41,13 +45,17 @@ pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
         }
         count += snapshots.len();
     }
+    let exit = Exit::of_problems(problems.len() as u64);
     if env.ui.is_json() {
-        return Ok(env.ui.report("snapshots", Exit::Done, &SnapshotsReport { snapshots: count })?);
+        let first_problems = ProblemFields::all(&problems);
+        let report = SnapshotsReport { snapshots: count, problems: problems.len(), first_problems };
+        return Ok(env.ui.report("snapshots", exit, &report)?);
     }
-    if count == 0 {
+    if count == 0 && problems.is_empty() {
         env.ui.message("there are no snapshots yet");
     }
-    Ok(Exit::Done)
+    tell_problems(problems.len() as u64, &problems, env);
+    Ok(exit)
 }
 
 fn table(snapshots: &[Snapshot]) -> Vec<String> {

@@ -5,8 +5,10 @@ use crate::args::VerifyArgs;
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
-use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, catalog, open_target, verify};
+use hardback_engine::catalog::{self, Snapshots};
+use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, open_target, verify};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Changed entries that are shown to a person.
@@ -43,19 +45,23 @@ fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Ve
         Some(job) => vec![catalog::choose_job(target, Some(job), &env.host)?],
         None => catalog::jobs(target)?,
     };
-    let mut known = Vec::new();
+    let mut known = BTreeSet::new();
     for job in &jobs {
-        known.extend(catalog::snapshots(target, job)?);
+        let Snapshots { sealed, unsealed } = catalog::snapshots(target, job)?;
+        known.extend(sealed.into_iter().map(|s| s.name).chain(unsealed.into_iter().map(|u| u.name)));
     }
     let mut names = Vec::new();
     for when in &args.snapshots {
-        if known.iter().any(|snapshot| snapshot.name == *when) {
+        if known.contains(when) {
             names.push(when.clone());
             continue;
         }
         let job = catalog::choose_job(target, args.job.as_deref(), &env.host)?;
-        let of_job: Vec<_> = known.iter().filter(|snapshot| snapshot.job == job).cloned().collect();
-        names.push(catalog::find_snapshot(&of_job, when, env.clock.now(), &env.clock.zone())?.name);
+        let of_job = catalog::snapshots(target, &job)?;
+        let (snapshot, passed_over) = catalog::find_snapshot(&of_job, when, env.clock.now(), &env.clock.zone())?;
+        names.push(snapshot.name);
+        // What may have been meant and has no whole seal is to be told.
+        names.extend(passed_over.into_iter().map(|unsealed| unsealed.name));
     }
     Ok(names)
 }

@@ -1,5 +1,6 @@
 //! `hardback versions`: one path over time.
 
+use super::reports::{ProblemFields, tell_problems};
 use crate::args::VersionsArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -14,7 +15,7 @@ pub(crate) fn run(args: &VersionsArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = open_target(&env.absolute(&args.target)?, Default::default())?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let found = env.with_progress(|ctx| versions(ctx, &target, &job, &path))?;
-    let exit = Exit::of_problems(found.unreadable.len() as u64);
+    let exit = Exit::of_problems(found.problem_count);
     if env.ui.is_json() {
         for version in &found.versions {
             env.ui.item("version", &VersionItem::new(version))?;
@@ -25,6 +26,8 @@ pub(crate) fn run(args: &VersionsArgs, env: &Env) -> anyhow::Result<Exit> {
             versions: found.versions.len(),
             absent: &found.absent,
             unreadable: &found.unreadable,
+            problems: found.problem_count,
+            first_problems: ProblemFields::all(&found.problems),
         };
         return Ok(env.ui.report("versions", exit, &report)?);
     }
@@ -58,9 +61,7 @@ fn tell(found: &Versions, env: &Env) -> anyhow::Result<()> {
     if !found.absent.is_empty() {
         env.ui.message(&format!("not in {}", found.absent.join(", ")));
     }
-    if !found.unreadable.is_empty() {
-        env.ui.problem_line(&format!("problem: the record cannot be read of {}", found.unreadable.join(", ")));
-    }
+    tell_problems(found.problem_count, &found.problems, env);
     Ok(())
 }
 
@@ -115,4 +116,6 @@ struct VersionsFields<'a> {
     versions: usize,
     absent: &'a [String],
     unreadable: &'a [String],
+    problems: u64,
+    first_problems: Vec<ProblemFields>,
 }

@@ -115,7 +115,7 @@ impl TestEnvironment {
     }
 
     #[cfg(unix)]
-    fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
         std::fs::metadata(self.path("")).unwrap().uid() == 0
     }
