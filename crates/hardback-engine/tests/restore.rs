@@ -589,18 +589,6 @@ fn someone_who_swaps_folders_for_links_meanwhile_gets_nothing_written_outside() 
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
-/// Does not let a folder be opened or listed.
-struct Locked(&'static [u8]);
-
-impl Watch for Locked {
-    fn before(&self, call: &Call<'_>) -> Verdict {
-        match call.op {
-            Op::OpenDir if call.name == self.0 => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
-            _ => Verdict::Go,
-        }
-    }
-}
-
 #[test]
 fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_their_own() {
     for (edited, keeps_time) in [("new", true), ("new", false), ("longer", true)] {
@@ -617,7 +605,7 @@ fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_thei
         if keeps_time {
             bench.source_dir().open_dir(b"z").unwrap().set_mtime(b"b", time).unwrap();
         }
-        let report = bench.backup_watched(Seam::watched(Arc::new(Locked(b"alocked"))));
+        let report = bench.backup_watched(locked(b"alocked"));
         assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, "docs/alocked".into())]);
         let snapshot = report.snapshot.unwrap();
         let docs = bench.out.join("docs");
@@ -629,6 +617,25 @@ fn names_of_one_file_that_are_stored_with_different_contents_come_back_with_thei
         assert_eq!(inode(&docs.join("alocked/a")), inode(&docs.join("alocked/a2")));
         assert_eq!(inode(&docs.join("z/b")), inode(&docs.join("z/c")));
     }
+}
+
+#[test]
+fn a_folder_that_was_not_read_is_named_unless_an_older_version_stands_in() {
+    let bench = Bench::new();
+    bench.write("sub/a", "old");
+    let first = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
+    for dry_run in [true, false] {
+        let mut options = bench.options(&first);
+        options.dry_run = dry_run;
+        let report = bench.restore(&options);
+        assert_eq!(found(&report.problems), [(ProblemKind::NotRestored, "docs/sub".into())]);
+        assert_eq!(report.stored_with_problem, 0);
+    }
+    assert_eq!(fs::read_dir(bench.out.join("docs/sub")).unwrap().count(), 0);
+    drop(bench.backup());
+    let third = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
+    let report = bench.restore_well(&bench.options(&third));
+    assert_eq!((report.stored_with_problem, read(&bench.out.join("docs/sub/a"))), (1, "old".into()));
 }
 
 #[test]

@@ -138,6 +138,26 @@ fn a_snapshot_that_was_deleted_by_hand_is_a_notice_and_its_digests_still_prove()
 }
 
 #[test]
+fn what_a_snapshot_lacks_since_it_was_made_is_told_and_is_no_damage() {
+    let bench = filled();
+    let whole = bench.backup();
+    let lacking = Bench::new();
+    lacking.write("sub/a", "a");
+    lacking.write("b", "b");
+    let snapshot = lacking.backup_watched(locked(b"sub")).snapshot.unwrap();
+    let report = lacking.verify(VerifyLevel::Full);
+    assert_eq!((found(&report.problems), report.incomplete), (vec![], vec![(snapshot.clone(), 1)]));
+    assert_eq!(bench.verify(VerifyLevel::Full).incomplete, []);
+    // Beside the source it is one: nothing says that the snapshot has it.
+    let options =
+        VerifyOptions { job: None, snapshots: Vec::new(), level: VerifyLevel::Full, against_source: true, workers: 2 };
+    let report = lacking.verify_with(&options);
+    let expected = [(ProblemKind::Unreadable, format!("{snapshot}/docs/sub"))];
+    assert_eq!((&found(&report.problems)[..], report.changed_count), (&expected[..], 0));
+    assert_eq!(bench.verify_with(&options).problem_count, 0, "{whole}");
+}
+
+#[test]
 fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
     let bench = filled();
     let snapshot = bench.backup();

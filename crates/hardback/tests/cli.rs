@@ -419,6 +419,10 @@ fn verify_finds_damage_and_exits_3() {
     let output = env.hardback(&["verify", "target"]).exits(0);
     assert!(output.stdout.starts_with("All is well: 2 snapshots, "), "{}", output.stdout);
     env.write("source/a", "third version");
+    env.write("nothing/a", "a");
+    env.hardback(&["backup", "nothing", "elsewhere", "--same-disk"]).exits(0).ignore();
+    let output = env.hardback(&["verify", "elsewhere", "--against-source"]).exits(0);
+    assert!(output.stdout.ends_with("\nNothing changed at the source since.\n"), "{}", output.stdout);
     let output = env.hardback(&["verify", "target", "latest", "--quick", "--against-source"]).exits(0);
     assert!(output.stdout.contains(&format!("\n  {second}/source/a\n")), "{}", output.stdout);
 
@@ -565,4 +569,13 @@ fn unreadable_directory_is_a_problem_and_exit_3() {
     let report: Value = serde_json::from_str(&output.stdout).expect("one line");
     assert_eq!((&report["problems"], &report["first_problems"][0]["path"]), (&1.into(), &"source/closed".into()));
     assert!(output.stderr.contains("\"event\":\"problem\""), "{}", output.stderr);
+
+    let output = env.hardback(&["verify", "target"]).exits(0);
+    assert!(output.stdout.starts_with("All that was stored is well: 2 snapshots"), "{}", output.stdout);
+    assert_eq!(output.stdout.matches("note: 1 entry was missing or not exact when 20").count(), 2);
+    let output = env.hardback(&["--json", "verify", "target"]).exits(0);
+    let report: Value = serde_json::from_str(&output.stdout).expect("one line");
+    assert_eq!(report["incomplete"][1]["problems"], 1);
+    let output = env.hardback(&["restore", "target", "--to", "out"]).exits(3);
+    assert!(output.stderr.contains("source/closed could not be restored"), "{}", output.stderr);
 }

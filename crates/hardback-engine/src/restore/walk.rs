@@ -30,6 +30,8 @@ struct Level {
     leftovers: Option<Leftovers>,
     guard: Guard,
     volume: u64,
+    /// It was not read when it was backed up, and nothing that is in it has come up yet.
+    is_unread: bool,
 }
 
 /// What the walk needs beside the shared state.
@@ -70,6 +72,7 @@ impl Walk<'_, '_> {
             }
             match self.cursor.next_dir().map_err(|e| self.record_failed(e))? {
                 Some((entry, _)) => {
+                    level.is_unread = false;
                     if let Some(leftovers) = &mut level.leftovers {
                         leftovers.take(&entry.name);
                     }
@@ -83,6 +86,7 @@ impl Walk<'_, '_> {
                 None => {
                     self.cursor.leave().map_err(|e| self.record_failed(e))?;
                     let mut level = stack.pop().expect("the loop runs on the last level");
+                    self.tell_unread(&level);
                     if let Some(leftovers) = level.leftovers.take() {
                         let below = self.below_source();
                         leftovers.delete(self.shared, &self.bounds, &level.guard, &level.folder, below.as_ref())?;
@@ -93,6 +97,16 @@ impl Walk<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// A folder that was not read when it was backed up: an older snapshot's may stand in for what is in it.
+    fn tell_unread(&self, level: &Level) {
+        if level.is_unread {
+            let what = "the snapshot has nothing of what is in it; it could not be read when it was made";
+            self.shared.problem(Problem::with_detail(self.path.as_bytes(), ProblemKind::NotRestored, what));
+        } else if level.part == Part::Whole && level.folder.entry.problem().is_some() {
+            Counters::add(&self.shared.sums.stored_with_problem, 1);
+        }
     }
 
     fn stopped(&self) -> Error {
@@ -136,7 +150,8 @@ impl Walk<'_, '_> {
         let deletes = self.is_single && part == Part::Whole;
         let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &guard)?;
         let start = Start { entry, standing, stored: Some(tree), place, root };
-        Ok(Level { folder: Arc::new(Folder::new(None, start)), part, leftovers, guard, volume })
+        let folder = Arc::new(Folder::new(None, start));
+        Ok(Level { folder, part, leftovers, guard, volume, is_unread: false })
     }
 
     /// Returns what must stay in a folder that is entered.
@@ -192,11 +207,12 @@ impl Walk<'_, '_> {
         }
         let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard)?;
         let volume = volume_of(&entry).unwrap_or(level.volume);
+        let is_unread = part == Part::Whole && entry.problem().is_some_and(|p| p != ProblemKind::Metadata);
         Counters::add(&self.shared.sums.entries, 1);
         Counters::add(&self.shared.ctx.counters.entries, 1);
         let start = Start { entry, standing, stored, place, root };
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), start));
-        Ok(Some(Level { folder, part, leftovers, guard, volume }))
+        Ok(Some(Level { folder, part, leftovers, guard, volume, is_unread }))
     }
 
     /// Passes over a folder that was entered; returns the number of entries below it.
@@ -339,6 +355,7 @@ impl Walk<'_, '_> {
     fn hand_out_files(&mut self, level: &mut Level) -> Result<(), Error> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some((mut entry, _)) = self.cursor.next_file().map_err(|e| self.record_failed(e))? {
+            level.is_unread = false;
             match level.part {
                 Part::Whole if self.selection.nested => self.selection.pass(&self.path.join(&entry.name)),
                 Part::Whole => {}

@@ -7,7 +7,7 @@ use crate::digests::{DigestLists, DigestWindow};
 use crate::manifest::{ContentRef, Digest, Entry, Seal};
 use crate::problem::ProblemKind;
 use crate::report::{Counters, TIME_STEP_NS_MAX};
-use hardback_platform::{Dir, Faults, Kind, Metadata, RelPath, Time};
+use hardback_platform::{Dir, Faults, Kind, Metadata, PathError, RelPath, Time};
 use std::sync::Arc;
 
 /// From this size on the kernel is told that a file is read from start to end.
@@ -224,10 +224,14 @@ impl<'a> Checker<'a> {
             && found.owner == entry.owner;
         let why = if !same_stat {
             Some("size, time or metadata differ and were not changed since")
-        } else if found.kind == Kind::Symlink && chunk.dir.read_link(&entry.name).ok().as_deref() != entry.link_text() {
-            Some("it points elsewhere")
         } else {
-            self.live_content(chunk, entry, &found)
+            match self.live_content(chunk, entry, &found) {
+                Ok(why) => why,
+                Err(error) => {
+                    let what = format!("cannot {}: {}", error.op, error.source);
+                    return self.problem(chunk, entry, ProblemKind::Unreadable, what);
+                }
+            }
         };
         let Some(why) = why else { return };
         let touched = found.ctime.unwrap_or(found.mtime).max(found.mtime);
@@ -238,14 +242,25 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn live_content(&mut self, chunk: &Chunk, entry: &Entry, found: &Metadata) -> Option<&'static str> {
-        let content = entry.content.filter(|_| self.findings.level == VerifyLevel::Full)?;
-        let expected = self.window.get(self.digests, content).ok()?;
+    /// Returns how a live entry that looks the same differs, if it does.
+    fn live_content(
+        &mut self,
+        chunk: &Chunk,
+        entry: &Entry,
+        found: &Metadata,
+    ) -> Result<Option<&'static str>, PathError> {
+        if found.kind == Kind::Symlink {
+            let is_same = Some(&chunk.dir.read_link(&entry.name)?[..]) == entry.link_text();
+            return Ok((!is_same).then_some("it points elsewhere"));
+        }
+        let Some(content) = entry.content.filter(|_| self.findings.level == VerifyLevel::Full) else { return Ok(None) };
+        // A digest that cannot be read was told with the snapshot's own file.
+        let Ok(expected) = self.window.get(self.digests, content) else { return Ok(None) };
         match self.digest_of(&chunk.dir, &entry.name, found) {
-            Ok(digest) if digest == expected => None,
-            Ok(_) => Some("the content differs though size and time are the same"),
-            Err(ContentError::Stopped) => None,
-            Err(_) => Some("it cannot be read"),
+            Ok(digest) if digest == expected => Ok(None),
+            Ok(_) => Ok(Some("the content differs though size and time are the same")),
+            Err(ContentError::Stopped) => Ok(None),
+            Err(error) => Err(error.into_path_error()),
         }
     }
 }

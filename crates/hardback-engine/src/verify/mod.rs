@@ -74,6 +74,8 @@ pub struct VerifyReport {
     pub changed_count: u64,
     /// The first of them, as `SNAPSHOT/path`.
     pub changed: Vec<Vec<u8>>,
+    /// Snapshots that were sealed with problems, and how many: no damage, and not all of the source either.
+    pub incomplete: Vec<(String, u64)>,
     /// What is worth knowing and no damage.
     pub notices: Vec<String>,
     /// How long it took, in nanoseconds.
@@ -94,6 +96,7 @@ pub(crate) struct Findings<'a> {
     shared: AtomicU64,
     problems: Problems,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
+    incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
 }
 
@@ -151,6 +154,7 @@ fn verify_job(
             Err(error) => return Err(error.into()),
         };
         Counters::add(&findings.snapshots, 1);
+        findings.sealed_with_problems(seal);
         let is_whole = record::check(findings, target, job, seal)?;
         let live = options.against_source && (!options.snapshots.is_empty() || index + 1 == seals.len());
         let sides = [Some(walk::Side::Tree(tree)), live.then_some(walk::Side::Source)];
@@ -186,6 +190,7 @@ impl<'a> Findings<'a> {
             shared: AtomicU64::new(0),
             problems: Problems::default(),
             changed: Mutex::new((0, Vec::new())),
+            incomplete: Mutex::new(Vec::new()),
             notices: Mutex::new(Vec::new()),
         }
     }
@@ -205,6 +210,14 @@ impl<'a> Findings<'a> {
         changed.0 += 1;
         if changed.1.len() < CHANGES_KEPT_MAX {
             changed.1.push(path.to_vec());
+        }
+    }
+
+    /// Notes what a snapshot lacks since it was made.
+    fn sealed_with_problems(&self, seal: &Seal) {
+        if seal.totals.problems > 0 {
+            let mut incomplete = self.incomplete.lock().expect("no panic while the list is held");
+            incomplete.push((seal.snapshot.clone(), seal.totals.problems));
         }
     }
 
@@ -230,6 +243,7 @@ impl<'a> Findings<'a> {
             problems,
             changed_count,
             changed,
+            incomplete: self.incomplete.into_inner().expect("all threads are done"),
             notices: self.notices.into_inner().expect("all threads are done"),
             elapsed_ns: hardback_platform::monotonic_now().saturating_sub(began_ns),
         }

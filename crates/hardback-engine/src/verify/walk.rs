@@ -248,7 +248,7 @@ impl Walk<'_> {
         self.path.pop();
         let opened = match root {
             Some(root) => Ok(self.roots[root].1.try_clone()?),
-            None if !level.is_listed || !self.expects(&entry) || !self.is_there(level, &entry) => {
+            None if !self.is_to_compare(level, &entry) => {
                 let below = self.cursor.leave().map_err(|e| self.record_failed(e))?;
                 Counters::add(&self.findings.ctx.counters.entries, below + 1);
                 return Ok(None);
@@ -275,10 +275,20 @@ impl Walk<'_> {
         Ok(Some(self.level(dir, stored)))
     }
 
-    /// Returns whether the side should have an entry.
-    fn expects(&self, entry: &Entry) -> bool {
-        // What could not be read when it was backed up says nothing about the source.
-        if self.is_tree { entry.is_in_tree() } else { entry.problem().is_none() }
+    /// Returns whether an entry can be compared with what the side has; if it should have it and cannot be, that is told.
+    fn is_to_compare(&self, level: &mut Level, entry: &Entry) -> bool {
+        if !level.is_listed || (self.is_tree && !entry.is_in_tree()) || !self.is_there(level, entry) {
+            return false;
+        }
+        let was_read = |problem| matches!(problem, ProblemKind::Changing | ProblemKind::Metadata);
+        match entry.problem().filter(|_| !self.is_tree) {
+            Some(problem) if !was_read(problem) => {
+                let what = "it was not read when it was backed up: the snapshot has an older version of it, or nothing";
+                self.findings.problem(&self.shown(&entry.name), problem, what.into());
+                false
+            }
+            _ => true,
+        }
     }
 
     fn not_opened(&self, entry: &Entry, error: &PathError) {
@@ -294,7 +304,7 @@ impl Walk<'_> {
     fn hand_out_files(&mut self, level: &mut Level) -> Result<(), Error> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some((entry, _)) = self.cursor.next_file().map_err(|e| self.record_failed(e))? {
-            if !level.is_listed || !self.expects(&entry) || !self.is_there(level, &entry) {
+            if !self.is_to_compare(level, &entry) {
                 Counters::add(&self.findings.ctx.counters.entries, 1);
                 continue;
             }

@@ -12,11 +12,12 @@ use hardback_engine::{
     JobSource, Monitor, Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target,
     VerifyLevel, VerifyOptions, VerifyReport, backup, open_or_create_target, restore, verify,
 };
-use hardback_platform::{Dir, Seam, Time};
+use hardback_platform::{Call, Dir, Op, Seam, Time, Verdict, Watch};
 use jiff::tz::TimeZone;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) struct Quiet;
 
@@ -135,6 +136,25 @@ impl Bench {
     pub(crate) fn verify_with(&self, options: &VerifyOptions) -> VerifyReport {
         with_context(|ctx| verify(ctx, &self.open(), options)).unwrap()
     }
+}
+
+/// Does not let an entry be opened.
+struct Locked(&'static [u8]);
+
+impl Watch for Locked {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::OpenDir | Op::OpenFile if call.name == self.0 => {
+                Verdict::Fail(std::io::ErrorKind::PermissionDenied.into())
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// A seam by which no entry of this name can be opened.
+pub(crate) fn locked(name: &'static [u8]) -> Seam {
+    Seam::watched(Arc::new(Locked(name)))
 }
 
 pub(crate) fn write(path: &Path, content: &str) {

@@ -67,7 +67,11 @@ fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Ve
 }
 
 fn tell(report: &VerifyReport, args: &VerifyArgs, env: &Env) -> anyhow::Result<()> {
-    let verdict = if report.problem_count == 0 { "All is well" } else { "Not all is well" };
+    let verdict = match (report.problem_count, report.incomplete.is_empty()) {
+        (0, true) => "All is well",
+        (0, false) => "All that was stored is well",
+        _ => "Not all is well",
+    };
     let mut lines = vec![
         format!(
             "{verdict}: {}, {}",
@@ -85,7 +89,13 @@ fn tell(report: &VerifyReport, args: &VerifyArgs, env: &Env) -> anyhow::Result<(
         ),
         format!("  took  {}", text::duration(Duration::from_nanos(report.elapsed_ns))),
     ];
-    if args.against_source {
+    for (snapshot, problems) in &report.incomplete {
+        let entries = text::counted(*problems, "entry was", "entries were");
+        lines.push(format!("note: {entries} missing or not exact when {snapshot} was made"));
+    }
+    if args.against_source && report.changed_count == 0 {
+        lines.push("Nothing changed at the source since.".to_owned());
+    } else if args.against_source {
         lines.push(format!("{} changed at the source since:", text::counted(report.changed_count, "entry", "entries")));
         lines.extend(report.changed.iter().take(CHANGED_SHOWN).map(|path| format!("  {}", text::path(path))));
         let more = report.changed_count.saturating_sub(CHANGED_SHOWN as u64);
@@ -109,10 +119,18 @@ struct VerifyFields<'a> {
     shared: u64,
     changed: u64,
     first_changed: Vec<String>,
+    incomplete: Vec<IncompleteFields<'a>>,
     notices: &'a [String],
     problems: u64,
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
+}
+
+/// A snapshot that was sealed with problems.
+#[derive(Serialize)]
+struct IncompleteFields<'a> {
+    snapshot: &'a str,
+    problems: u64,
 }
 
 impl<'a> VerifyFields<'a> {
@@ -122,6 +140,7 @@ impl<'a> VerifyFields<'a> {
             VerifyLevel::Sample(part) => ("sample", Some(part)),
             VerifyLevel::Full => ("full", None),
         };
+        let incomplete = report.incomplete.iter();
         Self {
             level,
             sample,
@@ -132,6 +151,9 @@ impl<'a> VerifyFields<'a> {
             shared: report.shared,
             changed: report.changed_count,
             first_changed: report.changed.iter().map(|path| text::json_bytes(path)).collect(),
+            incomplete: incomplete
+                .map(|(snapshot, problems)| IncompleteFields { snapshot, problems: *problems })
+                .collect(),
             notices: &report.notices,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
