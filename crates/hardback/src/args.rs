@@ -70,7 +70,8 @@ pub(crate) enum Command {
 /// Make a folder a target: the place that holds snapshots
 ///
 /// Writes .hardback/target.toml, which proves that the right disk is mounted, and a README.txt for whoever finds the
-/// disk. `hardback backup` does the same by itself for a folder that is new or empty.
+/// disk. `hardback backup` does the same by itself for a folder that is new or empty. Here it may also hold other things,
+/// which stay; it may not be inside another target.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hardback init /mnt/disk/backup

@@ -4,7 +4,7 @@ use crate::args::OutputArgs;
 use crate::ui::Ui;
 use anyhow::Context as _;
 use hardback_engine::system::{self, KnownTargets};
-use hardback_engine::{Cancel, SystemClock};
+use hardback_engine::{Cancel, Error, SystemClock, Target, open_target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +72,12 @@ impl Env {
                 None
             }
         }
+    }
+
+    /// Opens a target.
+    pub(crate) fn open_target(&self, path: &Path) -> Result<Target, Error> {
+        let known = self.known_targets();
+        open_target(path, known.as_ref().and_then(|known| known.id_of(path)), Default::default())
     }
 
     /// Remembers that a target was seen; a failure is told.

@@ -85,11 +85,16 @@ fn a_folder_that_holds_other_things_is_no_target() {
     env.write("target/my own file", "");
     let output = env.hardback(&["backup", "source", "target", "--same-disk"]).exits(1);
     let expected = "error: $TMP/target is not empty and no backup target\n\
-                    hint: give an empty or new folder, or make it a target on purpose with `hardback init`\n";
+                    hint: give an empty or new folder, or make it a target on purpose with `hardback init \
+                    $TMP/target`\n";
     assert_eq!(output.stderr, expected);
+    let dry_run = env.hardback(&["backup", "source", "target", "--same-disk", "--dry-run"]).exits(1);
+    assert_eq!(dry_run.stderr, expected);
     assert_eq!(env.names("target"), ["my own file"]);
 
-    env.hardback(&["init", "target"]).exits(0).ignore();
+    let output = env.hardback(&["init", "target"]).exits(0);
+    let expected = "note: $TMP/target was not empty; what is in it stays, beside the snapshots\n";
+    assert_eq!(output.stderr, expected);
     env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
 }
 
@@ -100,19 +105,51 @@ fn a_target_that_lost_its_marker_is_refused_until_the_user_says_new_disk() {
     for (name, args) in [
         ("missing", &["backup", "source", "target", "--same-disk"][..]),
         ("missing", &["init", "target"]),
+        ("missing", &["snapshots", "target"]),
         ("empty", &["backup", "source", "target", "--same-disk"]),
+        ("empty", &["backup", "source", "target", "--same-disk", "--dry-run"]),
         ("empty", &["init", "target"]),
+        ("empty", &["snapshots", "target"]),
+        ("empty", &["restore", "target", "--to", "out"]),
     ] {
         if name == "empty" {
             env.make_dir("target");
         }
         let output = env.hardback(args).exits(1);
         assert!(output.stderr.contains("was target "), "{}", output.stderr);
-        assert!(output.stderr.contains("hint: mount the disk"), "{}", output.stderr);
+        let hint =
+            "hint: mount the disk; if this really is a new disk, say so with `hardback init --new-disk $TMP/target`";
+        assert!(output.stderr.contains(hint), "{}", output.stderr);
     }
     assert_eq!(env.names("target"), [""; 0]);
     env.hardback(&["init", "target", "--new-disk"]).exits(0).ignore();
     env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+}
+
+#[test]
+fn there_is_no_target_inside_a_target() {
+    let env = TestEnvironment::with_target();
+    let before = (env.names("target"), env.names("target/host"));
+    for inside in ["target/new", "target/host", "target/host/new"] {
+        for args in [
+            &["init", inside][..],
+            &["backup", "source", inside, "--same-disk"],
+            &["backup", "source", inside, "--same-disk", "--dry-run"],
+        ] {
+            let output = env.hardback(args).exits(1);
+            let expected = format!(
+                "error: $TMP/{inside} is inside a backup target\n\
+                 hint: $TMP/target is one: give that, or a folder elsewhere\n"
+            );
+            assert_eq!(output.stderr, expected);
+        }
+    }
+    assert_eq!((env.names("target"), env.names("target/host")), before);
+    let output = env.hardback(&["snapshots", "target/host"]).exits(1);
+    assert!(output.stderr.contains("\nhint: $TMP/target is one, and this is in it: give that\n"), "{}", output.stderr);
+    let output = env.hardback(&["snapshots", "source"]).exits(1);
+    let hint = "\nhint: is the disk mounted? `hardback init $TMP/source` makes a new target\n";
+    assert!(output.stderr.contains(hint), "{}", output.stderr);
 }
 
 #[test]
@@ -123,6 +160,20 @@ fn the_same_disk_must_be_allowed_and_nothing_is_made_before() {
     assert!(output.stderr.contains("on the same volume as the source $TMP/source"), "{}", output.stderr);
     assert!(output.stderr.contains("--same-disk"), "{}", output.stderr);
     assert_eq!(env.names(""), ["source"]);
+}
+
+#[test]
+fn a_source_that_is_missing_or_empty_makes_no_target() {
+    let env = TestEnvironment::new();
+    env.make_dir("empty");
+    for (source, what) in
+        [("missing", "cannot open the folder $TMP/missing"), ("empty", "the source of empty is empty")]
+    {
+        let output = env.hardback(&["backup", source, "target", "--same-disk"]).exits(1);
+        assert!(output.stderr.starts_with(&format!("error: {what}")), "{}", output.stderr);
+    }
+    assert_eq!(env.names(""), ["empty"]);
+    env.hardback(&["backup", "empty", "target", "--same-disk", "--allow-empty"]).exits(0).ignore();
 }
 
 #[test]

@@ -126,6 +126,10 @@ fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
 /// Opens the sources once; everything else goes through these handles.
 fn open_sources(job: &Job) -> Result<Vec<(String, Dir)>, Error> {
     let open = |source: &crate::JobSource| match Dir::open(&source.path, Seam::clone(&job.source_seam)) {
+        // The walk looks again; here nothing was made yet.
+        Ok(dir) if !job.options.allow_empty && dir.list().is_ok_and(|listing| listing.is_empty()) => {
+            Err(walk::refuse_empty(&source.folder))
+        }
         Ok(dir) => Ok((source.path.display().to_string(), dir)),
         Err(error) => Err(Error::Refused {
             message: format!("{error}: {}", error.source),

@@ -89,7 +89,7 @@ impl Level {
 }
 
 /// An empty mount point looks like a source whose files were all deleted.
-fn refuse_empty(path: &[u8]) -> Error {
+pub(super) fn refuse_empty(path: &[u8]) -> Error {
     let name = hardback_platform::path::display(path);
     Error::refused(
         format!("the source of {name} is empty"),

@@ -30,19 +30,27 @@ pub struct Opened {
     pub created: bool,
 }
 
-/// Opens a target.
+/// Opens a target. `known_id` is the id of the target that was last seen at this path.
 ///
 /// # Errors
 /// A folder without our marker is refused.
-pub fn open_target(path: &Path, seam: Seam) -> Result<Target, Error> {
-    let root = Dir::open(path, seam)?;
-    match read_marker(&root)? {
-        Some((ours, id)) => Ok(Target { path: path.to_path_buf(), id, root, ours }),
-        None => Err(Error::refused(
-            format!("{} is no backup target: it has no .hardback/target.toml", path.display()),
-            "is the disk mounted? `hardback init` makes a new target",
-        )),
+pub fn open_target(path: &Path, known_id: Option<&str>, seam: Seam) -> Result<Target, Error> {
+    let root = match Dir::open(path, seam) {
+        Err(e) if e.fault() == Faults::Vanished => {
+            refuse_lost_marker(path, known_id)?;
+            return Err(e.into());
+        }
+        other => other?,
+    };
+    if let Some((ours, id)) = read_marker(&root)? {
+        return Ok(Target { path: path.to_path_buf(), id, root, ours });
     }
+    refuse_lost_marker(path, known_id)?;
+    let hint = match target_above(path, &root) {
+        Some(above) => format!("{above} is one, and this is in it: give that"),
+        None => format!("is the disk mounted? `hardback init {}` makes a new target", path.display()),
+    };
+    Err(Error::refused(format!("{} is no backup target: it has no .hardback/target.toml", path.display()), hint))
 }
 
 /// Opens a target, or makes one of a folder that does not exist or is empty.
@@ -51,43 +59,124 @@ pub fn open_target(path: &Path, seam: Seam) -> Result<Target, Error> {
 /// is the mount point of a disk that is not there.
 ///
 /// # Errors
-/// Refused: a folder that holds other things, and one that was a target before and has no marker now.
+/// Refused: a folder that holds other things, one that was a target before and has no marker now, and one inside a
+/// target.
 pub fn open_or_create_target(
     path: &Path,
     known_id: Option<&str>,
     clock: &dyn Clock,
     seam: Seam,
 ) -> Result<Opened, Error> {
-    match Dir::open(path, seam.clone()) {
-        Ok(root) => {
-            if let Some((ours, id)) = read_marker(&root)? {
-                let target = Target { path: path.to_path_buf(), id, root, ours };
-                return Ok(Opened { target, created: false });
-            }
-            refuse_lost_marker(path, known_id)?;
-            let listing = root.list().map_err(|e| at(path, e))?;
-            if !is_as_good_as_empty(&listing) {
-                return Err(Error::refused(
-                    format!("{} is not empty and no backup target", path.display()),
-                    "give an empty or new folder, or make it a target on purpose with `hardback init`",
-                ));
-            }
-        }
-        Err(e) if e.fault() == Faults::Vanished => refuse_lost_marker(path, known_id)?,
-        Err(e) => return Err(e.into()),
+    match look(path, known_id, &seam)? {
+        Place::Target(target) => Ok(Opened { target, created: false }),
+        Place::Other => Err(not_empty(path)),
+        Place::Missing | Place::Empty => Ok(Opened { target: make_target(path, clock, seam)?, created: true }),
     }
-    Ok(Opened { target: init_target(path, clock, seam)?, created: true })
 }
 
-/// Makes a target: the folder if it is missing, the marker and the README. A target stays as it is.
-pub fn init_target(path: &Path, clock: &dyn Clock, seam: Seam) -> Result<Target, Error> {
+/// Says what [`open_or_create_target`] would do, and makes nothing; `None` where it would make a target.
+///
+/// # Errors
+/// Where that refuses.
+pub fn find_target(path: &Path, known_id: Option<&str>, seam: Seam) -> Result<Option<Target>, Error> {
+    match look(path, known_id, &seam)? {
+        Place::Target(target) => Ok(Some(target)),
+        Place::Other => Err(not_empty(path)),
+        Place::Missing | Place::Empty => Ok(None),
+    }
+}
+
+/// What [`init_target`] found.
+#[derive(Debug)]
+pub struct Initialised {
+    /// The target.
+    pub target: Target,
+    /// It was made just now.
+    pub created: bool,
+    /// It was made of a folder that holds other things, which stay.
+    pub holds_others: bool,
+}
+
+/// Makes a target on purpose: the folder if it is missing, the marker and the README. A target stays as it is, and so
+/// does what else is in the folder.
+///
+/// # Errors
+/// Refused: a folder that was a target before and has no marker now, and one inside a target.
+pub fn init_target(path: &Path, known_id: Option<&str>, clock: &dyn Clock, seam: Seam) -> Result<Initialised, Error> {
+    let holds_others = match look(path, known_id, &seam)? {
+        Place::Target(target) => return Ok(Initialised { target, created: false, holds_others: false }),
+        Place::Other => true,
+        Place::Missing | Place::Empty => false,
+    };
+    Ok(Initialised { target: make_target(path, clock, seam)?, created: true, holds_others })
+}
+
+/// What is at a path where a target is or shall be.
+enum Place {
+    Target(Target),
+    Missing,
+    Empty,
+    /// A folder that holds other things.
+    Other,
+}
+
+fn look(path: &Path, known_id: Option<&str>, seam: &Seam) -> Result<Place, Error> {
     let root = match Dir::open(path, seam.clone()) {
-        Err(e) if e.fault() == Faults::Vanished => make_root(path, seam)?,
+        Ok(root) => Some(root),
+        Err(e) if e.fault() == Faults::Vanished => None,
+        Err(e) => return Err(e.into()),
+    };
+    if let Some(root) = &root
+        && let Some((ours, id)) = read_marker(root)?
+    {
+        return Ok(Place::Target(Target { path: path.to_path_buf(), id, root: root.try_clone()?, ours }));
+    }
+    refuse_lost_marker(path, known_id)?;
+    let near = root.as_ref().map_or_else(|| open_above(path, seam), |root| Ok(root.try_clone()?))?;
+    if let Some(above) = target_above(path, &near) {
+        return Err(Error::refused(
+            format!("{} is inside a backup target", path.display()),
+            format!("{above} is one: give that, or a folder elsewhere"),
+        ));
+    }
+    let Some(root) = root else { return Ok(Place::Missing) };
+    let listing = root.list().map_err(|e| at(path, e))?;
+    Ok(if is_as_good_as_empty(&listing) { Place::Empty } else { Place::Other })
+}
+
+/// Returns the path of the target that a path is in, as far as it can be looked at; `dir` is the folder at the path or
+/// the one above. What is mounted in a target is not in it.
+fn target_above(path: &Path, dir: &Dir) -> Option<String> {
+    let volume = dir.metadata().ok()?.id.volume;
+    let mut dir = dir.try_clone().ok()?;
+    loop {
+        let here = dir.metadata().ok()?.id;
+        if here.volume != volume {
+            return None;
+        }
+        if let Ok(Some(_)) = read_marker(&dir) {
+            // The path may lead through symlinks: it is named only where its text leads there too.
+            let is_it = |above: &&Path| {
+                let id = Dir::open(above, Seam::default()).and_then(|dir| dir.metadata()).map(|m| m.id);
+                id.is_ok_and(|id| id == here)
+            };
+            let named = path.ancestors().filter(|above| !above.as_os_str().is_empty()).find(is_it);
+            return Some(named.map_or("the folder above".to_owned(), |above| above.display().to_string()));
+        }
+        let above = dir.parent().ok()?;
+        if above.metadata().ok()?.id == here {
+            return None;
+        }
+        dir = above;
+    }
+}
+
+/// Makes a target of a folder, or of one that is missing.
+fn make_target(path: &Path, clock: &dyn Clock, seam: Seam) -> Result<Target, Error> {
+    let root = match Dir::open(path, seam.clone()) {
+        Err(e) if e.fault() == Faults::Vanished => make_root(path, &seam)?,
         other => other?,
     };
-    if let Some((ours, id)) = read_marker(&root)? {
-        return Ok(Target { path: path.to_path_buf(), id, root, ours });
-    }
     let ours = open_or_make_dir(&root, layout::OURS, PRIVATE_DIR).map_err(|e| at(path, e))?;
     let id = new_id()?;
     if root.stat(layout::README).is_err() {
@@ -107,19 +196,31 @@ fn at(path: &Path, error: PathError) -> Error {
     error.under(path.as_os_str().as_encoded_bytes()).into()
 }
 
-fn make_root(path: &Path, seam: Seam) -> Result<Dir, Error> {
+fn make_root(path: &Path, seam: &Seam) -> Result<Dir, Error> {
     let name = path.file_name().map(|n| n.as_encoded_bytes().to_vec()).unwrap_or_default();
-    let parent_path = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let parent = Dir::open(parent_path, seam).map_err(|e| Error::Refused {
-        message: format!("{e}: {}", e.source),
-        hint: Some("the folder above the target must exist; is the disk mounted?".into()),
-    })?;
+    let parent_path = parent_of(path);
+    let parent = open_above(path, seam)?;
     parent.make_dir(&name, PRIVATE_DIR).map_err(|e| at(parent_path, e))?;
     parent.sync().map_err(|e| at(parent_path, e))?;
     parent.open_dir(&name).map_err(|e| at(parent_path, e))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens the folder above a target that is to be made.
+fn open_above(path: &Path, seam: &Seam) -> Result<Dir, Error> {
+    Dir::open(parent_of(path), seam.clone()).map_err(|e| Error::Refused {
+        message: format!("{e}: {}", e.source),
+        hint: Some("the folder above the target must exist; is the disk mounted?".into()),
+    })
+}
+
+fn not_empty(path: &Path) -> Error {
+    let hint =
+        format!("give an empty or new folder, or make it a target on purpose with `hardback init {}`", path.display());
+    Error::refused(format!("{} is not empty and no backup target", path.display()), hint)
 }
 
 fn refuse_lost_marker(path: &Path, known_id: Option<&str>) -> Result<(), Error> {
@@ -127,7 +228,10 @@ fn refuse_lost_marker(path: &Path, known_id: Option<&str>) -> Result<(), Error> 
         None => Ok(()),
         Some(id) => Err(Error::refused(
             format!("{} was target {id} before and has no marker now", path.display()),
-            "mount the disk; if this really is a new disk, say so with `hardback init --new-disk`",
+            format!(
+                "mount the disk; if this really is a new disk, say so with `hardback init --new-disk {}`",
+                path.display()
+            ),
         )),
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod escape;
 pub(crate) mod layout;
 pub(crate) mod trash;
 
-pub use create::{Opened, init_target, open_or_create_target, open_target};
+pub use create::{Initialised, Opened, find_target, init_target, open_or_create_target, open_target};
 
 use crate::error::Error;
 use hardback_platform::{Dir, Faults, Lock, PathError};

@@ -10,7 +10,7 @@ use crate::ui::text;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
     BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, backup, check_new_target,
-    open_or_create_target, open_target, preview,
+    find_target, open_or_create_target, preview,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -42,13 +42,11 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
 /// Says what a backup would do. A target that does not exist yet is not made: everything is new.
 fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Result<Exit> {
     check_new_target(job, path)?;
-    let target = match open_target(path, Default::default()) {
-        Ok(target) => Some(target),
-        Err(error) => {
-            env.ui.message(&format!("{error}; everything would be new there"));
-            None
-        }
-    };
+    let known = env.known_targets();
+    let target = find_target(path, known.as_ref().and_then(|known| known.id_of(path)), Default::default())?;
+    if target.is_none() {
+        env.ui.message(&format!("{} would be a new target; everything would be new there", path.display()));
+    }
     let report = env.with_progress(|ctx| preview(ctx, target.as_ref(), job, excludes))?;
     let exit = Exit::of_problems(report.totals.problems);
     if env.ui.is_json() {

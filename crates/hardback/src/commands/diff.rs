@@ -8,12 +8,12 @@ use crate::exit::Exit;
 use crate::ui::text;
 use hardback_engine::catalog::Unsealed;
 use hardback_engine::system::kind_code;
-use hardback_engine::{Change, Clock, DiffOptions, DiffReport, Difference, Tally, catalog, diff, open_target};
+use hardback_engine::{Change, Clock, DiffOptions, DiffReport, Difference, Tally, catalog, diff};
 use serde::Serialize;
 
 /// Compares.
 pub(crate) fn run(args: &DiffArgs, env: &Env) -> anyhow::Result<Exit> {
-    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let target = env.open_target(&env.absolute(&args.target)?)?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let all = catalog::snapshots(&target, &job)?;
     let mut passed_over = Vec::new();

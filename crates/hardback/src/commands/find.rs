@@ -7,13 +7,13 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
 use hardback_engine::system::kind_code;
-use hardback_engine::{Clock, Found, catalog, find, open_target, timestamp};
+use hardback_engine::{Clock, Found, catalog, find, timestamp};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 /// Finds.
 pub(crate) fn run(args: &FindArgs, env: &Env) -> anyhow::Result<Exit> {
-    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let target = env.open_target(&env.absolute(&args.target)?)?;
     let jobs = catalog::jobs(&target)?;
     let zone = env.clock.zone();
     let mut output = Output::new(env);

@@ -10,8 +10,7 @@ use crate::ui::{Ui, text};
 use hardback_engine::catalog::{self, Unsealed};
 use hardback_engine::system::{path_bytes, path_from_bytes, snapshot_path};
 use hardback_engine::{
-    Answer, Clock, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, Target, open_target,
-    restore,
+    Answer, Clock, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, Target, restore,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(crate) fn run(args: &RestoreArgs, env: &Env) -> anyhow::Result<Exit> {
         return Err(Usage::new("exclude options mean nothing to a restore without --delete", hint).into());
     }
     let path = env.absolute(&args.target)?;
-    let target = open_target(&path, Default::default())?;
+    let target = env.open_target(&path)?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let all = catalog::snapshots(&target, &job)?;
     let (snapshot, passed_over) = catalog::find_snapshot(&all, &args.at, env.clock.now(), &env.clock.zone())?;

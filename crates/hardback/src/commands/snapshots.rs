@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text::{self, Align};
 use hardback_engine::catalog::{self, Snapshot, Snapshots, Unsealed};
-use hardback_engine::{open_target, timestamp};
+use hardback_engine::timestamp;
 use serde::Serialize;
 
 /// The report of `snapshots`.
@@ -20,7 +20,7 @@ struct SnapshotsReport {
 /// Lists snapshots, oldest first, job by job.
 pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
     let path = env.absolute(&args.target)?;
-    let target = open_target(&path, Default::default())?;
+    let target = env.open_target(&path)?;
     let jobs = match &args.job {
         Some(job) => vec![catalog::choose_job(&target, Some(job), &env.host)?],
         None => catalog::jobs(&target)?,

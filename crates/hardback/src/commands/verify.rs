@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
 use hardback_engine::catalog::{self, Snapshots};
-use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, open_target, verify};
+use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const CHANGED_SHOWN: usize = 20;
 
 /// Verifies.
 pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
-    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let target = env.open_target(&env.absolute(&args.target)?)?;
     let level = match (args.quick, args.sample) {
         (true, _) => VerifyLevel::Quick,
         (false, Some(percent)) => VerifyLevel::Sample(percent.part()),

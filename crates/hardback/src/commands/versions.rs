@@ -6,13 +6,13 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text::{self, Align};
 use hardback_engine::system::{kind_code, snapshot_path};
-use hardback_engine::{Clock, Version, VersionChange, Versions, catalog, open_target, timestamp, versions};
+use hardback_engine::{Clock, Version, VersionChange, Versions, catalog, timestamp, versions};
 use serde::Serialize;
 
 /// Tells the versions of a path, oldest first.
 pub(crate) fn run(args: &VersionsArgs, env: &Env) -> anyhow::Result<Exit> {
     let path = snapshot_path(&args.path)?;
-    let target = open_target(&env.absolute(&args.target)?, Default::default())?;
+    let target = env.open_target(&env.absolute(&args.target)?)?;
     let job = catalog::choose_job(&target, args.job.as_deref(), &env.host)?;
     let found = env.with_progress(|ctx| versions(ctx, &target, &job, &path))?;
     let exit = Exit::of_problems(found.problem_count);
