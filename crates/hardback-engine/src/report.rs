@@ -238,7 +238,8 @@ pub struct BackupReport {
     pub adopted_bytes: u64,
     /// Files copied within the target because only their metadata changed.
     pub restamped: u64,
-    /// Entries of the base that are gone from the sources.
+    /// Entries of the base that are gone from the sources and were not found under another name; only files with a
+    /// content are looked for, and a dry run looks for none.
     pub removed: u64,
     /// Bytes that were read from the sources.
     pub bytes_read: u64,

@@ -117,9 +117,54 @@ fn a_moved_folder_writes_nothing() {
     fs::rename(bench.source.join("old"), bench.source.join("new")).unwrap();
     let second = bench.backup();
     assert_eq!((second.moved, second.totals.new_bytes, second.bytes_read), (50, 0, 0));
+    // The folder itself.
+    assert_eq!(second.removed, 1);
     assert_eq!(inode(&bench.stored(&first, "old/7.txt")), inode(&bench.stored(&second, "new/7.txt")));
     let third = bench.backup();
     assert_eq!((third.linked, third.totals.new_bytes), (50, 0));
+}
+
+#[test]
+fn what_moved_is_not_removed() {
+    let bench = Bench::new();
+    for name in ["moved", "gone", "copied from", "linked", "both 1", "one of 1"] {
+        bench.write(name, name);
+    }
+    let at = |name: &str| bench.source.join(name);
+    fs::hard_link(at("both 1"), at("both 2")).unwrap();
+    fs::hard_link(at("one of 1"), at("one of 2")).unwrap();
+    let first = bench.backup();
+    assert_eq!((first.removed, first.totals.problems), (0, 0));
+    for (from, to) in [("moved", "new"), ("both 1", "both 3"), ("both 2", "both 4"), ("one of 1", "one of 3")] {
+        fs::rename(at(from), at(to)).unwrap();
+    }
+    fs::remove_file(at("gone")).unwrap();
+    fs::copy(at("copied from"), at("copy")).unwrap();
+    fs::hard_link(at("linked"), at("one more name")).unwrap();
+    assert_eq!(bench.backup().removed, 1);
+}
+
+#[test]
+fn a_dry_run_counts_what_would_be_new() {
+    let mut bench = Bench::new();
+    bench.write("a", "12345");
+    fs::hard_link(bench.source.join("a"), bench.source.join("b")).unwrap();
+    bench.write("empty", "");
+    bench.write("mode", "123");
+    let both = |bench: &mut Bench| {
+        bench.options.dry_run = true;
+        let dry = bench.backup();
+        bench.options.dry_run = false;
+        let real = bench.backup();
+        let sums = |r: &BackupReport| (r.totals.new_files, r.totals.new_bytes, r.restamped);
+        assert_eq!(sums(&dry), sums(&real));
+        sums(&real)
+    };
+    assert_eq!(both(&mut bench), (2, 8, 0));
+    assert_eq!(both(&mut bench), (0, 0, 0));
+    fs::set_permissions(bench.source.join("mode"), fs::Permissions::from_mode(0o600)).unwrap();
+    bench.write("new", "1");
+    assert_eq!(both(&mut bench), (1, 1, 1));
 }
 
 #[test]

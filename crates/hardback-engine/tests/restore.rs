@@ -79,6 +79,28 @@ fn everything_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_dry_run_counts_the_bytes() {
+    let bench = Bench::new();
+    zoo(&bench);
+    let snapshot = bench.backup();
+    for prepare in [None, Some("docs"), Some("docs/sub")] {
+        if let Some(folder) = prepare {
+            fs::remove_dir_all(bench.out.join("docs")).unwrap();
+            fs::create_dir_all(bench.out.join(folder)).unwrap();
+            write(&bench.out.join("docs/plain.txt"), "another");
+        }
+        let mut options = bench.options(&snapshot);
+        options.overwrite = Overwrite::Always;
+        options.dry_run = true;
+        let dry = bench.restore_well(&options);
+        options.dry_run = false;
+        let real = bench.restore_well(&options);
+        assert_eq!((dry.bytes, dry.made, dry.replaced), (real.bytes, real.made, real.replaced), "{prepare:?}");
+        assert_eq!(real.bytes, 15);
+    }
+}
+
+#[test]
 fn holes_come_back_as_holes() {
     let bench = Bench::new();
     let file = fs::File::create(bench.source.join("sparse")).unwrap();

@@ -238,6 +238,7 @@ fn a_dry_run_writes_nothing_and_names_what_it_would_copy() {
     let output = env.hardback(&["backup", "source", "target", "--same-disk", "--dry-run"]).exits(0);
     assert!(output.stdout.starts_with("Dry run; nothing was written."), "{}", output.stdout);
     assert!(output.stdout.lines().any(|l| l.contains("5 B") && l.contains("source/new")), "{}", output.stdout);
+    assert!(output.stdout.contains("\n  new       1 file, 5 B\n"), "{}", output.stdout);
     assert_eq!(env.names("target"), before);
     env.hardback(&["backup", "source", "nowhere", "--same-disk", "--dry-run"]).exits(0).ignore();
     assert_eq!(env.names(""), ["source", "target"]);

@@ -388,6 +388,11 @@ impl Run {
         let sums = &shared.sums;
         let mut would_copy = std::mem::take(&mut *shared.would_copy.lock().expect("all threads are done"));
         would_copy.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        let totals = match seal {
+            Some(_) => totals,
+            // Nothing was copied that the record could count.
+            None => Totals { new_files: sum(&sums.would_be_new), new_bytes: sum(&sums.would_be_new_bytes), ..totals },
+        };
         BackupReport {
             job: job.name.as_str().to_owned(),
             snapshot: seal.map(|s| s.snapshot.clone()),
@@ -399,7 +404,7 @@ impl Run {
             adopted: sum(&sums.adopted),
             adopted_bytes: sum(&sums.adopted_bytes),
             restamped: sum(&sums.restamped),
-            removed: sum(&sums.removed),
+            removed: sum(&sums.removed).saturating_sub(sum(&sums.moved_away)),
             bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
             record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
             limitations: shared.limitations.list(),

@@ -58,6 +58,7 @@ impl Worker<'_> {
         let Some(base) = item.base.as_ref() else { return self.copy(at, item, entry, metadata, "new") };
         if at.target.is_none() {
             self.shared.would_copy(at.folder.path_of(&entry.name), metadata.size_bytes, "metadata changed");
+            Counters::add(&self.shared.sums.restamped, 1);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
         let mut entry = entry;
@@ -347,6 +348,28 @@ impl Worker<'_> {
         Ok(None)
     }
 
+    /// Counts the names of a file that the base has and that are gone for new ones: no more than it has new names. A file
+    /// with several names is counted with the first of the new ones.
+    pub(super) fn count_moved_away(&self, metadata: &Metadata) -> Result<(), Error> {
+        if metadata.nlink > 1 && !self.shared.is_first_moved(metadata.id) {
+            return Ok(());
+        }
+        let (mut gone, mut kept) = (0, 0);
+        for (folder, old) in self.shared.moved.find(metadata.id.file)? {
+            if old.size_bytes != metadata.size_bytes || old.mtime != metadata.mtime {
+                continue;
+            }
+            match self.shared.stat_source(&folder.join(&old.name)) {
+                None => gone += 1,
+                Some(there) if there.id == metadata.id => kept += 1,
+                Some(_) => {}
+            }
+        }
+        let moved = metadata.nlink.saturating_sub(kept).min(gone);
+        Counters::add(&self.shared.sums.moved_away, moved);
+        Ok(())
+    }
+
     fn has_content_of(&mut self, at: &At<'_>, entry: &Entry, metadata: &Metadata, old: &Entry) -> bool {
         let Some(known) = old.content.and_then(|c| self.shared.digests.get(c).ok()) else { return false };
         matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
@@ -380,6 +403,7 @@ impl Worker<'_> {
         if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())?
         {
             Counters::add(&self.shared.sums.moved, 1);
+            self.count_moved_away(metadata)?;
             Counters::add(&self.shared.sums.linked, 1);
             return Ok(Some(Outcome { stored: store::known(&entry), entry, group }));
         }

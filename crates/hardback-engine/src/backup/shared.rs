@@ -11,6 +11,7 @@ use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
 use hardback_platform::{Dir, FileId, Metadata, Owner, RelPath};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -75,11 +76,16 @@ impl Default for TimeStep {
 pub(super) struct Sums {
     pub(super) linked: AtomicU64,
     pub(super) moved: AtomicU64,
+    /// Paths of the base that are gone because their file moved.
+    pub(super) moved_away: AtomicU64,
     pub(super) adopted: AtomicU64,
     pub(super) adopted_bytes: AtomicU64,
     pub(super) restamped: AtomicU64,
     pub(super) removed: AtomicU64,
     pub(super) excluded: AtomicU64,
+    /// Contents that a dry run would copy from the source, and their bytes.
+    pub(super) would_be_new: AtomicU64,
+    pub(super) would_be_new_bytes: AtomicU64,
     /// Problems of entries that have no line in the manifest.
     pub(super) problems_without_line: AtomicU64,
 }
@@ -113,6 +119,10 @@ pub(super) struct Shared<'a> {
     source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
     pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
+    /// Files with several names that a dry run has counted.
+    would_be_new_groups: Mutex<HashSet<FileId>>,
+    /// Files with several names that moved and are counted.
+    moved_groups: Mutex<HashSet<FileId>>,
     /// Held while names are counted and one is added.
     link_count: Mutex<()>,
     failure: Mutex<Option<Error>>,
@@ -121,6 +131,8 @@ pub(super) struct Shared<'a> {
 
 /// Entries of a dry run's list that are kept while it runs; the largest stay.
 const WOULD_COPY_MAX: usize = 100_000;
+/// Files with several names that are remembered, so that each counts once.
+const COUNTED_MAX: usize = 100_000;
 
 impl<'a> Shared<'a> {
     pub(super) fn new(ctx: Context<'a>, options: &'a BackupOptions, parts: Parts) -> Self {
@@ -140,6 +152,8 @@ impl<'a> Shared<'a> {
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
             would_copy: Mutex::new(Vec::new()),
+            would_be_new_groups: Mutex::default(),
+            moved_groups: Mutex::default(),
             link_count: Mutex::new(()),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
@@ -209,7 +223,24 @@ impl<'a> Shared<'a> {
         if self.ctx.cancel.is_cancelled() { Some(Error::Interrupted) } else { failure }
     }
 
-    /// Notes what a dry run would copy.
+    /// Notes what a dry run would copy from the source, once for all names of a file.
+    pub(super) fn would_be_new(&self, path: Vec<u8>, metadata: &Metadata, why: &'static str) {
+        if metadata.nlink > 1 && !is_first(&self.would_be_new_groups, metadata.id) {
+            return;
+        }
+        if metadata.size_bytes > 0 {
+            Counters::add(&self.sums.would_be_new, 1);
+            Counters::add(&self.sums.would_be_new_bytes, metadata.size_bytes);
+        }
+        self.would_copy(path, metadata.size_bytes, why);
+    }
+
+    /// Returns whether a name of a file that moved is the first of its names that is counted.
+    pub(super) fn is_first_moved(&self, id: FileId) -> bool {
+        is_first(&self.moved_groups, id)
+    }
+
+    /// Notes what a dry run would copy, from wherever.
     pub(super) fn would_copy(&self, path: Vec<u8>, bytes: u64, why: &'static str) {
         let mut list = self.would_copy.lock().expect("no panic while the list is held");
         list.push((path, bytes, why));
@@ -218,6 +249,15 @@ impl<'a> Shared<'a> {
             list.truncate(WOULD_COPY_MAX);
         }
     }
+}
+
+/// Returns whether a file is counted for the first time. When there are very many they are forgotten.
+fn is_first(counted: &Mutex<HashSet<FileId>>, id: FileId) -> bool {
+    let mut counted = counted.lock().expect("no panic while the files are held");
+    if counted.len() >= COUNTED_MAX {
+        counted.clear();
+    }
+    counted.insert(id)
 }
 
 /// What [`Shared::new`] takes.

@@ -160,7 +160,12 @@ impl<'a> Worker<'a> {
             return self.perform(at, item, entry, metadata, action);
         };
         match self.shared.groups.turn(id, metadata.nlink)? {
-            Turn::Link(first) => self.join_group(at, item, metadata, &first),
+            Turn::Link(first) => {
+                if item.base.is_none() && metadata.kind == Kind::File {
+                    self.count_moved_away(metadata)?;
+                }
+                self.join_group(at, item, metadata, &first)
+            }
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
@@ -266,7 +271,7 @@ impl<'a> Worker<'a> {
         why: &'static str,
     ) -> Result<Option<Outcome>, Error> {
         if at.target.is_none() {
-            self.shared.would_copy(at.folder.path_of(&entry.name), metadata.size_bytes, why);
+            self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
         if metadata.size_bytes >= super::LARGE_FILE_BYTES {

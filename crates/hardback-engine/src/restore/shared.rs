@@ -8,11 +8,16 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::manifest::{ContentRef, Entry};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Limitations, Problems};
 use hardback_platform::{Attributes, Faults, PathError, RelPath};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Files with several names that a dry run remembers, so that each counts once.
+const COUNTED_MAX: usize = 100_000;
 
 /// How the name of a file that is being written starts; the run's number and its own follow.
 const TEMPORARY: &str = ".hardback-restore-";
@@ -69,6 +74,8 @@ pub(super) struct Shared<'a> {
     problems: Problems,
     /// Attributes of files with several names.
     later: Mutex<Vec<Later>>,
+    /// Contents of files with several names that a dry run has counted; forgotten when there are very many.
+    counted: Mutex<HashSet<(u64, ContentRef)>>,
     failure: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
@@ -106,6 +113,7 @@ impl<'a> Shared<'a> {
             actions: Mutex::new(Vec::new()),
             problems: Problems::default(),
             later: Mutex::new(Vec::new()),
+            counted: Mutex::default(),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
         })
@@ -191,6 +199,16 @@ impl<'a> Shared<'a> {
             Answer::KeepAll => *asker.settled.insert(false),
             Answer::Stop => return Err(Error::Interrupted),
         })
+    }
+
+    /// Returns whether a dry run comes to a file for the first time.
+    pub(super) fn is_first_of_its_names(&self, entry: &Entry) -> bool {
+        let Some((inode, content)) = entry.inode.zip(entry.content).filter(|_| entry.nlink > 1) else { return true };
+        let mut counted = self.counted.lock().expect("no panic while the list is held");
+        if counted.len() >= COUNTED_MAX {
+            counted.clear();
+        }
+        counted.insert((inode, content))
     }
 
     /// Notes attributes for [`Shared::set_late_attributes`].

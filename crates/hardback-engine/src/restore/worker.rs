@@ -79,6 +79,13 @@ impl<'a, 'r> Worker<'a, 'r> {
         Ok(())
     }
 
+    /// Counts the bytes that a dry run would write, once for all names of a file.
+    fn would_write(&self, entry: &Entry) {
+        if self.shared.options.dry_run && entry.kind == Kind::File && self.shared.is_first_of_its_names(entry) {
+            Counters::add(&self.shared.sums.bytes, entry.size_bytes);
+        }
+    }
+
     fn entry(&mut self, at: &At<'_>, entry: &Entry, volume: u64) -> Result<(), Error> {
         if entry.kind == Kind::Other {
             let what = "the snapshot has nothing of it; it could not be read when it was made";
@@ -120,6 +127,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         let path = || at.path_of(entry);
         let Some(place) = &at.place else {
             // A dry run below a folder that is not there yet.
+            self.would_write(entry);
             self.shared.act(RestoreAction::Make, path);
             return Ok(true);
         };
@@ -133,6 +141,7 @@ impl<'a, 'r> Worker<'a, 'r> {
             Some(Verdict::Same) => Ok(true),
             Some(Verdict::Free) => Ok(self.make_free(at, place, entry)?.unwrap_or(false)),
             Some(Verdict::Replace(_)) if self.shared.options.dry_run => {
+                self.would_write(entry);
                 self.shared.act(RestoreAction::Replace, path);
                 Ok(true)
             }
@@ -160,6 +169,7 @@ impl<'a, 'r> Worker<'a, 'r> {
             }
             self.maker.finish(at, place, entry)?;
         }
+        self.would_write(entry);
         self.shared.act(RestoreAction::Make, || at.path_of(entry));
         Ok(Some(true))
     }

@@ -181,6 +181,9 @@ fn tell_dry_run(report: &BackupReport, env: &Env) -> anyhow::Result<()> {
         env.ui.summary(&format!("  … and {} more", text::count(more as u64)))?;
     }
     counts(report).iter().try_for_each(|line| env.ui.summary(line))?;
+    if report.removed > 0 && report.totals.new_files > 0 {
+        env.ui.notice("a dry run does not look for files that moved: they count as new and as removed");
+    }
     Ok(())
 }
 
