@@ -117,7 +117,7 @@ impl Snapshots {
         if let Some(unsealed) = self.unsealed.iter().find(|u| u.name == name) {
             return Err(unsealed.refusal());
         }
-        let missing = || Error::NotFound(format!("job {job:?} has no snapshot {name:?}"));
+        let missing = || Error::not_found(format!("job {job:?} has no snapshot {name:?}"));
         self.sealed.iter().find(|s| s.name == name).ok_or_else(missing)
     }
 }
@@ -196,10 +196,10 @@ pub fn choose_job(target: &Target, job: Option<&str>, host: &str) -> Result<Stri
     let listed = || all.join(", ");
     match job {
         Some(job) if all.iter().any(|j| j == job) => Ok(job.to_owned()),
-        Some(job) => Err(Error::NotFound(format!("there is no job {job:?} in this target (it has: {})", listed()))),
+        Some(job) => Err(Error::not_found(format!("there is no job {job:?} in this target (it has: {})", listed()))),
         None => match &all[..] {
             [only] => Ok(only.clone()),
-            [] => Err(Error::NotFound("this target has no snapshots yet".into())),
+            [] => Err(Error::not_found("this target has no snapshots yet")),
             _ if all.iter().any(|j| j == host) => Ok(host.to_owned()),
             _ => Err(Error::refused(format!("this target has several jobs: {}", listed()), "name one with --job")),
         },
@@ -228,7 +228,7 @@ pub fn find_snapshot(
     let (newest, oldest) = match (all.sealed.last(), all.sealed.first(), all.unsealed.last()) {
         (Some(newest), Some(oldest), _) => (newest, oldest),
         (_, _, Some(unsealed)) => return Err(unsealed.refusal()),
-        _ => return Err(Error::NotFound("there is no snapshot yet".into())),
+        _ => return Err(Error::not_found("there is no snapshot yet")),
     };
     if when == "latest" {
         return Ok((newest.clone(), passed_over(all, newest, None)));

@@ -36,8 +36,13 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// There is no such snapshot, job or path.
-    #[error("{0}")]
-    NotFound(String),
+    #[error("{message}")]
+    NotFound {
+        /// What.
+        message: String,
+        /// What may have been meant.
+        hint: Option<String>,
+    },
 }
 
 impl Error {
@@ -46,10 +51,15 @@ impl Error {
         Self::Refused { message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// Makes an error for what is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::NotFound { message: message.into(), hint: None }
+    }
+
     /// Returns what the user can do about it, if it is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Refused { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. } | Self::NotFound { hint, .. } => hint.clone(),
             Self::Path(error) => match error.fault() {
                 Faults::Full => Some(
                     "the target is full: free some room or remove an old snapshot; the next run goes on where this \

@@ -15,6 +15,7 @@ pub mod exclude;
 mod excludes;
 mod find;
 mod job;
+mod lookup;
 pub mod manifest;
 mod plan;
 mod problem;

@@ -8,19 +8,18 @@ use crate::context::Context;
 use crate::diff::compare::recorded_changes;
 use crate::digests::DigestLists;
 use crate::error::Error;
-use crate::manifest::{ContentRef, Entry, ManifestError, TreeCursor};
+use crate::lookup;
+use crate::manifest::{ContentRef, Entry};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Problems;
 use crate::target::Target;
 use hardback_platform::path::display;
-use hardback_platform::{FileRead, Kind, RelPath, Time};
+use hardback_platform::{Kind, RelPath, Time};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Records that are read at the same time.
 const THREADS: usize = 4;
-/// Names that are offered where one is not found.
-const SIMILAR_NAMES: usize = 3;
 
 /// All versions of a path.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +87,7 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
     })?;
     let Snapshots { sealed: snapshots, unsealed } = catalog::snapshots(target, job)?;
     if snapshots.is_empty() && unsealed.is_empty() {
-        return Err(Error::NotFound(format!("job {job:?} has no snapshot")));
+        return Err(Error::not_found(format!("job {job:?} has no snapshot")));
     }
     let problems = Problems::default();
     let mut result = Versions::default();
@@ -150,7 +149,7 @@ fn look_up_all(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(snapshot) = snapshots.get(index).filter(|_| !ctx.cancel.is_cancelled()) else { return };
-                    let found = look_up(target, snapshot, path);
+                    let found = lookup::look_up(target, snapshot, path);
                     results.lock().expect("no panic while the list is held").push((index, found));
                 }
             });
@@ -160,31 +159,6 @@ fn look_up_all(
     let mut results = results.into_inner().expect("no panic while the list is held");
     results.sort_by_key(|(index, _)| *index);
     Ok(results.into_iter().map(|(_, found)| found).collect())
-}
-
-fn look_up(target: &Target, snapshot: &Snapshot, path: &RelPath) -> LookedUp {
-    let (mut cursor, root) = open_cursor(target, snapshot)?;
-    let find = || -> Result<Option<Entry>, ManifestError> {
-        if path.is_root() {
-            return Ok(Some(root));
-        }
-        for name in path.parent().components() {
-            if cursor.enter(name, &mut 0)?.is_none() {
-                return Ok(None);
-            }
-        }
-        match cursor.file_named(path.name(), &mut 0)? {
-            Some(entry) => Ok(Some(entry)),
-            None => cursor.enter(path.name(), &mut 0),
-        }
-    };
-    find().map_err(|source| Error::Manifest { snapshot: snapshot.name.clone(), source })
-}
-
-/// Opens the record of a snapshot at its top.
-pub(crate) fn open_cursor(target: &Target, snapshot: &Snapshot) -> Result<(TreeCursor<FileRead>, Entry), Error> {
-    let reader = catalog::open_manifest(target, &snapshot.job, &snapshot.name)?;
-    TreeCursor::open(reader).map_err(|source| Error::Manifest { snapshot: snapshot.name.clone(), source })
 }
 
 /// Versions as they are found, each with its entry.
@@ -254,90 +228,10 @@ impl Answer<'_> {
     }
 }
 
-/// Says what comes nearest to a path that no snapshot has, by the newest snapshot.
 fn not_found(target: &Target, snapshots: &[Snapshot], unreadable: &[String], path: &RelPath) -> Error {
-    let near = snapshots.last().and_then(|newest| nearest(target, newest, path).ok());
-    let mut what = format!("no snapshot has {}", display(path.as_bytes()));
+    let mut message = format!("no snapshot has {}", display(path.as_bytes()));
     if !unreadable.is_empty() {
-        what = format!("{what} ({} cannot be read)", unreadable.join(", "));
+        message = format!("{message} ({} cannot be read)", unreadable.join(", "));
     }
-    let Some((parent, similar)) = near else { return Error::NotFound(what) };
-    let place = if parent.is_root() { "the top of the newest one".to_owned() } else { parent.to_string() };
-    let similar: Vec<String> = similar.iter().map(|name| display(name).to_string()).collect();
-    if similar.is_empty() {
-        return Error::NotFound(format!("{what}; the nearest folder is {place}"));
-    }
-    Error::NotFound(format!("{what}; {place} has {}", similar.join(", ")))
-}
-
-/// Returns the deepest folder on the way to a path, and the names in it that are most like the next one.
-fn nearest(target: &Target, snapshot: &Snapshot, path: &RelPath) -> Result<(RelPath, Vec<Vec<u8>>), Error> {
-    let failed = |source| Error::Manifest { snapshot: snapshot.name.clone(), source };
-    let (mut cursor, _) = open_cursor(target, snapshot)?;
-    let mut parent = RelPath::root();
-    let mut missing: &[u8] = b"";
-    for name in path.components() {
-        if cursor.enter(name, &mut 0).map_err(failed)?.is_none() {
-            missing = name;
-            break;
-        }
-        parent.push(name);
-    }
-    // The search has passed over the folder's names: once more to the folder, then through it.
-    let (mut cursor, _) = open_cursor(target, snapshot)?;
-    for name in parent.components() {
-        cursor.enter(name, &mut 0).map_err(failed)?;
-    }
-    let mut best: Vec<(usize, Vec<u8>)> = Vec::new();
-    let mut offer = |name: &[u8]| {
-        if let Some(distance) = distance(missing, name) {
-            best.push((distance, name.to_vec()));
-            best.sort();
-            best.truncate(SIMILAR_NAMES);
-        }
-    };
-    while let Some((entry, _)) = cursor.next_file().map_err(failed)? {
-        offer(&entry.name);
-    }
-    while let Some((entry, _)) = cursor.next_dir().map_err(failed)? {
-        offer(&entry.name);
-        cursor.leave().map_err(failed)?;
-    }
-    Ok((parent, best.into_iter().map(|(_, name)| name).collect()))
-}
-
-/// Returns how unlike two names are, capitals aside; `None` if they have little in common.
-fn distance(wanted: &[u8], name: &[u8]) -> Option<usize> {
-    let (wanted, name) = (wanted.to_ascii_lowercase(), name.to_ascii_lowercase());
-    if wanted.is_empty() || wanted.len().abs_diff(name.len()) > wanted.len() {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=name.len()).collect();
-    for (i, a) in wanted.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in name.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    let distance = row[name.len()];
-    let begins = name.starts_with(&wanted) || wanted.starts_with(&name);
-    (distance * 3 <= wanted.len() || begins).then_some(distance)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn similar_names_are_near_and_others_are_not() {
-        let near = |a: &str, b: &str| distance(a.as_bytes(), b.as_bytes());
-        assert_eq!(near("letter.odt", "letter.odt"), Some(0));
-        assert_eq!(near("Letter.odt", "letter.odt"), Some(0));
-        assert_eq!(near("leter.odt", "letter.odt"), Some(1));
-        assert_eq!(near("letter", "letter.odt"), Some(4));
-        assert_eq!(near("letter.odt", "invoice.pdf"), None);
-        assert_eq!(near("a", "zebra"), None);
-    }
+    Error::NotFound { message, hint: snapshots.last().and_then(|newest| lookup::hint(target, newest, path)) }
 }

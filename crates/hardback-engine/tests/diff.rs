@@ -371,5 +371,5 @@ fn a_damaged_record_is_an_error_that_names_the_snapshot() {
         let error = run(&bench, old, new).unwrap_err();
         assert!(error.to_string().contains(&b), "{error}");
     }
-    assert!(matches!(run(&bench, &a, Some("2001-01-01_00.00.00")), Err(Error::NotFound(_))));
+    assert!(matches!(run(&bench, &a, Some("2001-01-01_00.00.00")), Err(Error::NotFound { .. })));
 }

@@ -82,12 +82,17 @@ fn a_path_that_is_nowhere_is_answered_with_what_is_near() {
     bench.write("letters/Letter.odt", "1");
     bench.write("letters/invoice.pdf", "1");
     bench.backup();
-    let text = |path: &str| of(&bench, path).unwrap_err().to_string();
-    assert_eq!(text("docs/letters/leter.odt"), "no snapshot has docs/letters/leter.odt; docs/letters has Letter.odt");
-    assert_eq!(text("docs/leters/Letter.odt"), "no snapshot has docs/leters/Letter.odt; docs has letters");
-    assert_eq!(text("docs/letters/zebra"), "no snapshot has docs/letters/zebra; the nearest folder is docs/letters");
-    assert_eq!(text("nothing"), "no snapshot has nothing; the nearest folder is the top of the newest one");
-    assert!(matches!(of(&bench, "docs/nothing"), Err(Error::NotFound(_))));
+    let near = |path: &str| {
+        let error = of(&bench, path).unwrap_err();
+        assert_eq!(error.to_string(), format!("no snapshot has {path}"));
+        error.hint().unwrap()
+    };
+    assert_eq!(near("docs/letters/leter.odt"), "docs/letters has Letter.odt");
+    assert_eq!(near("docs/leters/Letter.odt"), "docs has letters");
+    assert_eq!(near("docs/letters/zebra"), "the nearest folder is docs/letters; `hardback find` looks everywhere");
+    assert_eq!(near("nothing"), "the nearest folder is the top of the snapshot; `hardback find` looks everywhere");
+    assert_eq!(near("letters/Letter.odt"), "did you mean docs/letters/Letter.odt?");
+    assert!(matches!(of(&bench, "docs/nothing"), Err(Error::NotFound { .. })));
     assert!(matches!(of(&bench, "../docs"), Err(Error::Refused { .. })));
 }
 

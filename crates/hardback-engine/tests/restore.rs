@@ -136,7 +136,7 @@ fn paths_land_below_their_source_and_parents_that_exist_stay_as_they_are() {
     options.paths = vec![b"docs/a/b/c.txt".to_vec(), b"docs/nothing".to_vec()];
     assert_eq!(found(&bench.restore(&options).problems), [(ProblemKind::Missing, "docs/nothing".into())]);
     options.paths = vec![b"nothing".to_vec()];
-    assert!(matches!(bench.try_restore(&options), Err(hardback_engine::Error::NotFound(_))));
+    assert!(matches!(bench.try_restore(&options), Err(hardback_engine::Error::NotFound { .. })));
 }
 
 #[test]

@@ -374,7 +374,12 @@ fn versions_tells_each_version_of_a_path_once() {
     assert!(lines[1].starts_with(&first) && lines[1].ends_with("5 B  first version"), "{lines:?}");
     assert!(lines[2].starts_with(&second) && lines[2].ends_with("14 B  content"), "{lines:?}");
     let output = env.hardback(&["versions", "target", "source/b"]).exits(1);
-    assert!(output.stderr.starts_with("error: no snapshot has source/b"), "{}", output.stderr);
+    assert_eq!(
+        output.stderr,
+        "error: no snapshot has source/b\nhint: the nearest folder is source; `hardback find` looks everywhere\n"
+    );
+    let output = env.hardback(&["versions", "target", "a"]).exits(1);
+    assert_eq!(output.stderr, "error: no snapshot has a\nhint: did you mean source/a?\n");
     env.hardback(&["versions", "target", "../a"]).exits(1).ignore();
 }
 
@@ -413,7 +418,26 @@ fn restore_brings_back_a_path_and_keeps_what_is_there() {
     assert_eq!(env.read("source/a"), "first");
     assert!(!env.names("source").contains(&"newest".to_owned()));
 
-    env.hardback(&["restore", "target", "source/none", "--to", "out"]).exits(1).ignore();
+    let names = env.names("");
+    for (path, hint) in [
+        ("a", "did you mean source/a?"),
+        ("source/none", "the nearest folder is source;"),
+        ("source/an", "source has a"),
+    ] {
+        for place in [&["--to", "new"][..], &["--to", "new/deep"], &["--to", "new", "--dry-run"], &["--in-place"]] {
+            let output = env.hardback(&[&["restore", "target", path][..], place].concat()).exits(1);
+            let expected = format!("error: {path} is not in snapshot {second}\nhint: {hint}");
+            assert!(output.stderr.starts_with(&expected), "{}", output.stderr);
+        }
+    }
+    assert_eq!(env.names(""), names);
+    // As it is written where it was backed up from.
+    let full = env.path("source/a").display().to_string();
+    let output = env.hardback(&["restore", "target", &full, "--to", "new"]).exits(1);
+    assert!(cfg!(windows) || output.stderr.ends_with("\nhint: did you mean source/a?\n"), "{}", output.stderr);
+    let output = env.hardback(&["restore", "target", "source/a", "a", "--to", "new"]).exits(3);
+    let expected = "(there is no such path in the snapshot; did you mean source/a?)";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
     env.hardback(&["restore", "target", "--to", "out", "--overwrite", "ask"]).exits(2).ignore();
 }
 

@@ -28,6 +28,7 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::lookup;
 use crate::manifest::TreeCursor;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Phase;
@@ -74,7 +75,8 @@ pub fn restore(
     let header = cursor.reader().header().clone();
     let tree = open_tree(target, options)?;
     ctx.monitor.phase(Phase::Restoring);
-    let roots = place::open_places(target, options, &header, &selection)?;
+    let roots =
+        place::open_places(target, options, &header, &selection, &|| refuse_unknown(target, &snapshot, &selection))?;
     if selection.is_all() {
         ctx.counters.expected_entries.store(snapshot.seal.totals.entries, Ordering::Relaxed);
         ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
@@ -95,7 +97,8 @@ pub fn restore(
         is_single: matches!(&header.sources[..], [(folder, _)] if folder.is_empty()),
         path: RelPath::root(),
     };
-    run(&shared, walk, root, tree, chunks)?;
+    let selection = run(&shared, walk, root, tree, chunks)?;
+    tell_missing(&shared, target, &snapshot, &selection)?;
     finish(&shared)?;
     Ok(shared.report(began_ns))
 }
@@ -126,7 +129,7 @@ fn refuse_delete_by_damaged_record(options: &RestoreOptions, fault: Option<&str>
 
 fn open_tree(target: &Target, options: &RestoreOptions) -> Result<Dir, Error> {
     let trees = target.job_dir_if_any(&options.job)?;
-    let trees = trees.ok_or_else(|| Error::NotFound(format!("there is no job {:?} in this target", options.job)))?;
+    let trees = trees.ok_or_else(|| Error::not_found(format!("there is no job {:?} in this target", options.job)))?;
     Ok(trees.open_dir(options.snapshot.as_bytes())?)
 }
 
@@ -137,7 +140,7 @@ fn run(
     root: crate::manifest::Entry,
     tree: Dir,
     chunks: Receiver<Chunk>,
-) -> Result<(), Error> {
+) -> Result<Selection, Error> {
     let (walked, selection) = std::thread::scope(|scope| {
         let workers = shared.options.workers;
         for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
@@ -161,15 +164,36 @@ fn run(
         return Err(error);
     }
     walked?;
-    let missing = selection.missing();
-    if !missing.is_empty() && !selection.is_any_found() {
-        return Err(Error::NotFound(format!("{} is not in snapshot {}", missing[0], shared.options.snapshot)));
-    }
-    for path in missing {
-        let what = "there is no such path in the snapshot";
+    Ok(selection)
+}
+
+/// Tells which of the paths that were asked for are not in the snapshot.
+fn tell_missing(shared: &Shared<'_>, target: &Target, snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
+    for path in selection.missing() {
+        if !selection.is_any_found() {
+            return Err(unknown(target, snapshot, &path));
+        }
+        let hint = lookup::hint(target, snapshot, &path).map_or(String::new(), |hint| format!("; {hint}"));
+        let what = format!("there is no such path in the snapshot{hint}");
         shared.problem(Problem::with_detail(path.as_bytes(), ProblemKind::Missing, what));
     }
     Ok(())
+}
+
+/// Returns an error if none of the paths that are asked for is in the snapshot, as far as its record can be read.
+fn refuse_unknown(target: &Target, snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
+    for path in selection.paths() {
+        match lookup::look_up(target, snapshot, path) {
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => return Ok(()),
+        }
+    }
+    selection.paths().first().map_or(Ok(()), |path| Err(unknown(target, snapshot, path)))
+}
+
+fn unknown(target: &Target, snapshot: &Snapshot, path: &RelPath) -> Error {
+    let message = format!("{path} is not in snapshot {}", snapshot.name);
+    Error::NotFound { message, hint: lookup::hint(target, snapshot, path) }
 }
 
 /// Stops the others when the thread that holds it panics.

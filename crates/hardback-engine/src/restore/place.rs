@@ -23,18 +23,22 @@ pub(super) struct PlaceRoot {
     pub(super) folder: RelPath,
 }
 
-/// Opens the places, making those that are missing.
+/// Returns an error if nothing of what is asked for is in the snapshot.
+pub(super) type Unknown<'a> = &'a dyn Fn() -> Result<(), Error>;
+
+/// Opens the places, making those that are missing, unless nothing would come there.
 pub(super) fn open_places(
     target: &Target,
     options: &RestoreOptions,
     header: &Header,
     selection: &Selection,
+    unknown: Unknown<'_>,
 ) -> Result<Vec<PlaceRoot>, Error> {
     let is_single = matches!(&header.sources[..], [(folder, _)] if folder.is_empty());
     match &options.place {
         Place::To(path) => {
             let mode = if is_single { UNFINISHED_FOLDER } else { ABOVE_PLACE };
-            Ok(vec![open_place(target, options, path, mode, RelPath::root())?])
+            Ok(vec![open_place(target, options, path, mode, RelPath::root(), unknown)?])
         }
         Place::InPlace => {
             let mut roots = Vec::new();
@@ -46,10 +50,11 @@ pub(super) fn open_places(
                 let local = hardback_platform::name::os_str_from_bytes(path).map(|p| PathBuf::from(p.into_owned()));
                 let local = local.filter(|p| p.is_absolute());
                 let local = local.ok_or_else(|| bad_source(path, "it is no absolute path of this system"))?;
-                roots.push(open_place(target, options, &local, UNFINISHED_FOLDER, folder)?);
+                roots.push(open_place(target, options, &local, UNFINISHED_FOLDER, folder, unknown)?);
             }
             if roots.is_empty() {
-                return Err(Error::NotFound("none of the paths is in the snapshot".into()));
+                unknown()?;
+                return Err(Error::not_found("none of the paths is in the snapshot"));
             }
             Ok(roots)
         }
@@ -67,6 +72,7 @@ fn open_place(
     path: &Path,
     mode: u32,
     folder: RelPath,
+    unknown: Unknown<'_>,
 ) -> Result<PlaceRoot, Error> {
     // From the first folder that is there downwards.
     let mut missing = Vec::new();
@@ -87,6 +93,9 @@ fn open_place(
     let is_made = !missing.is_empty();
     if is_made && options.dry_run {
         return Ok(PlaceRoot { dir: None, is_made, folder });
+    }
+    if is_made {
+        unknown()?;
     }
     let under = |e: PathError| e.under(above.as_os_str().as_encoded_bytes());
     while let Some(name) = missing.pop() {

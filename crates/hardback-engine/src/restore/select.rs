@@ -90,6 +90,11 @@ impl Selection {
         }
     }
 
+    /// Returns the paths that are asked for; none for all of the snapshot.
+    pub(super) fn paths(&self) -> &[RelPath] {
+        &self.paths
+    }
+
     /// Returns the paths that are asked for and were not found.
     pub(super) fn missing(&self) -> Vec<RelPath> {
         let pairs = self.paths.iter().zip(&self.found);

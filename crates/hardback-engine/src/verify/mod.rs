@@ -112,7 +112,7 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     if let Some(job) = &options.job {
         jobs.retain(|j| j == job);
         if jobs.is_empty() {
-            return Err(Error::NotFound(format!("there is no job {job:?} in this target")));
+            return Err(Error::not_found(format!("there is no job {job:?} in this target")));
         }
     }
     ctx.monitor.phase(Phase::Verifying);
@@ -123,7 +123,7 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
         verify_job(&findings, target, job, &seals, options)?;
     }
     if let Some(name) = missing.first() {
-        return Err(Error::NotFound(format!("there is no whole snapshot {name:?} in this target")));
+        return Err(Error::not_found(format!("there is no whole snapshot {name:?} in this target")));
     }
     record::leftovers(&findings, target, &jobs)?;
     Ok(findings.report(began_ns))
