@@ -46,6 +46,19 @@ pub struct Found {
     pub snapshots: u64,
 }
 
+/// What to find.
+#[derive(Debug, Clone, Default)]
+pub struct FindOptions {
+    /// Only this job.
+    pub job: Option<String>,
+    /// A pattern with `*`, `?` or `[` is one of [`crate::exclude::PATTERNS_HELP`] and must match a whole name, or with a
+    /// `/` in it the whole path in the snapshot. Any other is looked for anywhere in the name, or with a `/` in it
+    /// anywhere in the path.
+    pub pattern: String,
+    /// Capitals do not count. Where the pattern has none, they do not in any case.
+    pub ignore_case: bool,
+}
+
 /// What a search came to.
 #[derive(Debug, Clone, Default)]
 #[must_use = "the report says whether all records could be searched"]
@@ -63,21 +76,16 @@ pub struct FindReport {
 /// Searches the snapshots of a job, or of all jobs, and tells each path found, in tree order; of a path that changed,
 /// the newest first.
 ///
-/// A pattern with `*`, `?` or `[` is one of [`crate::exclude::PATTERNS_HELP`] and must match a whole name, or with a
-/// `/` in it the whole path in the snapshot. Any other pattern is looked for anywhere in the name, or with a `/` in it
-/// anywhere in the path. Without a capital letter in the pattern, capitals do not count.
-///
 /// # Errors
 /// The pattern is wrong, or there is no such job. A record that cannot be read is a problem; the others are searched.
 pub fn find(
     ctx: &Context<'_>,
     target: &Target,
-    job: Option<&str>,
-    pattern: &str,
+    options: &FindOptions,
     each: &mut dyn FnMut(&Found),
 ) -> Result<FindReport, Error> {
-    let pattern = Pattern::new(pattern)?;
-    let jobs = match job {
+    let pattern = Pattern::new(&options.pattern, options.ignore_case)?;
+    let jobs = match options.job.as_deref() {
         Some(job) => vec![catalog::choose_job(target, Some(job), "")?],
         None => catalog::jobs(target)?,
     };
@@ -237,14 +245,14 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(text: &str) -> Result<Self, Error> {
+    fn new(text: &str, ignore_case: bool) -> Result<Self, Error> {
         if text.is_empty() {
             return Err(Error::refused(
                 "there is nothing to look for",
                 "give a part of a name, or a pattern as '*.odt'",
             ));
         }
-        let fold = !text.chars().any(char::is_uppercase);
+        let fold = ignore_case || !text.chars().any(char::is_uppercase);
         if !text.contains(['*', '?', '[']) {
             let wanted =
                 if fold { folded(text.as_bytes(), &mut Vec::new()).to_vec() } else { text.as_bytes().to_vec() };
@@ -308,10 +316,15 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, path: &str, expected: bool) {
+        check_with(false, pattern, path, expected);
+    }
+
+    #[track_caller]
+    fn check_with(ignore_case: bool, pattern: &str, path: &str, expected: bool) {
         let name = path.rsplit('/').next().unwrap();
         let entry = Entry::new(name.as_bytes(), Kind::File);
         let pattern_text = pattern;
-        let pattern = Pattern::new(pattern).unwrap();
+        let pattern = Pattern::new(pattern, ignore_case).unwrap();
         assert_eq!(pattern.matches(path.as_bytes(), &entry, &mut Vec::new()), expected, "{pattern_text} {path}");
     }
 
@@ -338,13 +351,17 @@ mod tests {
         check("*.Jpg", "photos/IMG_1.JPG", false);
         check("straße", "docs/STRASSE", false);
         check("über", "docs/ÜBER.txt", true);
+        check_with(true, "REPORT", "docs/report.txt", true);
+        check_with(true, "Docs/Rep", "docs/report.txt", true);
+        check_with(true, "*.JPG", "photos/img_1.jpg", true);
+        check_with(true, "Docs/*.Txt", "docs/report.TXT", true);
     }
 
     #[test]
     fn a_wrong_pattern_is_refused_with_a_hint() {
-        let error = Pattern::new("[a").err().unwrap();
+        let error = Pattern::new("[a", false).err().unwrap();
         assert!(error.to_string().starts_with("cannot look for [a"), "{error}");
         assert!(error.hint().is_some());
-        assert!(Pattern::new("").is_err());
+        assert!(Pattern::new("", true).is_err());
     }
 }

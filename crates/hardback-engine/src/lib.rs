@@ -34,7 +34,7 @@ pub use diff::{Change, DiffOptions, DiffReport, Difference, Tally, diff};
 pub use digests::DigestLists;
 pub use error::Error;
 pub use excludes::Excludes;
-pub use find::{FindReport, Found, find};
+pub use find::{FindOptions, FindReport, Found, find};
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};

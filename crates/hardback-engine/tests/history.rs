@@ -11,7 +11,7 @@
 mod bench;
 
 use bench::Bench;
-use hardback_engine::{Error, FindReport, VersionChange, Versions, find, versions};
+use hardback_engine::{Error, FindOptions, FindReport, VersionChange, Versions, find, versions};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -21,8 +21,9 @@ fn of(bench: &Bench, path: &str) -> Result<Versions, Error> {
 
 fn search(bench: &Bench, job: Option<&str>, pattern: &str) -> (Vec<String>, FindReport) {
     let mut lines = Vec::new();
+    let options = FindOptions { job: job.map(Into::into), pattern: pattern.into(), ignore_case: false };
     let report = bench.with(|ctx, target| {
-        find(ctx, target, job, pattern, &mut |f| {
+        find(ctx, target, &options, &mut |f| {
             let path = String::from_utf8_lossy(&f.path);
             lines.push(format!("{} {path} {} {}..{} {}", f.job, f.size_bytes, f.first, f.last, f.snapshots));
         })

@@ -222,13 +222,17 @@ pub(crate) struct VersionsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hardback find /mnt/disk/backup letter
-  hardback find /mnt/disk/backup 'Documents/**/*.odt'")]
+  hardback find /mnt/disk/backup 'Documents/**/*.odt'
+  hardback find /mnt/disk/backup -i README            also readme.txt; without -i as it is written")]
 pub(crate) struct FindArgs {
     /// Folder with the snapshots
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) target: PathBuf,
-    /// Part of a name, or a pattern such as '*.odt'; with a `/` in it, of the whole path
+    /// Part of a name, or a pattern such as '*.odt'; with a `/` in it, of the whole path. Capitals count if it has some
     pub(crate) pattern: String,
+    /// Capitals do not count, also where the pattern has some
+    #[arg(short, long)]
+    pub(crate) ignore_case: bool,
     /// Only the snapshots of this job
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,

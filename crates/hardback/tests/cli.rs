@@ -390,6 +390,12 @@ fn find_tells_where_a_name_is() {
     let output = env.hardback(&["find", "target", "new"]).exits(0);
     assert!(output.stdout.starts_with(&second) && output.stdout.ends_with("  source/new\n"), "{}", output.stdout);
     assert_eq!(output.stderr, "1 path in 2 snapshots\n");
+    let output = env.hardback(&["find", "target", "NEW"]).exits(0);
+    assert_eq!(output.stderr, "0 paths in 2 snapshots\n");
+    for option in ["-i", "--ignore-case"] {
+        let output = env.hardback(&["find", "target", "NEW", option]).exits(0);
+        assert_eq!(output.stderr, "1 path in 2 snapshots\n");
+    }
     env.hardback(&["find", "target", "[a"]).exits(1).ignore();
 }
 

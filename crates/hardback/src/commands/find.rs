@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
 use hardback_engine::system::kind_code;
-use hardback_engine::{Clock, Found, catalog, find, timestamp};
+use hardback_engine::{Clock, FindOptions, Found, catalog, find, timestamp};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -16,9 +16,10 @@ pub(crate) fn run(args: &FindArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = env.open_target(&env.absolute(&args.target)?)?;
     let jobs = catalog::jobs(&target)?;
     let zone = env.clock.zone();
+    let options = FindOptions { job: args.job.clone(), pattern: args.pattern.clone(), ignore_case: args.ignore_case };
     let mut output = Output::new(env);
     let result = env.with_progress(|ctx| {
-        find(ctx, &target, args.job.as_deref(), &args.pattern, &mut |found| {
+        find(ctx, &target, &options, &mut |found| {
             output.write(|ui| match ui.is_json() {
                 true => ui.item("found", &FoundItem::new(found)),
                 false => ui.line(&sentence(found, jobs.len() > 1, &zone)),
