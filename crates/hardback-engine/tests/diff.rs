@@ -350,6 +350,28 @@ fn an_unreadable_folder_is_a_problem_and_not_removed() {
 }
 
 #[test]
+fn what_a_snapshot_did_not_read_is_named_and_not_told_as_changed() {
+    let bench = Bench::new();
+    bench.write("b", "1");
+    bench.write("file", "1");
+    bench.write("sub/a", "1");
+    let a = bench.backup_without(&["file", "sub"]);
+    let b = bench.backup();
+    let c = bench.backup_without(&["file", "sub"]);
+    let problems = |old: &str, new: Option<&str>, changes: &[&str]| {
+        let (all, report) = run(&bench, old, new).unwrap();
+        assert_eq!(text(&all), changes);
+        let named: Vec<_> = report.problems.iter().map(|p| String::from_utf8_lossy(&p.path).into_owned()).collect();
+        assert_eq!(report.problem_count, named.len() as u64);
+        named
+    };
+    assert_eq!(problems(&a, Some(&b), &["+ docs/sub/a"]), ["docs/file", "docs/sub"]);
+    assert_eq!(problems(&a, None, &["+ docs/sub/a"]), ["docs/file", "docs/sub"]);
+    assert_eq!(problems(&b, Some(&c), &[]), ["docs/file", "docs/sub"]);
+    assert_eq!(problems(&b, None, &[]), [""; 0]);
+}
+
+#[test]
 fn a_missing_source_is_an_error_and_not_all_removed() {
     let bench = Bench::new();
     bench.write("a", "1");

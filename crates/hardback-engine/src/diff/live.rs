@@ -355,6 +355,10 @@ impl Tree for Live<'_> {
         self.stack.last().is_some_and(|level| level.unknown)
     }
 
+    fn snapshot(&self) -> Option<&str> {
+        None
+    }
+
     fn compare(&mut self, dir: &[u8], old: &Entry, new: &Entry) -> Result<Option<Change>, Error> {
         if new.problem().is_some() || new.kind == Kind::Other {
             return Ok(None);

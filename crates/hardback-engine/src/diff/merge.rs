@@ -6,7 +6,8 @@ use super::{Change, DiffReport, Difference};
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::Entry;
-use crate::report::Counters;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Counters, Problems};
 use hardback_platform::Kind;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -44,6 +45,7 @@ pub(super) struct Merge<'a, 'c, T> {
     pub(super) old: Record,
     pub(super) new: T,
     pub(super) moves: Moves<'a>,
+    pub(super) problems: &'a Problems,
     /// Path of the folder that the merge is in.
     pub(super) path: Vec<u8>,
     /// Entries that wait, in all open folders.
@@ -182,12 +184,32 @@ impl<T: Tree> Merge<'_, '_, T> {
 
     fn both(&mut self, old: &Entry, new: &Entry) -> Result<(), Error> {
         Counters::add(&self.ctx.counters.entries, 1);
+        self.tell_unread(old, new);
+        if old.kind == Kind::Other || new.kind == Kind::Other {
+            // Nothing is known of one of them but that it is there.
+            return Ok(());
+        }
         let change = if old.kind == new.kind { self.new.compare(&self.path, old, new)? } else { Some(Change::Kind) };
         match change {
             Some(change) => self.tell(old, new, change),
             None => self.moves.report.unchanged += 1,
         }
         Ok(())
+    }
+
+    /// What was not read when a snapshot was made cannot be compared: an older version of it is stored, or nothing.
+    fn tell_unread(&self, old: &Entry, new: &Entry) {
+        let was_read = |problem| matches!(problem, ProblemKind::Changing | ProblemKind::Metadata);
+        let sides = [(old, Some(&*self.old.snapshot)), (new, self.new.snapshot())];
+        let unread = sides.into_iter().find_map(|(entry, snapshot)| {
+            let problem = entry.problem().filter(|problem| !was_read(*problem))?;
+            snapshot.map(|snapshot| (problem, snapshot))
+        });
+        if let Some((problem, snapshot)) = unread {
+            let what = format!("it was not read when {snapshot} was made");
+            let path = path_of(&self.path, &new.name);
+            self.problems.tell(self.ctx, Problem::with_detail(&path, problem, what));
+        }
     }
 
     fn tell(&mut self, old: &Entry, new: &Entry, change: Change) {

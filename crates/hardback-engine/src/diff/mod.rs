@@ -150,11 +150,13 @@ pub fn diff(
             let record = Record::open(target, &options.job, b)?;
             let top = (old.top_is_source() && record.top_is_source()).then(|| record.root.clone());
             let new = Recorded { ctx: *ctx, record, digests, problems: &problems };
-            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: true }.run(top)?
+            Merge { ctx, old, new, moves, problems: &problems, path: Vec::new(), waiting: 0, by_content: true }
+                .run(top)?
         }
         None => {
             let (new, top) = Live::open(ctx, target, old.header(), digests, &problems)?;
-            Merge { ctx, old, new, moves, path: Vec::new(), waiting: 0, by_content: false }.run(top)?
+            Merge { ctx, old, new, moves, problems: &problems, path: Vec::new(), waiting: 0, by_content: false }
+                .run(top)?
         }
     };
     (report.problem_count, report.problems) = problems.take();

@@ -26,6 +26,8 @@ pub(super) trait Tree {
     fn leave(&mut self) -> Result<(), Error>;
     /// Returns whether this directory cannot be listed, so that nothing is known of what is in it.
     fn is_unknown(&self) -> bool;
+    /// Returns the name of the snapshot, if this is one.
+    fn snapshot(&self) -> Option<&str>;
     /// Compares an old entry with the one of the same kind that was returned last; both are in a folder of this path.
     fn compare(&mut self, dir: &[u8], old: &Entry, new: &Entry) -> Result<Option<Change>, Error>;
     /// Ends.
@@ -35,7 +37,7 @@ pub(super) trait Tree {
 /// The record of a snapshot.
 pub(super) struct Record {
     cursor: TreeCursor<FileRead>,
-    snapshot: String,
+    pub(super) snapshot: String,
     /// The top folder.
     pub(super) root: Entry,
 }
@@ -133,6 +135,10 @@ impl Tree for Recorded<'_> {
 
     fn is_unknown(&self) -> bool {
         false
+    }
+
+    fn snapshot(&self) -> Option<&str> {
+        Some(&self.record.snapshot)
     }
 
     fn compare(&mut self, dir: &[u8], old: &Entry, new: &Entry) -> Result<Option<Change>, Error> {

@@ -12,9 +12,10 @@ use hardback_engine::{
     BackupOptions, Cancel, Context, Counters, Error, Excludes, HOT_WINDOW_S, Job, JobName, JobSource, Monitor, Phase,
     Problem, SystemClock, Target, backup, open_or_create_target,
 };
+use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Keeps what it hears.
 #[derive(Default)]
@@ -31,6 +32,19 @@ impl Monitor for Ears {
         self.notices.lock().unwrap().push(text.to_owned());
     }
     fn phase(&self, _: Phase) {}
+}
+
+/// Does not let entries be opened.
+struct Locked(&'static [&'static str]);
+
+impl Watch for Locked {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let is_locked = self.0.iter().any(|name| name.as_bytes() == call.name);
+        match call.op {
+            Op::OpenDir | Op::OpenFile if is_locked => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+            _ => Verdict::Go,
+        }
+    }
 }
 
 pub(crate) struct Bench {
@@ -69,7 +83,16 @@ impl Bench {
         self.backup_as("test")
     }
 
+    /// Backs up while entries of these names cannot be opened.
+    pub(crate) fn backup_without(&self, names: &'static [&'static str]) -> String {
+        self.backup_through("test", Seam::watched(Arc::new(Locked(names))))
+    }
+
     pub(crate) fn backup_as(&self, job: &str) -> String {
+        self.backup_through(job, Seam::default())
+    }
+
+    fn backup_through(&self, job: &str, source_seam: Seam) -> String {
         let source = JobSource {
             folder: if self.root { Vec::new() } else { b"docs".to_vec() },
             path: self.source.clone(),
@@ -81,7 +104,8 @@ impl Bench {
             hot_window_s: HOT_WINDOW_S,
             ..BackupOptions::default()
         };
-        let job = Job::new(JobName::new(job).unwrap(), vec![source], options).unwrap();
+        let mut job = Job::new(JobName::new(job).unwrap(), vec![source], options).unwrap();
+        job.source_seam = source_seam;
         let report = self.with(|ctx, target| backup(ctx, target, &job, &Excludes::default())).unwrap();
         report.snapshot.unwrap()
     }
