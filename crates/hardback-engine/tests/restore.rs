@@ -235,6 +235,29 @@ fn a_damaged_file_never_replaces_a_good_one() {
 }
 
 #[test]
+fn folders_in_which_something_was_deleted_have_the_time_of_the_snapshot() {
+    for overwrite in [Overwrite::Never, Overwrite::Newer, Overwrite::Always] {
+        let bench = Bench::new();
+        bench.write("sub/deep/a", "a");
+        bench.write("sub/gone/b", "b");
+        let folders = ["", "sub", "sub/deep"].map(|name| bench.source.join(name));
+        let before = folders.clone().map(|folder| mtime(&folder));
+        let snapshot = bench.backup();
+        set_mode(&folders[1], 0o750);
+        bench.write("new", "");
+        bench.write("sub/new/new", "");
+        bench.write("sub/deep/new", "");
+        fs::remove_file(bench.source.join("sub/deep/a")).unwrap();
+        let mut options = bench.options(&snapshot);
+        (options.place, options.delete, options.overwrite) = (Place::InPlace, true, overwrite);
+        assert_eq!(bench.restore_well(&options).deleted, 3);
+        assert_eq!(folders.clone().map(|folder| mtime(&folder)), before, "{overwrite:?}");
+        // Nothing else of a folder that is there changes unless that was asked for.
+        assert_eq!(mode(&folders[1]), if overwrite == Overwrite::Always { 0o755 } else { 0o750 }, "{overwrite:?}");
+    }
+}
+
+#[test]
 fn delete_removes_only_below_restored_folders_and_lists_it() {
     let bench = Bench::new();
     bench.write("sub/kept", "k");

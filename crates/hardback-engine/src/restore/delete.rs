@@ -57,7 +57,10 @@ impl Leftovers {
             let path = || folder.path_of(&name);
             let removal = Removal { shared, bounds, volume, below, shown: folder.path() };
             match removal.entry(&dir, &name, kind == Kind::Dir, guard) {
-                Ok(true) => shared.act(RestoreAction::Delete, path),
+                Ok(true) => {
+                    folder.lost_entries();
+                    shared.act(RestoreAction::Delete, path);
+                }
                 Ok(false) => {}
                 Err(error) => shared.place_failed(&path(), error)?,
             }

@@ -5,7 +5,7 @@ use super::shared::Shared;
 use crate::error::Error;
 use crate::manifest::Entry;
 use hardback_platform::{Dir, Owner, PathError, RelPath};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Levels above the current one whose handles stay open; deeper trees open them again when they come back.
@@ -27,6 +27,8 @@ pub(super) struct Standing {
     pub(super) is_fresh: bool,
     /// It gets the snapshot's metadata when all of its entries are in.
     pub(super) takes_metadata: bool,
+    /// The user named it as the place: it keeps its time.
+    pub(super) keeps_time: bool,
     /// Owner of what is made in it, if that is known.
     pub(super) default_owner: Option<Owner>,
     /// It hands down an access list that the snapshot's entries do not have.
@@ -46,6 +48,8 @@ pub(super) struct Folder {
     is_root: bool,
     has: [bool; 2],
     handles: Mutex<[Option<Arc<Dir>>; 2]>,
+    /// Something was deleted in it, so its time moved.
+    lost_entries: AtomicBool,
     /// Chunks and subfolders that are not done, and one for the walk itself.
     pending: AtomicUsize,
 }
@@ -74,6 +78,7 @@ impl Folder {
             standing: start.standing,
             has: [start.stored.is_some(), start.place.is_some()],
             handles: Mutex::new([start.stored.map(Arc::new), start.place.map(Arc::new)]),
+            lost_entries: AtomicBool::new(false),
             pending: AtomicUsize::new(1),
         }
     }
@@ -158,6 +163,24 @@ impl Folder {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that something was deleted in it.
+    pub(super) fn lost_entries(&self) {
+        self.lost_entries.store(true, Ordering::Release);
+    }
+
+    /// Gives a folder whose entries are all in what it takes of the snapshot's.
+    fn finish(self: &Arc<Self>, shared: &Shared<'_>) -> Result<(), PathError> {
+        let takes_time = self.lost_entries.load(Ordering::Acquire) && !self.standing.keeps_time;
+        if shared.options.dry_run || !(self.standing.takes_metadata || takes_time) {
+            return Ok(());
+        }
+        let Some(dir) = self.dir(Side::Place)? else { return Ok(()) };
+        match self.standing.takes_metadata {
+            true => metadata::finish_folder(shared, &dir, self),
+            false => metadata::put_back_time(shared, &dir, self),
+        }
+    }
+
     /// Returns the folder `levels` above, if there is one.
     pub(super) fn ancestor(self: &Arc<Self>, levels: usize) -> Option<Arc<Folder>> {
         let mut folder = self.clone();
@@ -174,15 +197,8 @@ impl Folder {
 pub(super) fn release(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result<(), Error> {
     let mut folder = folder.clone();
     while folder.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-        if folder.standing.takes_metadata && !shared.options.dry_run {
-            let finished = match folder.dir(Side::Place) {
-                Ok(Some(dir)) => metadata::finish_folder(shared, &dir, &folder),
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = finished {
-                shared.place_failed(&folder.path(), error)?;
-            }
+        if let Err(error) = folder.finish(shared) {
+            shared.place_failed(&folder.path(), error)?;
         }
         folder.close();
         let Some(parent) = folder.parent.clone() else { break };

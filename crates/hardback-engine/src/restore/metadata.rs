@@ -117,6 +117,12 @@ pub(super) fn finish_folder(shared: &Shared<'_>, dir: &Dir, folder: &Folder) -> 
     Ok(())
 }
 
+/// Gives an existing folder in which something was deleted the time of the snapshot's, and nothing else.
+pub(super) fn put_back_time(shared: &Shared<'_>, dir: &Dir, folder: &Folder) -> Result<(), PathError> {
+    let set = dir.set_mtime(b"", folder.entry.mtime);
+    shared.limited(LimitationKind::Times, &|| folder.path(), set).map(drop)
+}
+
 /// Removes what an existing folder has and the snapshot's does not. Labels of the system's own policy stay.
 fn drop_foreign_xattrs(
     shared: &Shared<'_>,

@@ -140,6 +140,7 @@ impl Walk<'_, '_> {
                 standing = self.standing_of_existing(dir, &entry, part)?;
                 // The folder that the user named keeps its own metadata; a source that goes back does not.
                 let is_source = self.is_single && self.shared.options.place == Place::InPlace;
+                standing.keeps_time = !is_source;
                 standing.takes_metadata =
                     self.is_single && (place_root.is_made || (is_source && standing.takes_metadata));
             }
@@ -332,6 +333,7 @@ impl Walk<'_, '_> {
         Ok(Standing {
             is_fresh: false,
             takes_metadata: metadata::is_unfinished(&here) || (part == Part::Whole && asked),
+            keeps_time: false,
             default_owner: None,
             hands_down_acl: metadata::hands_down_acl(dir),
         })
@@ -394,7 +396,7 @@ fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, 
         metadata::drop_handed_down_folder(&dir);
     }
     let owner = dir.metadata()?.owner;
-    let standing = Standing { is_fresh: true, takes_metadata: true, default_owner: owner, hands_down_acl: false };
+    let standing = Standing { is_fresh: true, takes_metadata: true, default_owner: owner, ..Standing::default() };
     Ok((dir, standing))
 }
 
