@@ -263,9 +263,12 @@ fn delete_removes_only_below_restored_folders_and_lists_it() {
     bench.write("sub/kept", "k");
     bench.write("top", "t");
     let snapshot = bench.backup();
-    for extra in ["docs/extra", "docs/sub/extra/deep/er", "docs/cache/x", "docs/a.before-restore", "beside"] {
+    let aside = "docs/part/in/a.before-restore-2";
+    for extra in ["docs/extra", "docs/sub/extra/deep/er", "docs/cache/x", "docs/a.before-restore", "beside", aside] {
         write(&bench.out.join(extra), "mine");
     }
+    write(&bench.out.join("docs/part/in/gone"), "mine");
+    write(&bench.out.join("docs/part/out/gone"), "mine");
     let mut options = bench.options(&snapshot);
     options.delete = true;
     options.protected.excludes.rules = rules("/cache/\n");
@@ -278,9 +281,10 @@ fn delete_removes_only_below_restored_folders_and_lists_it() {
         let all = r.actions.iter().filter(|(_, a)| *a == RestoreAction::Delete);
         all.map(|(p, _)| String::from_utf8_lossy(p).into_owned()).collect()
     };
-    assert_eq!(deleted(&report), ["docs/extra", "docs/sub/extra"]);
+    let parts = ["docs/part/in/gone", "docs/part/out", "docs/part/out/gone"];
+    assert_eq!(deleted(&report), [&["docs/extra"][..], &parts, &["docs/sub/extra"]].concat());
     assert_eq!(deleted(&dry), deleted(&report));
-    for kept in ["docs/cache/x", "docs/a.before-restore", "beside", "docs/sub/kept", "docs/top"] {
+    for kept in ["docs/cache/x", "docs/a.before-restore", "beside", "docs/sub/kept", "docs/top", aside] {
         assert!(bench.out.join(kept).exists(), "{kept}");
     }
     assert!(!bench.out.join("docs/sub/extra").exists() && !bench.out.join("docs/extra").exists());
@@ -357,7 +361,8 @@ fn delete_leaves_alone_what_the_backup_left_out() {
     bench.write("new-listed/.hardbackignore", "inner\n");
     bench.write("new-listed/inner", "left out by the next backup");
     bench.write("new-listed/other", "not in the snapshot");
-    assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), ["docs/new"]);
+    let deleted = ["docs/new", "docs/new-listed/.hardbackignore", "docs/new-listed/other"];
+    assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), deleted);
     for kept in ["new-marked/inner", "new-listed/inner"] {
         assert!(bench.source.join(kept).exists(), "{kept}");
     }
@@ -435,7 +440,7 @@ fn delete_never_touches_what_is_mounted_below() {
     }
     bench.write("empty/theirs", "x");
     bench.write("new/mine", "x");
-    assert_eq!(delete_in_place(&bench, &snapshot, |_| {}).unwrap(), [""; 0]);
+    assert_eq!(delete_in_place(&bench, &snapshot, |_| {}).unwrap(), ["docs/new/mine"]);
     assert!(bench.source.join("empty/theirs").exists() && elsewhere.join("theirs").exists());
     assert!(bench.source.join("new/bound").exists() && !bench.source.join("new/mine").exists());
 }

@@ -274,7 +274,7 @@ pub(crate) struct RestoreArgs {
     /// What to do with a file that is there and differs
     #[arg(long, value_enum, default_value_t = OverwriteArg::Never, help_heading = "How")]
     pub(crate) overwrite: OverwriteArg,
-    /// Do not keep what is replaced (otherwise it stays as NAME.before-restore)
+    /// Do not keep what is replaced (otherwise it stays as NAME.before-restore, if its content is another)
     #[arg(long, help_heading = "How")]
     pub(crate) no_keep: bool,
     /// Take owners by number, not by name
@@ -283,7 +283,8 @@ pub(crate) struct RestoreArgs {
     /// Remove what the snapshot does not have, in the folders that are restored
     ///
     /// What the backup left out is not in the snapshot. Where it left something out, its exclude options must be said
-    /// again, and protect what they name; or --delete-excluded. What is mounted below is never touched.
+    /// again, and protect what they name; or --delete-excluded. What is mounted below is never touched, and what a restore
+    /// set aside as NAME.before-restore stays.
     #[arg(long, help_heading = "How")]
     pub(crate) delete: bool,
     /// Say what would be done, and do nothing

@@ -2,7 +2,7 @@
 
 use super::folder::{Folder, Side};
 use super::guard::{Entered, Guard};
-use super::options::RestoreAction;
+use super::options::{ACTIONS_KEPT_MAX, RestoreAction};
 use super::shared::Shared;
 use crate::content::Stop;
 use crate::error::Error;
@@ -12,6 +12,13 @@ use std::sync::Arc;
 
 /// What is added to the name of an entry that is set aside.
 pub(super) const ASIDE: &[u8] = b".before-restore";
+
+/// Returns whether a name is one under which a restore set something aside: that stays until the user removes it.
+fn is_aside(name: &[u8]) -> bool {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let numbered = name[..name.len() - digits].strip_suffix(b"-").filter(|_| digits > 0);
+    [Some(name), numbered].into_iter().flatten().any(|name| name.ends_with(ASIDE))
+}
 
 /// What a folder held before it was restored and the snapshot has not named yet.
 #[derive(Debug)]
@@ -50,19 +57,23 @@ impl Leftovers {
             if shared.is_stopped() {
                 return Ok(());
             }
-            let is_aside = name.windows(ASIDE.len()).any(|w| w == ASIDE);
-            if is_aside || guard.protects(shared, &dir, &below.join(&name), kind) {
+            if is_aside(&name) || guard.protects(shared, &dir, &below.join(&name), kind) {
                 continue;
             }
             let path = || folder.path_of(&name);
             let removal = Removal { shared, bounds, volume, below, shown: folder.path() };
-            match removal.entry(&dir, &name, kind == Kind::Dir, guard) {
+            let mut removed = Removed::default();
+            match removal.entry(&dir, &name, kind == Kind::Dir, guard, &mut removed) {
                 Ok(true) => {
                     folder.lost_entries();
                     shared.act(RestoreAction::Delete, path);
                 }
-                Ok(false) => {}
-                Err(error) => shared.place_failed(&path(), error)?,
+                // What must stay kept the folder: the rest is told one by one.
+                Ok(false) => removed.tell(shared, folder),
+                Err(error) => {
+                    removed.tell(shared, folder);
+                    shared.place_failed(&path(), error)?;
+                }
             }
         }
         Ok(())
@@ -79,6 +90,44 @@ struct Removal<'a, 'r> {
     shown: Vec<u8>,
 }
 
+/// Bytes of paths that are remembered while a folder is removed: in a deep one each is long.
+const REMOVED_BYTES_MAX: usize = 16 << 20;
+
+/// What went of a folder.
+#[derive(Default)]
+struct Removed {
+    count: usize,
+    first: Vec<RelPath>,
+    bytes: usize,
+}
+
+impl Removed {
+    fn push(&mut self, path: RelPath) {
+        self.count += 1;
+        self.bytes += path.as_bytes().len();
+        if self.first.len() < ACTIONS_KEPT_MAX && self.bytes < REMOVED_BYTES_MAX {
+            self.first.push(path);
+        }
+    }
+
+    fn tell(self, shared: &Shared<'_>, folder: &Folder) {
+        for index in 0..self.count {
+            // Those that are not remembered count at their folder.
+            shared.act(RestoreAction::Delete, || {
+                self.first.get(index).map_or_else(|| folder.path(), |path| join(folder.path(), path))
+            });
+        }
+    }
+}
+
+fn join(mut folder: Vec<u8>, below: &RelPath) -> Vec<u8> {
+    if !folder.is_empty() {
+        folder.push(b'/');
+    }
+    folder.extend_from_slice(below.as_bytes());
+    folder
+}
+
 /// A folder that is to go.
 enum Step {
     /// It was not looked at yet.
@@ -87,20 +136,34 @@ enum Step {
     Leave(RelPath),
 }
 
+/// What comes of the folders that are entered.
+struct Found<'a> {
+    pending: &'a mut Vec<Step>,
+    kept: &'a mut Vec<RelPath>,
+    removed: &'a mut Removed,
+}
+
 impl Removal<'_, '_> {
     /// Removes an entry; returns whether it is gone (or would be).
-    fn entry(&self, dir: &Dir, name: &[u8], is_dir: bool, guard: &Guard) -> Result<bool, PathError> {
+    fn entry(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        is_dir: bool,
+        guard: &Guard,
+        removed: &mut Removed,
+    ) -> Result<bool, PathError> {
         if !is_dir {
             if !self.shared.options.dry_run {
                 dir.unlink(name)?;
             }
             return Ok(true);
         }
-        self.folder(dir, name, guard)
+        self.folder(dir, name, guard, removed)
     }
 
     /// Removes a folder, with a list of its own instead of recursion. What must stay keeps the folders above it.
-    fn folder(&self, dir: &Dir, name: &[u8], guard: &Guard) -> Result<bool, PathError> {
+    fn folder(&self, dir: &Dir, name: &[u8], guard: &Guard, removed: &mut Removed) -> Result<bool, PathError> {
         let mut pending = vec![Step::Enter(RelPath::root().join(name), guard.clone())];
         let mut kept: Vec<RelPath> = Vec::new();
         while let Some(step) = pending.pop() {
@@ -108,27 +171,27 @@ impl Removal<'_, '_> {
                 return Ok(false);
             }
             match step {
-                Step::Enter(path, guard) => self.enter(dir, path, &guard, &mut pending, &mut kept)?,
+                Step::Enter(path, guard) => {
+                    let mut found = Found { pending: &mut pending, kept: &mut kept, removed };
+                    self.enter(dir, path, &guard, &mut found)?;
+                }
                 Step::Leave(path) if kept.iter().any(|k| k.is_at_or_below(&path)) => kept.push(path),
-                Step::Leave(_) if self.shared.options.dry_run => {}
-                Step::Leave(path) => dir.open_dir_at(&path.parent())?.remove_dir(path.name())?,
+                Step::Leave(path) => {
+                    if !self.shared.options.dry_run {
+                        dir.open_dir_at(&path.parent())?.remove_dir(path.name())?;
+                    }
+                    removed.push(path);
+                }
             }
         }
         Ok(kept.is_empty())
     }
 
-    fn enter(
-        &self,
-        dir: &Dir,
-        path: RelPath,
-        guard: &Guard,
-        pending: &mut Vec<Step>,
-        kept: &mut Vec<RelPath>,
-    ) -> Result<(), PathError> {
+    fn enter(&self, dir: &Dir, path: RelPath, guard: &Guard, found: &mut Found<'_>) -> Result<(), PathError> {
         let here = dir.open_dir_at(&path)?;
         let id = here.metadata()?.id;
         if id.volume != self.volume || here.is_mount_point()? || self.bounds.0.contains(&id) {
-            kept.push(path);
+            found.kept.push(path);
             return Ok(());
         }
         let mut below = self.below.clone();
@@ -137,20 +200,39 @@ impl Removal<'_, '_> {
         let entered = Entered { place: &here, stored: None, below: Some(&below), shown: &shown };
         let guard = guard.enter(self.shared, &entered)?;
         if guard.keeps_all {
-            kept.push(path);
+            found.kept.push(path);
             return Ok(());
         }
-        pending.push(Step::Leave(path.clone()));
+        found.pending.push(Step::Leave(path.clone()));
         for entry in here.list()?.iter() {
             let child = path.join(entry.name);
-            if guard.protects(self.shared, &here, &below.join(entry.name), entry.kind) {
-                kept.push(child);
+            if is_aside(entry.name) || guard.protects(self.shared, &here, &below.join(entry.name), entry.kind) {
+                found.kept.push(child);
             } else if entry.kind == Kind::Dir {
-                pending.push(Step::Enter(child, guard.clone()));
-            } else if !self.shared.options.dry_run {
-                here.unlink(entry.name)?;
+                found.pending.push(Step::Enter(child, guard.clone()));
+            } else {
+                if !self.shared.options.dry_run {
+                    here.unlink(entry.name)?;
+                }
+                found.removed.push(child);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_what_was_set_aside_are_known() {
+        for name in ["a.before-restore", "a.before-restore-2", ".before-restore-10000"] {
+            assert!(is_aside(name.as_bytes()), "{name}");
+        }
+        for name in ["a", "", "12", "a.before-restore.txt", "a.before-restore-", "a.before-restore2", "before-restore"]
+        {
+            assert!(!is_aside(name.as_bytes()), "{name}");
+        }
     }
 }
