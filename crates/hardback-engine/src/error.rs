@@ -2,6 +2,7 @@
 
 use crate::manifest::ManifestError;
 use hardback_platform::{Faults, PathError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a verb stopped.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A part of the run panicked.
+    #[error("hardback failed at its own work: {message}")]
+    Bug {
+        /// What the panic says.
+        message: String,
+    },
     /// There is no such snapshot, job or path.
     #[error("{0}")]
     NotFound(String),
@@ -44,6 +51,16 @@ impl Error {
     /// Makes a refusal with a hint.
     pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Does a part of a verb's work; its panic is an error, as the other parts would wait for what it was to make. What
+    /// it was at must not be looked at again.
+    pub(crate) fn of_panic_in(work: impl FnOnce() -> Result<(), Self>) -> Result<(), Self> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            Err(Self::Bug { message: text.unwrap_or("a panic without words").to_owned() })
+        })
     }
 
     /// Returns what the user can do about it, if it is known.
@@ -64,6 +81,10 @@ impl Error {
             Self::Locked { .. } => {
                 Some("wait for it to end; the lock goes with its process, even if that is killed".into())
             }
+            Self::Bug { .. } => Some(
+                "please report it; sealed snapshots are as they were, and the next run goes on where this one stopped"
+                    .into(),
+            ),
             Self::Manifest { .. } => Some(
                 "the files of the snapshot are plain files and can be copied without it; `hardback verify` tells more"
                     .into(),

@@ -1,4 +1,4 @@
-//! What must not go wrong while a run is at work.
+//! What must not go wrong while a run is at work: names get other files, files shrink under the reader, a thread panics.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -8,11 +8,15 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 
-use hardback_platform::Op;
+use hardback_engine::{Error, Place, RestoreOptions};
+use hardback_platform::{Op, Verdict};
 use hardback_testing::bench::Bench;
+use hardback_testing::compare::Strictness;
+use hardback_testing::rig::{JOB, Rig, Seams};
 use hardback_testing::watch;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 #[test]
 fn a_sparse_file_that_shrinks_while_it_is_read_is_read_again() {
@@ -38,4 +42,66 @@ fn a_sparse_file_that_shrinks_while_it_is_read_is_read_again() {
         assert_eq!(fs::metadata(bench.stored(&report, "sparse")).unwrap().len(), 1 << 20, "at {at}");
         bench.source_seam = Default::default();
     }
+}
+
+/// Runs a backup in which a thread panics at the first call of a kind on a name at the source.
+fn panic_at(op: Op, name: &'static str, workers: usize) {
+    let temp = tempfile::tempdir().unwrap();
+    let docs = temp.path().join("docs");
+    fs::create_dir_all(docs.join("sub")).unwrap();
+    let mut bench = Bench::new(&docs, &temp.path().join("target"));
+    bench.options.workers = workers;
+    fs::write(docs.join("a"), "several names").unwrap();
+    for other in ["b", "c", "sub/d", "sub/e"] {
+        fs::hard_link(docs.join("a"), docs.join(other)).unwrap();
+    }
+    bench.source_seam = watch::seam(move |call, path| {
+        assert!(call.op != op || !path.ends_with(name), "this is what the test wants");
+        Verdict::Go
+    });
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        sender.send(bench.try_backup().map(drop)).unwrap();
+        bench.source_seam = Default::default();
+        let next = bench.backup_all();
+        bench.assert_stored(&next, Strictness::FULL);
+        sender.send(Ok(())).unwrap();
+    });
+    let ended = done.recv_timeout(Duration::from_secs(30)).expect("the run hangs, or panics");
+    match ended {
+        Err(error @ Error::Bug { .. }) => assert!(error.to_string().contains("the test wants"), "{error}"),
+        other => panic!("{op:?} {name}: {other:?}"),
+    }
+    assert!(!fs::read_dir(temp.path().join("target/test")).is_ok_and(|mut dir| dir.next().is_some()), "it is sealed");
+    done.recv_timeout(Duration::from_secs(30)).expect("the next run goes on").unwrap();
+}
+
+#[test]
+fn a_panic_in_a_thread_ends_the_run_with_an_error() {
+    for workers in [1, 2, 4] {
+        for (op, name) in [(Op::Read, "a"), (Op::Stat, "c"), (Op::OpenDir, "sub"), (Op::Stat, "d")] {
+            panic_at(op, name, workers);
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_thread_ends_a_restore_with_an_error() {
+    let temp = tempfile::tempdir().unwrap();
+    let rig = Rig::below(temp.path());
+    fs::create_dir(&rig.source).unwrap();
+    fs::write(rig.source.join("a"), "several names").unwrap();
+    for other in ["b", "c", "d", "e"] {
+        fs::hard_link(rig.source.join("a"), rig.source.join(other)).unwrap();
+    }
+    let snapshot = rig.backup(Seams::default()).unwrap().snapshot.unwrap();
+    let mut options = RestoreOptions::new(JOB, &snapshot, Place::To(temp.path().join("out")));
+    options.seam = watch::seam(|call, _| {
+        assert!(call.op != Op::Write, "this is what the test wants");
+        Verdict::Go
+    });
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(rig.restore(&options).map(drop)).unwrap());
+    let ended = done.recv_timeout(Duration::from_secs(30)).expect("the restore hangs, or panics");
+    assert!(matches!(&ended, Err(Error::Bug { .. })), "{ended:?}");
 }

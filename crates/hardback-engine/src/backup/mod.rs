@@ -6,7 +6,6 @@
 mod collect;
 mod copy;
 mod folder;
-mod group_table;
 mod groups;
 pub(crate) mod metadata;
 mod moved;
@@ -291,27 +290,24 @@ impl Run {
             rules: Box::new(|dir| rules_of(dir, &job.options)),
         };
         let top = self.top(shared, job, roots)?;
-        std::thread::scope(|scope| {
+        let is_sound = std::thread::scope(|scope| {
             for _ in 0..worker_count(&job.options) {
                 let (chunks, outputs) = (chunks.clone(), output_sender.clone());
-                scope.spawn(|| store_chunks(shared, chunks, outputs));
+                scope.spawn(|| shared.guard(|| store_chunks(shared, chunks, outputs)));
             }
             drop((chunks, output_sender));
-            scope.spawn(|| {
-                if let Err(error) = walk.run(top, &job.sources, roots) {
-                    shared.fail(error);
-                }
-                drop(walk);
-            });
-            if let Err(error) = collector.run(&outputs, &throttle) {
-                shared.fail(error);
-            }
+            scope.spawn(|| shared.guard(move || walk.run(top, &job.sources, roots)));
+            let is_sound = shared.guard(|| collector.run(&outputs, &throttle));
             // Senders that wait must see that nobody takes any more.
             drop(outputs);
             throttle.wake();
+            is_sound
         });
         if let Some(error) = shared.take_failure() {
-            collector.abandon();
+            // A record that was left in the middle of a line is not written down.
+            if is_sound {
+                collector.abandon();
+            }
             return Err(error);
         }
         let recorded = collector.finish()?;
@@ -427,17 +423,15 @@ fn store_chunks(
     shared: &Shared<'_>,
     chunks: crossbeam_channel::Receiver<Chunk>,
     outputs: crossbeam_channel::Sender<collect::Numbered>,
-) {
+) -> Result<(), Error> {
     let mut worker = Worker::new(shared);
     for chunk in chunks {
         if shared.is_stopped() {
             break;
         }
-        if let Err(error) = store_chunk(shared, &mut worker, chunk, &outputs) {
-            shared.fail(error);
-            break;
-        }
+        store_chunk(shared, &mut worker, chunk, &outputs)?;
     }
+    Ok(())
 }
 
 fn store_chunk(

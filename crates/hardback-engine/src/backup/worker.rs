@@ -2,11 +2,12 @@
 
 use super::copy::{Buffers, CopyError, ReadFrom, Sink, copy_content};
 use super::folder::{Folder, Side};
-use super::groups::{First, Stored, Turn};
+use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome, Shared, SourceFacts};
 use super::store;
 use crate::error::Error;
+use crate::groups::Turn;
 use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
@@ -159,15 +160,18 @@ impl<'a> Worker<'a> {
         let Some(id) = group.filter(|_| at.target.is_some()) else {
             return self.perform(at, item, entry, metadata, action);
         };
-        match self.shared.groups.turn(id, metadata.nlink)? {
+        let key = groups::key_of(id);
+        match self.shared.groups.turn(key, metadata.nlink, self.shared)? {
+            // An entry is missing, and so is the seal.
+            Turn::Stop => Ok(None),
             Turn::Link(first) => self.join_group(at, item, metadata, &first),
             Turn::First => {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
                     Ok(Some(outcome)) if store::may_lead(outcome, id) => {
-                        self.shared.groups.stored(id, store::first_of(at, outcome))?;
+                        self.shared.groups.made(key, store::first_of(at, outcome))?;
                     }
-                    _ => self.shared.groups.failed(id),
+                    _ => self.shared.groups.failed(key),
                 }
                 outcome
             }
@@ -480,13 +484,24 @@ impl<'a> Worker<'a> {
             return Ok(Some(Outcome { entry, stored: first.stored, group: Some(metadata.id) }));
         }
         // The group is as large as the volume allows: it goes on with a fresh copy.
+        self.lead_on(at, item, entry, metadata)
+    }
+
+    /// Stores a name of a group by itself; the names to come are linked to it.
+    fn lead_on(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        entry: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
         let outcome = if entry.kind == Kind::File {
-            self.copy(at, item, entry, metadata, "link limit")?
+            self.copy(at, item, entry, metadata, "another name of a file")?
         } else {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
         if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
-            self.shared.groups.stored(metadata.id, store::first_of(at, outcome))?;
+            self.shared.groups.made(groups::key_of(metadata.id), store::first_of(at, outcome))?;
         }
         Ok(outcome)
     }

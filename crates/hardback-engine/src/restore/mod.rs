@@ -149,10 +149,12 @@ fn run(
         let workers = shared.options.workers;
         for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
             let chunks = chunks.clone();
-            scope.spawn(move || restore_chunks(shared, &chunks));
+            scope.spawn(move || {
+                Error::of_panic_in(|| restore_chunks(shared, &chunks)).unwrap_or_else(|error| shared.fail(error));
+            });
         }
         drop(chunks);
-        let walked = match walk.run(root, tree) {
+        let walked = match Error::of_panic_in(|| walk.run(root, tree)) {
             // What was read of a damaged record is restored before that ends the restore.
             Err(error @ Error::Manifest { .. }) => Err(error),
             Err(error) => {
@@ -179,35 +181,20 @@ fn run(
     Ok(())
 }
 
-/// Stops the others when the thread that holds it panics.
-struct StopOnPanic<'a, 'r>(&'a Shared<'r>);
-
-impl Drop for StopOnPanic<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop();
-        }
-    }
-}
-
 /// A worker's thread.
-fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) {
-    let _stop_on_panic = StopOnPanic(shared);
+fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) -> Result<(), Error> {
     let mut worker = Worker::new(shared);
     for chunk in chunks {
         if shared.is_stopped() {
             break;
         }
-        let done = worker.chunk(&chunk).and_then(|()| match shared.is_stopped() {
-            // Some of it may be missing: its folder stays unfinished.
-            true => Ok(()),
-            false => folder::release(shared, &chunk.folder),
-        });
-        if let Err(error) = done {
-            shared.fail(error);
-            break;
+        worker.chunk(&chunk)?;
+        // If it stopped in between, some of it may be missing: its folder stays unfinished.
+        if !shared.is_stopped() {
+            folder::release(shared, &chunk.folder)?;
         }
     }
+    Ok(())
 }
 
 /// Sets what comes last and waits for the disk.

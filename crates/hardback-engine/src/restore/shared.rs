@@ -1,13 +1,14 @@
 //! What the walk and the workers of one restore have in common.
 
 use super::folder::Folder;
-use super::groups::Groups;
+use super::groups::First;
 use super::options::{ACTIONS_KEPT_MAX, Answer, Overwrite, RestoreAction, RestoreOptions, RestoreReport};
 use super::place::PlaceRoot;
 use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::groups::{Groups, Scratch};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
 use hardback_platform::{Attributes, Faults, PathError, RelPath};
@@ -16,6 +17,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How the name of a file that is being written starts; the run's number and its own follow.
 const TEMPORARY: &str = ".hardback-restore-";
+
+/// Returns how the names begin of what a run is writing.
+fn prefix_of(run: u64) -> Vec<u8> {
+    format!("{TEMPORARY}{run:016x}-").into_bytes()
+}
 
 /// Returns whether a name is one of [`Shared::temporary_name`], of any run.
 pub(super) fn is_temporary(name: &[u8]) -> bool {
@@ -56,7 +62,7 @@ pub(super) struct Shared<'a> {
     pub(super) ctx: Context<'a>,
     pub(super) options: &'a RestoreOptions,
     pub(super) digests: DigestLists,
-    pub(super) groups: Groups,
+    pub(super) groups: Groups<First>,
     pub(super) limitations: Limitations,
     pub(super) sums: Sums,
     /// The places by number; opened once.
@@ -91,17 +97,21 @@ impl<'a> Shared<'a> {
     ) -> Result<Self, Error> {
         let mut run = [0; 8];
         getrandom::fill(&mut run).map_err(|e| Error::refused(format!("no random numbers: {e}"), "ask the system"))?;
+        let run = u64::from_ne_bytes(run);
+        // A dry run makes no group.
+        let dir = roots.iter().find_map(|root| root.dir.as_ref()).filter(|_| !options.dry_run);
+        let scratch = dir.map(|dir| Ok::<_, PathError>(Scratch { dir: dir.try_clone()?, prefix: prefix_of(run) }));
         Ok(Self {
             ctx,
             options,
             digests,
-            groups: Groups::default(),
+            groups: Groups::new(scratch.transpose()?),
             limitations: Limitations::default(),
             sums: Sums::default(),
             roots,
             is_privileged: hardback_platform::is_privileged(),
             asker: Mutex::new(Asker { ask, settled: None }),
-            run: u64::from_ne_bytes(run),
+            run,
             next_temporary: AtomicU64::new(0),
             actions: Mutex::new(Vec::new()),
             problems: Mutex::new((0, Vec::new())),
@@ -222,17 +232,12 @@ impl<'a> Shared<'a> {
     /// Returns a name for a file that is being written.
     pub(super) fn temporary_name(&self) -> Vec<u8> {
         let n = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        format!("{TEMPORARY}{:016x}-{n}", self.run).into_bytes()
+        [prefix_of(self.run), n.to_string().into_bytes()].concat()
     }
 
     /// Stops the restore. The first error wins.
     pub(super) fn fail(&self, error: Error) {
         self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
-        self.stop();
-    }
-
-    /// Stops the restore without an error: a thread panics, and the others must not wait for what it was to make.
-    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
