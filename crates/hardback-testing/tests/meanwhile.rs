@@ -13,10 +13,81 @@ use hardback_platform::{Op, Verdict};
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::Strictness;
 use hardback_testing::rig::{JOB, Rig, Seams};
-use hardback_testing::watch;
+use hardback_testing::volume::VolumeKind;
+use hardback_testing::zoo::set_mtime;
+use hardback_testing::{skip, volume, watch};
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+fn inode(path: &Path) -> u64 {
+    fs::symlink_metadata(path).unwrap().ino()
+}
+
+#[test]
+fn a_file_that_got_the_inode_of_a_group_during_the_run_is_not_linked_to_it() {
+    let (from, to) = (volume!(VolumeKind::Ext4, 32), volume!(VolumeKind::Ext4, 32));
+    let mut bench = Bench::new(&from.dir("docs"), &to.root().join("target"));
+    bench.options.workers = 1;
+    let docs = bench.sources[0].clone();
+    fs::write(docs.join("a"), "the old file").unwrap();
+    fs::hard_link(docs.join("a"), docs.join("b")).unwrap();
+    set_mtime(&docs.join("a"), 1_000_000_000, 1);
+    let old = inode(&docs.join("a"));
+    let is_reused = Arc::new(AtomicBool::new(false));
+    let reused = is_reused.clone();
+    bench.source_seam = watch::before(Op::Stat, "b", move |call| {
+        if call == 1 {
+            for name in ["a", "b"] {
+                fs::remove_file(docs.join(name)).unwrap();
+            }
+            fs::write(docs.join("b"), "another file").unwrap();
+            fs::hard_link(docs.join("b"), docs.join("c")).unwrap();
+            set_mtime(&docs.join("b"), 1_000_000_000, 1);
+            reused.store(inode(&docs.join("b")) == old, Ordering::SeqCst);
+        }
+    });
+    let report = bench.backup_all();
+    if !is_reused.load(Ordering::SeqCst) {
+        skip!("this volume did not give the inode to the next file");
+    }
+    let stored = |name: &str| fs::read_to_string(bench.stored(&report, name)).unwrap();
+    assert_eq!((stored("a").as_str(), stored("b").as_str()), ("the old file", "another file"));
+    assert_ne!(inode(&bench.stored(&report, "a")), inode(&bench.stored(&report, "b")));
+    bench.source_seam = Default::default();
+    let next = bench.backup_all();
+    bench.assert_stored(&next, Strictness::FULL);
+}
+
+#[test]
+fn a_group_that_is_edited_during_the_run_is_one_file_again_in_the_next() {
+    let temp = tempfile::tempdir().unwrap();
+    let docs = temp.path().join("docs");
+    fs::create_dir(&docs).unwrap();
+    let mut bench = Bench::new(&docs, &temp.path().join("target"));
+    bench.options.workers = 1;
+    fs::write(docs.join("a"), "before").unwrap();
+    for name in ["b", "c", "d"] {
+        fs::hard_link(docs.join("a"), docs.join(name)).unwrap();
+    }
+    let edited = docs.join("c");
+    bench.source_seam = watch::before(Op::Stat, "c", move |call| {
+        if call == 1 {
+            fs::File::options().write(true).open(&edited).unwrap().write_at(b"behind", 0).unwrap();
+        }
+    });
+    let first = bench.backup_all();
+    let inodes = |report| ["a", "b", "c", "d"].map(|name| inode(&bench.stored(report, name)));
+    let [a, b, c, d] = inodes(&first);
+    assert_eq!((a, c), (b, d), "the names of each version are one file");
+    assert_eq!(fs::read(bench.stored(&first, "c")).unwrap(), b"behind");
+    bench.source_seam = Default::default();
+    let next = bench.backup_all();
+    bench.assert_stored(&next, Strictness::FULL);
+}
 
 #[test]
 fn a_sparse_file_that_shrinks_while_it_is_read_is_read_again() {

@@ -472,6 +472,13 @@ impl<'a> Worker<'a> {
         metadata: &Metadata,
         first: &First,
     ) -> Result<Option<Outcome>, Error> {
+        if !is_as_stored(&first.entry, metadata) {
+            let rules = at.facts.rules;
+            let mut entry = metadata::entry_of(&item.name, metadata, rules.reliable_ctime, rules.stable_ids);
+            // The next run looks at it again, and makes one file of the names that are one.
+            entry.hot = true;
+            return self.lead_on(at, item, entry, metadata);
+        }
         let mut entry = Entry { name: item.name.clone(), ..first.entry.clone() };
         if let Some(extra) = &mut entry.extra {
             extra.stored = None;
@@ -495,16 +502,32 @@ impl<'a> Worker<'a> {
         entry: Entry,
         metadata: &Metadata,
     ) -> Result<Option<Outcome>, Error> {
-        let outcome = if entry.kind == Kind::File {
+        let is_hot = entry.hot;
+        let mut outcome = if entry.kind == Kind::File {
             self.copy(at, item, entry, metadata, "another name of a file")?
         } else {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
+        if let Some(outcome) = &mut outcome {
+            outcome.entry.hot |= is_hot;
+        }
         if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
             self.shared.groups.made(groups::key_of(metadata.id), store::first_of(at, outcome))?;
         }
         Ok(outcome)
     }
+}
+
+/// Returns whether a file is still the one that was stored for another of its names. One that changed whenever it was
+/// read is taken for it: that is told as a problem, and the next run reads it again.
+fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
+    let is_same = first.kind == metadata.kind
+        && (first.kind != Kind::File || first.size_bytes == metadata.size_bytes)
+        && first.mtime == metadata.mtime
+        && first.mode == metadata.mode
+        && first.owner == metadata.owner
+        && first.ctime.is_none_or(|ctime| Some(ctime) == metadata.ctime);
+    is_same || first.problem() == Some(ProblemKind::Changing)
 }
 
 /// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.
