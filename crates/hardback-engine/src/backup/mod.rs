@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::job::{BackupOptions, Job};
-use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
+use crate::manifest::{Entry, ExcludeRecord, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{BackupReport, LimitationKind, Phase};
@@ -247,7 +247,16 @@ impl Run {
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 
-    fn header(&self, job: &Job) -> Header {
+    fn header(&self, job: &Job, excludes: &Excludes) -> Header {
+        let options = &job.options;
+        let excludes = ExcludeRecord {
+            rules: excludes.rules.written().clone(),
+            markers: excludes.markers.clone(),
+            max_size_file_bytes: options.max_size_file_bytes,
+            nodump: options.exclude_nodump,
+            one_file_system: options.one_file_system,
+            no_ignore_files: options.no_ignore_files,
+        };
         Header {
             job: job.name.as_str().to_owned(),
             snapshot: self.snapshot.clone(),
@@ -257,6 +266,7 @@ impl Run {
             host: self.host.clone(),
             base: self.base.as_ref().map(|b| (b.name.clone(), b.seal.generation)),
             sources: job.sources.iter().map(|s| (s.folder.clone(), s.path_bytes.clone())).collect(),
+            excludes: Some(excludes),
         }
     }
 
@@ -271,7 +281,7 @@ impl Run {
         let create = |name: &[u8]| self.partial.as_ref().map(|dir| dir.create_file(name, 0o600)).transpose();
         let sink = Appender::new(create(layout::PARTIAL_MANIFEST)?);
         let digests = Appender::new(create(layout::PARTIAL_DIGESTS)?);
-        let manifest = ManifestWriter::create(sink, &self.header(job))
+        let manifest = ManifestWriter::create(sink, &self.header(job, excludes))
             .map_err(|e| hardback_platform::PathError::new("write", layout::PARTIAL_MANIFEST, e))?;
         let mut collector = Collector::new(shared, self.generation, manifest, digests);
         let throttle = Throttle::default();
@@ -452,7 +462,8 @@ fn store_chunk(
         stored => stored,
     };
     // The collector is gone only when the run stops.
-    let sent = outputs.send((number, Output::Entries(handed_out, outcomes))).map_err(|_| Error::Interrupted);
+    let output = Output::Entries { handed_out, outcomes, left_out: std::mem::take(&mut worker.left_out) };
+    let sent = outputs.send((number, output)).map_err(|_| Error::Interrupted);
     finished.and(sent)
 }
 

@@ -56,11 +56,13 @@ impl<'a> At<'a> {
 pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) buffers: Buffers,
+    /// Names in the chunk that were left out for what the entries are now.
+    pub(super) left_out: Vec<Box<[u8]>>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, buffers: Buffers::new() }
+        Self { shared, buffers: Buffers::new(), left_out: Vec::new() }
     }
 
     /// Stores the entries of a chunk. An error is one of the target and ends the run; what was stored before it stays
@@ -93,12 +95,10 @@ impl<'a> Worker<'a> {
             Err(error) => return self.source_failed(at, item, &error),
         };
         let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        if self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+        let is_nodump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
+        if is_nodump || self.shared.options.max_size_file_bytes.is_some_and(too_large) {
             Counters::add(&self.shared.sums.excluded, 1);
-            return Ok(None);
-        }
-        if self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0 {
-            Counters::add(&self.shared.sums.excluded, 1);
+            self.left_out.push(item.name);
             return Ok(None);
         }
         self.present(at, item, metadata)

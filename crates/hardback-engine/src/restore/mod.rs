@@ -28,7 +28,7 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
-use crate::manifest::TreeCursor;
+use crate::manifest::{Header, TreeCursor};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Phase;
 use crate::target::Target;
@@ -36,7 +36,7 @@ use crate::verify::manifest_fault;
 use crossbeam_channel::{Receiver, bounded};
 use hardback_platform::{Dir, RelPath};
 use select::Selection;
-use shared::{Ask, Shared};
+use shared::{Ask, Parts, Shared};
 use std::sync::atomic::Ordering;
 use walk::Walk;
 use worker::{Chunk, Worker};
@@ -64,14 +64,17 @@ pub fn restore(
 ) -> Result<RestoreReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let snapshot = find(target, options)?;
-    refuse_delete_of_excluded(options, &snapshot)?;
     let selection = Selection::new(&options.paths)?;
     let fault = manifest_fault(target, &options.job, &snapshot.seal)?;
     refuse_delete_by_damaged_record(options, fault.as_deref())?;
     let reader = catalog::open_manifest(target, &options.job, &options.snapshot)?;
     let failed = |source| Error::Manifest { snapshot: options.snapshot.clone(), source };
-    let (cursor, root) = TreeCursor::open(reader).map_err(failed)?;
+    let (mut cursor, root) = TreeCursor::open(reader).map_err(failed)?;
     let header = cursor.reader().header().clone();
+    refuse_delete_of_excluded(options, &snapshot, &header)?;
+    if options.delete && !options.delete_excluded {
+        cursor.collect_left_out();
+    }
     let tree = open_tree(target, options)?;
     ctx.monitor.phase(Phase::Restoring);
     let roots = place::open_places(target, options, &header, &selection)?;
@@ -79,7 +82,9 @@ pub fn restore(
         ctx.counters.expected_entries.store(snapshot.seal.totals.entries, Ordering::Relaxed);
         ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
     }
-    let shared = Shared::new(*ctx, options, DigestLists::open(target, &options.job)?, roots, ask)?;
+    let protections = guard::protections(options, header.excludes.as_ref())?;
+    let digests = DigestLists::open(target, &options.job)?;
+    let shared = Shared::new(*ctx, options, Parts { digests, roots, protections }, ask)?;
     if let Some(fault) = fault {
         let what = format!("{fault}; what it still tells is restored");
         shared.problem(Problem::with_detail(options.snapshot.as_bytes(), ProblemKind::Damaged, what));
@@ -107,10 +112,11 @@ fn find(target: &Target, options: &RestoreOptions) -> Result<Snapshot, Error> {
     Ok(all.swap_remove(at.ok_or_else(missing)?))
 }
 
-/// What the backup left out is not in the snapshot, and would be deleted for that.
-fn refuse_delete_of_excluded(options: &RestoreOptions, snapshot: &Snapshot) -> Result<(), Error> {
+/// What the backup left out is not in the snapshot, and would be deleted for that, if nothing tells what that was.
+fn refuse_delete_of_excluded(options: &RestoreOptions, snapshot: &Snapshot, header: &Header) -> Result<(), Error> {
     let excluded = snapshot.seal.totals.excluded;
-    if !options.delete || options.delete_excluded || excluded == 0 || !options.protected.is_empty() {
+    let is_known = header.excludes.is_some() || !options.protected.is_empty();
+    if !options.delete || options.delete_excluded || excluded == 0 || is_known {
         return Ok(());
     }
     let entries = if excluded == 1 { "1 entry".to_owned() } else { format!("{excluded} entries") };

@@ -2,6 +2,7 @@
 
 use super::folder::Folder;
 use super::groups::First;
+use super::guard::Protection;
 use super::options::{ACTIONS_KEPT_MAX, Answer, Overwrite, RestoreAction, RestoreOptions, RestoreReport};
 use super::place::PlaceRoot;
 use crate::content::Stop;
@@ -57,11 +58,20 @@ struct Asker<'a> {
     settled: Option<bool>,
 }
 
+/// What [`Shared::new`] takes.
+pub(super) struct Parts {
+    pub(super) digests: DigestLists,
+    pub(super) roots: Vec<PlaceRoot>,
+    pub(super) protections: Vec<Protection>,
+}
+
 /// What all threads share.
 pub(super) struct Shared<'a> {
     pub(super) ctx: Context<'a>,
     pub(super) options: &'a RestoreOptions,
     pub(super) digests: DigestLists,
+    /// What a delete leaves alone.
+    pub(super) protections: Vec<Protection>,
     pub(super) groups: Groups<First>,
     pub(super) limitations: Limitations,
     pub(super) sums: Sums,
@@ -91,10 +101,10 @@ impl<'a> Shared<'a> {
     pub(super) fn new(
         ctx: Context<'a>,
         options: &'a RestoreOptions,
-        digests: DigestLists,
-        roots: Vec<PlaceRoot>,
+        parts: Parts,
         ask: Ask<'a>,
     ) -> Result<Self, Error> {
+        let Parts { digests, roots, protections } = parts;
         let mut run = [0; 8];
         getrandom::fill(&mut run).map_err(|e| Error::refused(format!("no random numbers: {e}"), "ask the system"))?;
         let run = u64::from_ne_bytes(run);
@@ -105,6 +115,7 @@ impl<'a> Shared<'a> {
             ctx,
             options,
             digests,
+            protections,
             groups: Groups::new(scratch.transpose()?),
             limitations: Limitations::default(),
             sums: Sums::default(),
