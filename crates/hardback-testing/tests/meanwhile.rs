@@ -1,4 +1,5 @@
-//! What must not go wrong while a run is at work: names get other files, files shrink under the reader, a thread panics.
+//! What must not go wrong while a run is at work: names get other files, files shrink under the reader, a thread panics,
+//! `/proc` is not there.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,13 +12,13 @@
 use hardback_engine::{Error, Place, RestoreOptions};
 use hardback_platform::{Op, Verdict};
 use hardback_testing::bench::Bench;
-use hardback_testing::compare::Strictness;
+use hardback_testing::compare::{self, Strictness};
 use hardback_testing::rig::{JOB, Rig, Seams};
 use hardback_testing::volume::VolumeKind;
-use hardback_testing::zoo::set_mtime;
+use hardback_testing::zoo::{set_mtime, set_xattr};
 use hardback_testing::{skip, volume, watch};
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,4 +176,59 @@ fn a_panic_in_a_thread_ends_a_restore_with_an_error() {
     std::thread::spawn(move || sender.send(rig.restore(&options).map(drop)).unwrap());
     let ended = done.recv_timeout(Duration::from_secs(30)).expect("the restore hangs, or panics");
     assert!(matches!(&ended, Err(Error::Bug { .. })), "{ended:?}");
+}
+
+#[test]
+fn a_backup_leaves_the_access_times_of_its_source_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let docs = temp.path().join("docs");
+    fs::create_dir_all(docs.join("sub")).unwrap();
+    fs::write(docs.join("sub/file"), "content").unwrap();
+    let paths = ["", "sub", "sub/file"].map(|path| docs.join(path));
+    // Read before they were changed, long ago: then every system notes that they are read.
+    let time = |seconds| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
+    for path in paths.iter().rev() {
+        let times = rustix::fs::Timestamps { last_access: time(1_000_000_000), last_modification: time(1_100_000_000) };
+        rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
+    }
+    let bench = Bench::new(&docs, &temp.path().join("target"));
+    for _ in 0..2 {
+        let _report = bench.backup_all();
+        let accessed = paths.each_ref().map(|path| fs::metadata(path).unwrap().atime());
+        assert_eq!(accessed, [1_000_000_000; 3]);
+    }
+}
+
+#[test]
+fn without_proc_nothing_is_lost_in_silence() {
+    let temp = tempfile::tempdir().unwrap();
+    let rig = Rig::below(temp.path());
+    fs::create_dir_all(rig.source.join("sub")).unwrap();
+    for name in ["plain", "noted", "sub/mode", "group"] {
+        fs::write(rig.source.join(name), name).unwrap();
+    }
+    set_xattr(&rig.source.join("noted"), "user.note", b"a note");
+    fs::hard_link(rig.source.join("group"), rig.source.join("sub/group")).unwrap();
+    let run = || {
+        let mut run = std::process::Command::new("unshare");
+        run.args(["--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hb-run")]);
+        run.args([&rig.source, &rig.target]).status().unwrap().code()
+    };
+    let newest = || rig.snapshot(fs::read_link(rig.target.join("test/latest")).unwrap().to_str().unwrap()).join("docs");
+    assert_eq!(run(), Some(0), "files and folders are stored without");
+    compare::assert_same(&rig.source, &newest(), Strictness::FULL);
+    // Their ctime moved: what was stored of them is looked at again.
+    for name in ["plain", "noted", "sub/mode", "group"] {
+        fs::set_permissions(rig.source.join(name), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    set_xattr(&rig.source.join("plain"), "user.note", b"another note");
+    assert_eq!(run(), Some(0), "files and folders are compared without");
+    compare::assert_same(&rig.source, &newest(), Strictness::FULL);
+    std::os::unix::fs::symlink("plain", rig.source.join("link")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, rig.source.join("pipe"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(run(), Some(3), "what cannot be read of symlinks and pipes is a problem");
+        assert_eq!(fs::read_link(newest().join("link")).unwrap(), Path::new("plain"));
+        assert!(fs::symlink_metadata(newest().join("pipe")).is_ok());
+    }
 }

@@ -126,6 +126,8 @@ impl<'a> Worker<'a> {
                     let full = (&entry.xattrs().to_vec(), entry.link_text());
                     plan::decide(&metadata, Some(full), item.base.as_ref(), rules)
                 }
+                // What is not known for all of it is stored anew, and that tells what it lacks.
+                Err(error) if !is_gone(&error) => Action::Copy,
                 Err(error) => return self.source_failed(at, item, &error),
             }
         } else {
@@ -303,10 +305,6 @@ impl<'a> Worker<'a> {
         let source = at.source.as_ref().expect("copied only with a source");
         let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
         let before = file.metadata().map_err(CopyError::Source)?;
-        if before.kind != Kind::File {
-            let error = std::io::Error::other("it is no regular file any more");
-            return Err(CopyError::Source(PathError::new("read", &entry.name, error)));
-        }
         let rules = at.facts.rules;
         let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
         entry.hot = self.is_hot(at, &before);
@@ -528,6 +526,12 @@ fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
         && first.owner == metadata.owner
         && first.ctime.is_none_or(|ctime| Some(ctime) == metadata.ctime);
     is_same || first.problem() == Some(ProblemKind::Changing)
+}
+
+/// Returns whether an error says that an entry is not there any more, or is another.
+pub(super) fn is_gone(error: &PathError) -> bool {
+    use hardback_platform::Faults;
+    matches!(error.fault(), Faults::Vanished | Faults::WrongKind)
 }
 
 /// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.
