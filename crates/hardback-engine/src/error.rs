@@ -2,6 +2,7 @@
 
 use crate::manifest::ManifestError;
 use hardback_platform::{Faults, PathError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a verb stopped.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A part of the run panicked.
+    #[error("hardback failed at its own work: {message}")]
+    Bug {
+        /// What the panic says.
+        message: String,
+    },
     /// There is no such snapshot, job or path.
     #[error("{message}")]
     NotFound {
@@ -56,6 +63,16 @@ impl Error {
         Self::NotFound { message: message.into(), hint: None }
     }
 
+    /// Does a part of a verb's work; its panic is an error, as the other parts would wait for what it was to make. What
+    /// it was at must not be looked at again.
+    pub(crate) fn of_panic_in(work: impl FnOnce() -> Result<(), Self>) -> Result<(), Self> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            Err(Self::Bug { message: text.unwrap_or("a panic without words").to_owned() })
+        })
+    }
+
     /// Returns what the user can do about it, if it is known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -74,6 +91,10 @@ impl Error {
             Self::Locked { .. } => {
                 Some("wait for it to end; the lock goes with its process, even if that is killed".into())
             }
+            Self::Bug { .. } => Some(
+                "please report it; sealed snapshots are as they were, and the next run goes on where this one stopped"
+                    .into(),
+            ),
             Self::Manifest { .. } => Some(
                 "the files of the snapshot are plain files and can be copied without it; `hardback verify` tells more"
                     .into(),

@@ -14,6 +14,7 @@ mod error;
 pub mod exclude;
 mod excludes;
 mod find;
+mod groups;
 mod job;
 mod lookup;
 pub mod manifest;

@@ -209,6 +209,17 @@ fn the_wrong_kind_is_refused() {
     check_fault(dir.open_dir_at(&RelPath::from_bytes(b"file").unwrap()), Faults::WrongKind);
     check_fault(dir.unlink(b"dir"), Faults::WrongKind);
     check_fault(dir.remove_dir(b"file"), Faults::WrongKind);
+    check_fault(dir.open_file(b"dir"), Faults::WrongKind);
+    for (name, kind) in [(&b"fifo"[..], Kind::Fifo), (b"socket", Kind::Socket)] {
+        if dir.make_node(name, kind, 0o600, (0, 0)).is_ok() {
+            check_fault(dir.open_file(name), Faults::WrongKind);
+            dir.unlink(name).unwrap();
+        }
+    }
+    if dir.symlink(b"file", b"link").is_ok() {
+        check_fault(dir.open_file(b"link"), Faults::WrongKind);
+        dir.unlink(b"link").unwrap();
+    }
     assert_eq!(names(&dir), ["file", "dir"]);
 }
 

@@ -250,7 +250,7 @@ pub(crate) struct FindArgs {
   hardback restore /mnt/disk/backup --at '2 days ago' --to /tmp/all
   hardback restore /mnt/disk/backup Documents --in-place --overwrite never
   hardback restore /mnt/disk/backup Documents --in-place --overwrite always --delete --dry-run
-  hardback restore /mnt/disk/backup Documents --in-place --delete --preset linux-home"
+  hardback restore /mnt/disk/backup Documents --in-place --delete --exclude '*.log'"
 )]
 pub(crate) struct RestoreArgs {
     /// Folder with the snapshots
@@ -282,9 +282,9 @@ pub(crate) struct RestoreArgs {
     pub(crate) numeric_owner: bool,
     /// Remove what the snapshot does not have, in the folders that are restored
     ///
-    /// What the backup left out is not in the snapshot. Where it left something out, its exclude options must be said
-    /// again, and protect what they name; or --delete-excluded. What is mounted below is never touched, and what a restore
-    /// set aside as NAME.before-restore stays.
+    /// What the backup left out stays: the snapshot knows its rules. So does what exclude options name here; but see
+    /// --delete-excluded. What is mounted below is never touched, and what a restore set aside as NAME.before-restore
+    /// stays.
     #[arg(long, help_heading = "How")]
     pub(crate) delete: bool,
     /// Say what would be done, and do nothing

@@ -15,8 +15,16 @@ use std::sync::atomic::Ordering;
 pub(super) enum Output {
     /// A folder is opened.
     Dir(Entry),
-    /// Entries of the folder that is open; the number counts what was handed out.
-    Entries(usize, Vec<Outcome>),
+    /// Entries of the folder that is open.
+    Entries {
+        /// How many were handed out.
+        handed_out: usize,
+        outcomes: Vec<Outcome>,
+        /// Those that no rule of the header leaves out.
+        left_out: Vec<Box<[u8]>>,
+    },
+    /// An entry of the folder that is open, likewise.
+    LeftOut(Box<[u8]>),
     /// The folder is closed.
     Up,
 }
@@ -124,7 +132,10 @@ impl<'a> Collector<'a> {
             waiting.insert(number, output);
             while let Some(output) = waiting.remove(&next) {
                 next += 1;
-                let (entries, chunks) = if let Output::Entries(n, _) = &output { (*n, 1) } else { (1, 0) };
+                let (entries, chunks) = match &output {
+                    Output::Entries { handed_out, .. } => (*handed_out, 1),
+                    _ => (1, 0),
+                };
                 self.write(output).map_err(record_failed)?;
                 throttle.leave(entries, chunks);
             }
@@ -143,10 +154,12 @@ impl<'a> Collector<'a> {
                 self.manifest.entry(&entry)?;
             }
             Output::Up => self.manifest.up(),
-            Output::Entries(_, outcomes) => {
+            Output::LeftOut(name) => self.manifest.left_out(&name),
+            Output::Entries { outcomes, left_out, .. } => {
                 for outcome in outcomes {
                     self.outcome(outcome)?;
                 }
+                left_out.iter().for_each(|name| self.manifest.left_out(name));
                 if self.since_checkpoint >= CHECKPOINT_BYTES {
                     self.checkpoint()?;
                 }

@@ -1,13 +1,11 @@
-//! Several names of one inode at the source become several names of one inode in the snapshot.
+//! What the names of one inode at the source share, so that they become several names of one inode in the snapshot.
 
-use super::group_table::GroupTable;
-use crate::manifest::{ContentRef, Digest, Entry};
-use hardback_platform::{Dir, FileId, PathError};
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex};
+use crate::groups::{self, Key};
+use crate::manifest::{ContentRef, DIGEST_BYTES, Digest, Entry, entry_from_bytes, entry_to_bytes};
+use hardback_platform::FileId;
 
 /// What the first name of a group stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct First {
     /// Path in the new tree, of names as they are stored.
     pub(super) path: Vec<u8>,
@@ -29,125 +27,72 @@ pub(super) enum Stored {
     Known(ContentRef),
 }
 
-#[derive(Debug)]
-enum State {
-    Working,
-    Done(Arc<First>),
+/// Returns the key of the group of a file.
+pub(super) fn key_of(id: FileId) -> Key {
+    (u128::from(id.volume) << 64 | u128::from(id.file)).to_le_bytes()
 }
 
-#[derive(Debug)]
-struct Group {
-    state: State,
-    /// Names at the source that have not been seen.
-    left: u64,
-}
-
-/// Groups that are kept in memory; more go into a file.
-const GROUPS_IN_MEMORY_MAX: usize = 20_000;
-
-/// The groups that still miss names.
-#[derive(Debug, Default)]
-pub(super) struct Groups {
-    all: Mutex<Table>,
-    done: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    memory: HashMap<FileId, Group>,
-    /// Where the file goes; none in a dry run, which has no groups.
-    dir: Option<Dir>,
-    file: Option<GroupTable>,
-}
-
-impl Table {
-    /// Moves what is done into the file when there is too much in memory.
-    fn spill(&mut self) -> Result<(), PathError> {
-        if self.memory.len() < GROUPS_IN_MEMORY_MAX {
-            return Ok(());
-        }
-        if self.file.is_none() {
-            let Some(dir) = self.dir.take() else { return Ok(()) };
-            self.file = Some(GroupTable::create(dir)?);
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        for (id, group) in &self.memory {
-            if let State::Done(first) = &group.state {
-                file.insert(*id, first, group.left)?;
+impl groups::First for First {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.stored {
+            Stored::Nothing => bytes.push(0),
+            Stored::New(digest) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&digest);
+            }
+            Stored::Known(content) => {
+                bytes.push(2);
+                bytes.extend_from_slice(&content.generation.to_le_bytes());
+                bytes.extend_from_slice(&content.ordinal.to_le_bytes());
             }
         }
-        self.memory.retain(|_, group| matches!(group.state, State::Working));
-        Ok(())
+        let path_bytes = u32::try_from(self.path.len()).expect("a path is shorter than 4 GiB");
+        bytes.extend_from_slice(&path_bytes.to_le_bytes());
+        bytes.extend_from_slice(&self.path);
+        bytes.extend_from_slice(&entry_to_bytes(&self.entry));
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&tag, rest) = bytes.split_first()?;
+        let (stored, rest) = match tag {
+            0 => (Stored::Nothing, rest),
+            1 => {
+                let (digest, rest) = rest.split_first_chunk::<DIGEST_BYTES>()?;
+                (Stored::New(*digest), rest)
+            }
+            _ => {
+                let (generation, rest) = rest.split_first_chunk::<4>()?;
+                let (ordinal, rest) = rest.split_first_chunk::<8>()?;
+                let content =
+                    ContentRef { generation: u32::from_le_bytes(*generation), ordinal: u64::from_le_bytes(*ordinal) };
+                (Stored::Known(content), rest)
+            }
+        };
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (path, entry) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some(Self { path: path.to_vec(), stored, entry: entry_from_bytes(entry)? })
     }
 }
 
-/// What a worker must do with a name of a group.
-#[derive(Debug)]
-pub(super) enum Turn {
-    /// It is the first: store it, then call [`Groups::stored`] or [`Groups::failed`].
-    First,
-    /// Link to what the first stored.
-    Link(Arc<First>),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::First as _;
+    use hardback_platform::Kind;
 
-impl Groups {
-    /// Makes room for groups: what does not fit in memory goes into a nameless file in a folder.
-    pub(super) fn new(dir: Option<Dir>) -> Self {
-        Self { all: Mutex::new(Table { dir, ..Table::default() }), done: Condvar::new() }
-    }
-
-    /// Asks whether a name is the first of its group; waits while another worker stores the first.
-    pub(super) fn turn(&self, id: FileId, nlink: u64) -> Result<Turn, PathError> {
-        let mut all = self.all.lock().expect("no panic while the groups are held");
-        loop {
-            match all.memory.get_mut(&id) {
-                None => {
-                    let stored = all.file.as_mut().map(|file| file.take(id)).transpose()?.flatten();
-                    if let Some(first) = stored {
-                        return Ok(Turn::Link(Arc::new(first)));
-                    }
-                    all.memory.insert(id, Group { state: State::Working, left: nlink.saturating_sub(1) });
-                    return Ok(Turn::First);
-                }
-                Some(Group { state: State::Working, .. }) => {
-                    all = self.done.wait(all).expect("no panic while the groups are held");
-                }
-                Some(group) => {
-                    let State::Done(first) = &group.state else { continue };
-                    let first = first.clone();
-                    group.left = group.left.saturating_sub(1);
-                    if group.left == 0 {
-                        all.memory.remove(&id);
-                    }
-                    return Ok(Turn::Link(first));
-                }
-            }
+    #[test]
+    fn what_a_first_name_stored_comes_back_from_its_bytes() {
+        let content = ContentRef { generation: 3, ordinal: 9 };
+        for stored in [Stored::Nothing, Stored::New([7; 32]), Stored::Known(content)] {
+            let mut entry = Entry::new(b"a name", Kind::File);
+            entry.size_bytes = 5;
+            entry.inode = Some(8);
+            entry.ctime = Some(entry.mtime);
+            entry.content = Some(content);
+            let first = First { path: b"a/b/a name".to_vec(), stored, entry };
+            assert_eq!(First::from_bytes(&first.to_bytes()), Some(first));
         }
-    }
-
-    /// The first name, or the fresh copy after the link limit, is stored.
-    pub(super) fn stored(&self, id: FileId, first: First) -> Result<(), PathError> {
-        let mut all = self.all.lock().expect("no panic while the groups are held");
-        match all.memory.get_mut(&id) {
-            Some(group) if group.left == 0 => {
-                all.memory.remove(&id);
-            }
-            Some(group) => group.state = State::Done(Arc::new(first)),
-            None => {
-                if let Some(file) = &mut all.file {
-                    file.replace(id, &first)?;
-                }
-            }
-        }
-        let spilled = all.spill();
-        drop(all);
-        self.done.notify_all();
-        spilled
-    }
-
-    /// The first name could not be stored: the next one is the first.
-    pub(super) fn failed(&self, id: FileId) {
-        self.all.lock().expect("no panic while the groups are held").memory.remove(&id);
-        self.done.notify_all();
     }
 }

@@ -6,7 +6,6 @@
 mod collect;
 mod copy;
 mod folder;
-mod group_table;
 mod groups;
 pub(crate) mod metadata;
 mod moved;
@@ -29,7 +28,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::job::{BackupOptions, Job};
-use crate::manifest::{Entry, Header, ManifestWriter, Seal, Totals};
+use crate::manifest::{Entry, ExcludeRecord, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{BackupReport, LimitationKind, Phase};
@@ -256,7 +255,16 @@ impl Run {
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 
-    fn header(&self, job: &Job) -> Header {
+    fn header(&self, job: &Job, excludes: &Excludes) -> Header {
+        let options = &job.options;
+        let excludes = ExcludeRecord {
+            rules: excludes.rules.written().clone(),
+            markers: excludes.markers.clone(),
+            max_size_file_bytes: options.max_size_file_bytes,
+            nodump: options.exclude_nodump,
+            one_file_system: options.one_file_system,
+            no_ignore_files: options.no_ignore_files,
+        };
         Header {
             job: job.name.as_str().to_owned(),
             snapshot: self.snapshot.clone(),
@@ -266,6 +274,7 @@ impl Run {
             host: self.host.clone(),
             base: self.base.as_ref().map(|b| (b.name.clone(), b.seal.generation)),
             sources: job.sources.iter().map(|s| (s.folder.clone(), s.path_bytes.clone())).collect(),
+            excludes: Some(excludes),
         }
     }
 
@@ -280,7 +289,7 @@ impl Run {
         let create = |name: &[u8]| self.partial.as_ref().map(|dir| dir.create_file(name, 0o600)).transpose();
         let sink = Appender::new(create(layout::PARTIAL_MANIFEST)?);
         let digests = Appender::new(create(layout::PARTIAL_DIGESTS)?);
-        let manifest = ManifestWriter::create(sink, &self.header(job))
+        let manifest = ManifestWriter::create(sink, &self.header(job, excludes))
             .map_err(|e| hardback_platform::PathError::new("write", layout::PARTIAL_MANIFEST, e))?;
         let mut collector = Collector::new(shared, self.generation, manifest, digests);
         let throttle = Throttle::default();
@@ -299,27 +308,24 @@ impl Run {
             rules: Box::new(|dir| rules_of(dir, &job.options)),
         };
         let top = self.top(shared, job, roots)?;
-        std::thread::scope(|scope| {
+        let is_sound = std::thread::scope(|scope| {
             for _ in 0..worker_count(&job.options) {
                 let (chunks, outputs) = (chunks.clone(), output_sender.clone());
-                scope.spawn(|| store_chunks(shared, chunks, outputs));
+                scope.spawn(|| shared.guard(|| store_chunks(shared, chunks, outputs)));
             }
             drop((chunks, output_sender));
-            scope.spawn(|| {
-                if let Err(error) = walk.run(top, &job.sources, roots) {
-                    shared.fail(error);
-                }
-                drop(walk);
-            });
-            if let Err(error) = collector.run(&outputs, &throttle) {
-                shared.fail(error);
-            }
+            scope.spawn(|| shared.guard(move || walk.run(top, &job.sources, roots)));
+            let is_sound = shared.guard(|| collector.run(&outputs, &throttle));
             // Senders that wait must see that nobody takes any more.
             drop(outputs);
             throttle.wake();
+            is_sound
         });
         if let Some(error) = shared.take_failure() {
-            collector.abandon();
+            // A record that was left in the middle of a line is not written down.
+            if is_sound {
+                collector.abandon();
+            }
             return Err(error);
         }
         let recorded = collector.finish()?;
@@ -440,17 +446,15 @@ fn store_chunks(
     shared: &Shared<'_>,
     chunks: crossbeam_channel::Receiver<Chunk>,
     outputs: crossbeam_channel::Sender<collect::Numbered>,
-) {
+) -> Result<(), Error> {
     let mut worker = Worker::new(shared);
     for chunk in chunks {
         if shared.is_stopped() {
             break;
         }
-        if let Err(error) = store_chunk(shared, &mut worker, chunk, &outputs) {
-            shared.fail(error);
-            break;
-        }
+        store_chunk(shared, &mut worker, chunk, &outputs)?;
     }
+    Ok(())
 }
 
 fn store_chunk(
@@ -471,7 +475,8 @@ fn store_chunk(
         stored => stored,
     };
     // The collector is gone only when the run stops.
-    let sent = outputs.send((number, Output::Entries(handed_out, outcomes))).map_err(|_| Error::Interrupted);
+    let output = Output::Entries { handed_out, outcomes, left_out: std::mem::take(&mut worker.left_out) };
+    let sent = outputs.send((number, output)).map_err(|_| Error::Interrupted);
     finished.and(sent)
 }
 

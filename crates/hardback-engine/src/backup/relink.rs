@@ -5,10 +5,11 @@ use super::groups::Stored;
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
-use super::worker::{At, Worker, is_fatal};
+use super::worker::{At, Worker, is_fatal, is_gone};
 use crate::error::Error;
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Action;
+use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
 use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath};
 
@@ -136,14 +137,14 @@ impl Worker<'_> {
         if action == Action::Link && item.base.as_ref().is_some_and(|base| is_still_of_group(at, base, metadata)) {
             return self.link_special(at, item, entry, metadata);
         }
-        if let Some(Err(error)) = at.source.as_ref().map(|source| {
-            source.xattrs(&entry.name).map(|x| {
-                if !x.is_empty() {
-                    entry.extra_mut().xattrs = x;
-                }
-            })
-        }) {
-            return self.source_failed(at, item, &error);
+        match at.source.as_ref().map_or(Ok(Vec::new()), |source| source.xattrs(&entry.name)) {
+            Ok(xattrs) if xattrs.is_empty() => {}
+            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+            Err(error) if is_gone(&error) => return self.source_failed(at, item, &error),
+            Err(error) => {
+                self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
+                entry.extra_mut().problem = Some(ProblemKind::Metadata);
+            }
         }
         if entry.kind == Kind::Symlink && entry.link_text().is_none() {
             let source = at.source.as_ref().expect("made anew only from a source");

@@ -1,10 +1,12 @@
 //! What the walk, the workers and the collector of one run have in common.
 
-use super::groups::{Groups, Stored};
+use super::groups::{First, Stored};
 use super::moved::MovedFiles;
+use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::groups::{Groups, Scratch};
 use crate::job::{BackupOptions, Job};
 use crate::manifest::Entry;
 use crate::plan::Rules;
@@ -104,7 +106,7 @@ pub(super) struct Shared<'a> {
     pub(super) options: &'a BackupOptions,
     pub(super) target: TargetFacts,
     pub(super) limitations: Limitations,
-    pub(super) groups: Groups,
+    pub(super) groups: Groups<First>,
     pub(super) digests: DigestLists,
     pub(super) sums: Sums,
     pub(super) moved: MovedFiles,
@@ -141,7 +143,7 @@ impl<'a> Shared<'a> {
             options,
             target: parts.target,
             limitations: Limitations::default(),
-            groups: Groups::new(parts.scratch),
+            groups: Groups::new(parts.scratch.map(|dir| Scratch { dir, prefix: b"groups-".to_vec() })),
             digests: parts.digests,
             sums: Sums::default(),
             moved: parts.moved,
@@ -211,6 +213,14 @@ impl<'a> Shared<'a> {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
+    /// Does a part of the run's work; its error stops the run, and so does its panic. Returns whether it did not panic.
+    pub(super) fn guard(&self, work: impl FnOnce() -> Result<(), Error>) -> bool {
+        let Err(error) = Error::of_panic_in(work) else { return true };
+        let is_panic = matches!(error, Error::Bug { .. });
+        self.fail(error);
+        !is_panic
+    }
+
     /// Returns whether the run stops: a failure, or the user asked.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed) || self.ctx.cancel.is_cancelled()
@@ -258,6 +268,12 @@ fn is_first(counted: &Mutex<HashSet<FileId>>, id: FileId) -> bool {
         counted.clear();
     }
     counted.insert(id)
+}
+
+impl Stop for Shared<'_> {
+    fn is_stopped(&self) -> bool {
+        self.is_stopped()
+    }
 }
 
 /// What [`Shared::new`] takes.

@@ -54,6 +54,8 @@ struct Level {
     keep_marker_only: Option<Vec<u8>>,
     /// The rules of the run and of the lists in the folders above.
     rules: ExcludeRules,
+    /// What is left out here is named in the record: the list or marker by which it is, is not in the snapshot.
+    names_left_out: bool,
 }
 
 /// What the walk needs beside the shared state.
@@ -84,6 +86,7 @@ impl Level {
             volume: self.volume,
             keep_marker_only: None,
             rules: ExcludeRules::default(),
+            names_left_out: false,
         }
     }
 }
@@ -199,6 +202,7 @@ impl Walk<'_> {
             volume: metadata.id.volume,
             keep_marker_only: None,
             rules: ExcludeRules::default(),
+            names_left_out: false,
         };
         self.read_markers(&mut level, &root, self.excludes.rules.clone());
         Ok(level)
@@ -258,6 +262,9 @@ impl Walk<'_> {
             if level.keep_marker_only.is_some() {
                 // Only the marker was handed out.
                 Counters::add(&self.shared.sums.excluded, (listing.len() - index) as u64);
+                if level.names_left_out {
+                    (index..listing.len()).try_for_each(|i| self.emit(Output::LeftOut(listing.get(i).name.into())))?;
+                }
                 return Ok(None);
             }
             if index >= listing.len() {
@@ -288,6 +295,7 @@ impl Walk<'_> {
         if metadata.id == self.target_id || no_dump {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
+            self.emit(Output::LeftOut(name.into()))?;
             return Ok(None);
         }
         let crosses = metadata.id.volume != level.volume;
@@ -334,7 +342,9 @@ impl Walk<'_> {
             volume: metadata.id.volume,
             keep_marker_only: None,
             rules: ExcludeRules::default(),
+            names_left_out: false,
         };
+        below.names_left_out = level.names_left_out;
         if let Ok(source) = below.folder.dir(Side::Source) {
             self.read_markers(&mut below, &source, level.rules.clone());
         }
@@ -511,7 +521,7 @@ impl Walk<'_> {
         self.outputs.send((number, output)).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
     }
 
-    fn is_excluded(&self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
+    fn is_excluded(&mut self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
         let excluded = match (&level.keep_marker_only, &level.below) {
             (Some(marker), _) => marker != name,
             (None, Some(below)) if !level.rules.is_empty() => {
@@ -521,6 +531,9 @@ impl Walk<'_> {
         };
         if excluded {
             self.shared.sums.excluded.fetch_add(1, Ordering::Relaxed);
+            if level.names_left_out {
+                self.emit(Output::LeftOut(name.into()))?;
+            }
         }
         Ok(excluded)
     }
@@ -530,6 +543,7 @@ impl Walk<'_> {
         level.rules = rules;
         let (Some((listing, _)), Some(below)) = (&level.listing, &level.below) else { return };
         level.keep_marker_only = self.excludes.marker_in(listing, source);
+        level.names_left_out |= level.keep_marker_only.as_ref().is_some_and(|marker| !listing.has_file(marker));
         if self.shared.options.no_ignore_files || !listing.has_file(DIRECTORY_FILE_NAME) {
             return;
         }
@@ -540,7 +554,10 @@ impl Walk<'_> {
             rules.map_err(|e| format!("{e} (nothing is left out by it)"))
         });
         match rules {
-            Ok(rules) => level.rules = rules,
+            Ok(rules) => {
+                level.rules = rules;
+                level.names_left_out |= level.rules.check(&join(below, DIRECTORY_FILE_NAME), false).is_excluded();
+            }
             // What cannot be understood leaves nothing out.
             Err(what) => {
                 let path = level.folder.path_of(DIRECTORY_FILE_NAME);

@@ -2,11 +2,12 @@
 
 use super::copy::{Buffers, CopyError, ReadFrom, Sink, copy_content};
 use super::folder::{Folder, Side};
-use super::groups::{First, Stored, Turn};
+use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome, Shared, SourceFacts};
 use super::store;
 use crate::error::Error;
+use crate::groups::Turn;
 use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
@@ -55,11 +56,13 @@ impl<'a> At<'a> {
 pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) buffers: Buffers,
+    /// Names in the chunk that were left out for what the entries are now.
+    pub(super) left_out: Vec<Box<[u8]>>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, buffers: Buffers::new() }
+        Self { shared, buffers: Buffers::new(), left_out: Vec::new() }
     }
 
     /// Stores the entries of a chunk. An error is one of the target and ends the run; what was stored before it stays
@@ -92,12 +95,10 @@ impl<'a> Worker<'a> {
             Err(error) => return self.source_failed(at, item, &error),
         };
         let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        if self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+        let is_nodump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
+        if is_nodump || self.shared.options.max_size_file_bytes.is_some_and(too_large) {
             Counters::add(&self.shared.sums.excluded, 1);
-            return Ok(None);
-        }
-        if self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0 {
-            Counters::add(&self.shared.sums.excluded, 1);
+            self.left_out.push(item.name);
             return Ok(None);
         }
         self.present(at, item, metadata)
@@ -125,6 +126,8 @@ impl<'a> Worker<'a> {
                     let full = (&entry.xattrs().to_vec(), entry.link_text());
                     plan::decide(&metadata, Some(full), item.base.as_ref(), rules)
                 }
+                // What is not known for all of it is stored anew, and that tells what it lacks.
+                Err(error) if !is_gone(&error) => Action::Copy,
                 Err(error) => return self.source_failed(at, item, &error),
             }
         } else {
@@ -159,7 +162,10 @@ impl<'a> Worker<'a> {
         let Some(id) = group.filter(|_| at.target.is_some()) else {
             return self.perform(at, item, entry, metadata, action);
         };
-        match self.shared.groups.turn(id, metadata.nlink)? {
+        let key = groups::key_of(id);
+        match self.shared.groups.turn(key, metadata.nlink, self.shared)? {
+            // An entry is missing, and so is the seal.
+            Turn::Stop => Ok(None),
             Turn::Link(first) => {
                 if item.base.is_none() && metadata.kind == Kind::File {
                     self.count_moved_away(metadata)?;
@@ -170,9 +176,9 @@ impl<'a> Worker<'a> {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
                     Ok(Some(outcome)) if store::may_lead(outcome, id) => {
-                        self.shared.groups.stored(id, store::first_of(at, outcome))?;
+                        self.shared.groups.made(key, store::first_of(at, outcome))?;
                     }
-                    _ => self.shared.groups.failed(id),
+                    _ => self.shared.groups.failed(key),
                 }
                 outcome
             }
@@ -304,10 +310,6 @@ impl<'a> Worker<'a> {
         let source = at.source.as_ref().expect("copied only with a source");
         let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
         let before = file.metadata().map_err(CopyError::Source)?;
-        if before.kind != Kind::File {
-            let error = std::io::Error::other("it is no regular file any more");
-            return Err(CopyError::Source(PathError::new("read", &entry.name, error)));
-        }
         let rules = at.facts.rules;
         let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
         entry.hot = self.is_hot(at, &before);
@@ -473,6 +475,13 @@ impl<'a> Worker<'a> {
         metadata: &Metadata,
         first: &First,
     ) -> Result<Option<Outcome>, Error> {
+        if !is_as_stored(&first.entry, metadata) {
+            let rules = at.facts.rules;
+            let mut entry = metadata::entry_of(&item.name, metadata, rules.reliable_ctime, rules.stable_ids);
+            // The next run looks at it again, and makes one file of the names that are one.
+            entry.hot = true;
+            return self.lead_on(at, item, entry, metadata);
+        }
         let mut entry = Entry { name: item.name.clone(), ..first.entry.clone() };
         if let Some(extra) = &mut entry.extra {
             extra.stored = None;
@@ -485,16 +494,49 @@ impl<'a> Worker<'a> {
             return Ok(Some(Outcome { entry, stored: first.stored, group: Some(metadata.id) }));
         }
         // The group is as large as the volume allows: it goes on with a fresh copy.
-        let outcome = if entry.kind == Kind::File {
-            self.copy(at, item, entry, metadata, "link limit")?
+        self.lead_on(at, item, entry, metadata)
+    }
+
+    /// Stores a name of a group by itself; the names to come are linked to it.
+    fn lead_on(
+        &mut self,
+        at: &At<'_>,
+        item: Item,
+        entry: Entry,
+        metadata: &Metadata,
+    ) -> Result<Option<Outcome>, Error> {
+        let is_hot = entry.hot;
+        let mut outcome = if entry.kind == Kind::File {
+            self.copy(at, item, entry, metadata, "another name of a file")?
         } else {
             self.special(at, item, entry, metadata, Action::Copy)?
         };
+        if let Some(outcome) = &mut outcome {
+            outcome.entry.hot |= is_hot;
+        }
         if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
-            self.shared.groups.stored(metadata.id, store::first_of(at, outcome))?;
+            self.shared.groups.made(groups::key_of(metadata.id), store::first_of(at, outcome))?;
         }
         Ok(outcome)
     }
+}
+
+/// Returns whether a file is still the one that was stored for another of its names. One that changed whenever it was
+/// read is taken for it: that is told as a problem, and the next run reads it again.
+fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
+    let is_same = first.kind == metadata.kind
+        && (first.kind != Kind::File || first.size_bytes == metadata.size_bytes)
+        && first.mtime == metadata.mtime
+        && first.mode == metadata.mode
+        && first.owner == metadata.owner
+        && first.ctime.is_none_or(|ctime| Some(ctime) == metadata.ctime);
+    is_same || first.problem() == Some(ProblemKind::Changing)
+}
+
+/// Returns whether an error says that an entry is not there any more, or is another.
+pub(super) fn is_gone(error: &PathError) -> bool {
+    use hardback_platform::Faults;
+    matches!(error.fault(), Faults::Vanished | Faults::WrongKind)
 }
 
 /// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.

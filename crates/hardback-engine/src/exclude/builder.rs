@@ -7,7 +7,7 @@ use hardback_platform::path::display;
 use super::error::ExcludeError;
 use super::pattern::Pattern;
 use super::presets::{self, Preset};
-use super::rule::{Rule, RuleOrigin};
+use super::rule::{Rule, RuleOrigin, WrittenPattern, WrittenRules};
 use super::source_root::SourceRoot;
 use super::{CompiledRule, ExcludeRules, Layer};
 
@@ -19,11 +19,13 @@ pub struct ExcludeBuilder {
     lists: Vec<List>,
     case_insensitive: bool,
     source_root: Option<SourceRoot>,
+    written_root: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum List {
     Pattern { text: Vec<u8>, origin: RuleOrigin },
+    Written { pattern: WrittenPattern, index: usize },
     File { text: Vec<u8>, name: String },
     Preset { name: String },
 }
@@ -32,6 +34,17 @@ impl ExcludeBuilder {
     /// Returns a builder without patterns.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns a builder of rules that were recorded.
+    pub fn from_written(written: &WrittenRules) -> Self {
+        let lists = written.patterns.iter().cloned().enumerate();
+        Self {
+            lists: lists.map(|(index, pattern)| List::Written { pattern, index }).collect(),
+            case_insensitive: written.case_insensitive,
+            source_root: written.source_root.as_deref().map(SourceRoot::new),
+            written_root: written.source_root.clone(),
+        }
     }
 
     /// Adds one pattern as it stands: no comment, no trimming (as `git ls-files --exclude` does it).
@@ -66,18 +79,21 @@ impl ExcludeBuilder {
     #[must_use]
     pub fn source_root(mut self, path: &[u8]) -> Self {
         self.source_root = Some(SourceRoot::new(path));
+        self.written_root = Some(path.to_vec());
         self
     }
 
     /// Compiles all patterns, or says which one is wrong.
     pub fn build(self) -> Result<ExcludeRules, ExcludeError> {
-        let case_insensitive = self.case_insensitive;
+        let (case_insensitive, source_root) = (self.case_insensitive, self.written_root.clone());
         let rules = self.compile()?;
+        let patterns = rules.iter().map(|each| each.written.clone()).collect();
+        let written = Arc::new(WrittenRules { patterns, source_root, case_insensitive });
         let innermost = match rules.is_empty() {
             true => None,
             false => Some(Arc::new(Layer::new(rules, Vec::new(), 0, None)?)),
         };
-        Ok(ExcludeRules { innermost, case_insensitive })
+        Ok(ExcludeRules { innermost, written })
     }
 
     /// Translates all patterns, in order.
@@ -87,6 +103,10 @@ impl ExcludeBuilder {
             match list {
                 List::Pattern { text, origin } => {
                     rules.push(self.compile_pattern(text, origin.clone(), self.case_insensitive)?);
+                }
+                List::Written { pattern, index } => {
+                    let origin = RuleOrigin::File { name: "the snapshot's record".to_owned(), line: index + 1 };
+                    rules.push(self.compile_pattern(&pattern.text, origin, pattern.any_case)?);
                 }
                 List::File { text, name } => {
                     let origin = |line| RuleOrigin::File { name: name.clone(), line };
@@ -142,7 +162,12 @@ impl ExcludeBuilder {
         match Pattern::parse(text, self.source_root.as_ref(), case_insensitive) {
             Ok((pattern, regex)) => {
                 let Pattern { reincludes, directories_only, .. } = pattern;
-                Ok(CompiledRule { rule: Rule { pattern: written, origin, reincludes, directories_only }, regex })
+                let rule = Rule { pattern: written, origin, reincludes, directories_only };
+                Ok(CompiledRule {
+                    rule,
+                    written: WrittenPattern { text: text.to_vec(), any_case: case_insensitive },
+                    regex,
+                })
             }
             Err(fault) => Err(ExcludeError::BadPattern { origin, pattern: written, fault }),
         }

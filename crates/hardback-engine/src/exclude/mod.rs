@@ -31,7 +31,7 @@ pub use error::{ExcludeError, PatternFault};
 pub use explain::Explanation;
 pub use markers::{CACHEDIR_TAG_NAME, CACHEDIR_TAG_SIGNATURE, DirectoryMarkers, MarkerKind, is_cachedir_tag};
 pub use presets::{Preset, presets};
-pub use rule::{Rule, RuleOrigin, Verdict};
+pub use rule::{Rule, RuleOrigin, Verdict, WrittenPattern, WrittenRules};
 
 /// The name of the list that a directory may hold for itself and everything below.
 pub const DIRECTORY_FILE_NAME: &[u8] = b".hardbackignore";
@@ -52,7 +52,7 @@ pub const PATTERNS_HELP: &str = include_str!("patterns.txt");
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeRules {
     innermost: Option<Arc<Layer>>,
-    case_insensitive: bool,
+    written: Arc<WrittenRules>,
 }
 
 /// The rules of one list; those of the directories above are below it in priority.
@@ -102,6 +102,11 @@ impl ExcludeRules {
         self.innermost.is_none()
     }
 
+    /// Returns the rules as they were written, without those of directories' own lists.
+    pub fn written(&self) -> &WrittenRules {
+        &self.written
+    }
+
     /// Returns these rules with those of a directory's own list on top.
     ///
     /// The new patterns count from that directory, hold for what is below it (not for itself), and win over all
@@ -115,7 +120,8 @@ impl ExcludeRules {
         let mut file = scope.clone();
         file.extend_from_slice(DIRECTORY_FILE_NAME);
         let name = display(&file).to_string();
-        let rules = ExcludeBuilder::new().case_insensitive(self.case_insensitive).file(text, &name).compile()?;
+        let rules =
+            ExcludeBuilder::new().case_insensitive(self.written.case_insensitive).file(text, &name).compile()?;
         if rules.is_empty() {
             return Ok(self.clone());
         }
@@ -125,7 +131,7 @@ impl ExcludeRules {
             return Err(ExcludeError::TooDeep { directory, max: DIRECTORY_FILES_NESTED_MAX });
         }
         let layer = Layer::new(rules, scope, nested, self.innermost.clone())?;
-        Ok(Self { innermost: Some(Arc::new(layer)), case_insensitive: self.case_insensitive })
+        Ok(Self { innermost: Some(Arc::new(layer)), written: self.written.clone() })
     }
 
     /// Returns every rule that matches this entry, in the order in which they are asked to decide: last one wins.
@@ -145,6 +151,7 @@ impl ExcludeRules {
 #[derive(Debug)]
 struct CompiledRule {
     rule: Rule,
+    written: WrittenPattern,
     regex: Option<String>,
 }
 

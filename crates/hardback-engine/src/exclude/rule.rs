@@ -24,6 +24,26 @@ impl fmt::Display for Rule {
     }
 }
 
+/// Rules as they were written, so that they can be recorded and built again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenRules {
+    /// All patterns, in order.
+    pub patterns: Vec<WrittenPattern>,
+    /// The source's absolute path, where patterns may spell it out.
+    pub source_root: Option<Vec<u8>>,
+    /// Lists in directories match in any case too.
+    pub case_insensitive: bool,
+}
+
+/// A pattern as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenPattern {
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// It matches in any case.
+    pub any_case: bool,
+}
+
 /// Where a rule was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleOrigin {

@@ -24,6 +24,8 @@ pub struct TreeCursor<R> {
     /// What follows cannot be read.
     cut_off: bool,
     names: OwnerNames,
+    /// What the directory's lines so far name as left out, if anybody asks.
+    left_out: Option<Vec<Box<[u8]>>>,
 }
 
 /// Names of the users and groups that a manifest has told so far; each stands before the first entry that it owns.
@@ -47,6 +49,7 @@ impl<R: ReadAt> TreeCursor<R> {
             entered: false,
             cut_off: false,
             names: OwnerNames::default(),
+            left_out: None,
         };
         match cursor.take()? {
             Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
@@ -85,6 +88,17 @@ impl<R: ReadAt> TreeCursor<R> {
         &self.names
     }
 
+    /// Asks for what [`TreeCursor::take_left_out`] returns.
+    pub fn collect_left_out(&mut self) {
+        self.left_out = Some(Vec::new());
+    }
+
+    /// Returns the names of this directory that its lines so far say were left out, each once. Asked behind each
+    /// [`TreeCursor::next_dir`], before anything in that directory, it returns those of the directory around it.
+    pub fn take_left_out(&mut self) -> Vec<Box<[u8]>> {
+        self.left_out.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     fn take(&mut self) -> Result<Option<(Line, Position)>, ManifestError> {
         if let Some(ahead) = self.ahead.take() {
             return Ok(Some(ahead));
@@ -106,6 +120,11 @@ impl<R: ReadAt> TreeCursor<R> {
                 }
                 Some((Line::User(id, name), _)) => {
                     self.names.users.insert(id, name);
+                }
+                Some((Line::LeftOut(name), _)) => {
+                    if let Some(names) = &mut self.left_out {
+                        names.push(name);
+                    }
                 }
                 Some((Line::Group(id, name), _)) => {
                     self.names.groups.insert(id, name);
@@ -211,6 +230,8 @@ impl<R: ReadAt> TreeCursor<R> {
                 }
             }
         }
+        // They were in the directories that were passed over.
+        self.take_left_out();
         Ok(passed)
     }
 }

@@ -4,12 +4,14 @@
 //! a reader is a stream of lines in tree order. This module knows no files: it reads and writes bytes.
 
 mod cursor;
+mod excludes;
 mod reader;
 mod seal;
 mod text;
 mod writer;
 
 pub use cursor::{EntriesByPosition, OwnerNames, TreeCursor};
+pub use excludes::ExcludeRecord;
 pub use reader::{Line, Position, ReadAt, Reader};
 pub use seal::Seal;
 pub(crate) use text::{entry_from_bytes, entry_to_bytes};
@@ -147,6 +149,11 @@ impl Entry {
         self.extra.as_ref().and_then(|e| e.problem)
     }
 
+    /// Returns the number of the source's volume, on a directory where another one begins.
+    pub fn volume(&self) -> Option<u64> {
+        self.extra.as_ref().and_then(|e| e.volume)
+    }
+
     /// Returns whether the tree holds the entry.
     pub fn is_in_tree(&self) -> bool {
         !self.extra.as_ref().is_some_and(|e| e.absent)
@@ -177,6 +184,8 @@ pub struct Header {
     pub base: Option<(String, u32)>,
     /// Each source: its folder in the snapshot (empty: the top) and its path at the host.
     pub sources: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the backup left out; `None` where that is not recorded, or in a way that this version does not know.
+    pub excludes: Option<ExcludeRecord>,
 }
 
 /// Why a manifest cannot be read.

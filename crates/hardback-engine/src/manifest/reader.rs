@@ -1,7 +1,7 @@
 //! Reading a manifest as a stream of lines, or one frame by its position.
 
 use super::text::{self, Context, bad};
-use super::{Entry, FORMAT_VERSION, Header, ManifestError, Totals};
+use super::{Entry, ExcludeRecord, FORMAT_VERSION, Header, ManifestError, Totals};
 use hardback_platform::RelPath;
 use std::io;
 
@@ -47,6 +47,8 @@ pub enum Line {
     Entry(Entry),
     /// The directory is left.
     Up,
+    /// The name of an entry of the directory that was left out, and not by a rule that the header has.
+    LeftOut(Box<[u8]>),
     /// The name of a user.
     User(u32, String),
     /// The name of a group.
@@ -233,6 +235,10 @@ fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -
             let (id, name) = text::parse_name_of(value).ok_or_else(|| bad("a group", line))?;
             return Ok(Some(Line::Group(id, name)));
         }
+        b"left-out" => {
+            let name = text::unescape(value).ok_or_else(|| bad("an escape", line))?;
+            return Ok(Some(Line::LeftOut(name.into())));
+        }
         b"entries" => totals.entries = number()?,
         b"dirs" => totals.dirs = number()?,
         b"bytes" => totals.bytes = number()?,
@@ -253,7 +259,7 @@ fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -
     Ok(None)
 }
 
-fn parse_header(text: &[u8]) -> Result<Header, ManifestError> {
+pub(super) fn parse_header(text: &[u8]) -> Result<Header, ManifestError> {
     let mut lines = text.split(|&b| b == b'\n');
     let version = |found: &[u8]| ManifestError::Version { found: String::from_utf8_lossy(found).into_owned() };
     if lines.next() != Some(b"#mtree") {
@@ -266,6 +272,7 @@ fn parse_header(text: &[u8]) -> Result<Header, ManifestError> {
     }
     let mut header = Header::default();
     let mut base_name = None;
+    let (mut excludes, mut counted, mut taken) = (ExcludeRecord::default(), None, 0);
     for line in lines.filter(|l| !l.is_empty()) {
         let rest = line.strip_prefix(b"# ").ok_or_else(|| bad("the header", line))?;
         let space = memchr::memchr(b' ', rest).unwrap_or(rest.len());
@@ -287,8 +294,11 @@ fn parse_header(text: &[u8]) -> Result<Header, ManifestError> {
                 let source = header.sources.last_mut().ok_or_else(|| bad("a source", line))?;
                 source.1 = value;
             }
-            _ => {}
+            b"excludes" => counted = Some(number()?),
+            key => taken += u32::from(counted.is_some() && excludes.take(key, &value)),
         }
     }
+    // Rules of a kind that is not known leave out what nobody here can tell.
+    header.excludes = counted.filter(|counted| *counted == taken).map(|_| excludes);
     Ok(header)
 }

@@ -109,6 +109,11 @@ impl<W: io::Write> ManifestWriter<W> {
             field("source-folder", folder);
             field("source-path", path);
         }
+        if let Some(excludes) = &header.excludes {
+            let lines = excludes.lines();
+            field("excludes", lines.len().to_string().as_bytes());
+            lines.iter().for_each(|(key, value)| field(key, value));
+        }
         out.push(b'\n');
     }
 
@@ -143,6 +148,16 @@ impl<W: io::Write> ManifestWriter<W> {
         self.text.extend_from_slice(b"..\n");
         self.path.pop();
         self.depth -= 1;
+    }
+
+    /// Names an entry of the directory that is open which was left out, and not by a rule that the header has.
+    pub fn left_out(&mut self, name: &[u8]) {
+        if self.fresh_frame {
+            self.push_path();
+        }
+        self.text.extend_from_slice(b"# left-out ");
+        text::escape(&mut self.text, name);
+        self.text.push(b'\n');
     }
 
     /// Counts a content that this run copied.

@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::lookup;
-use crate::manifest::TreeCursor;
+use crate::manifest::{Header, TreeCursor};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Phase;
 use crate::target::Target;
@@ -37,7 +37,7 @@ use crate::verify::manifest_fault;
 use crossbeam_channel::{Receiver, bounded};
 use hardback_platform::{Dir, RelPath};
 use select::Selection;
-use shared::{Ask, Shared};
+use shared::{Ask, Parts, Shared};
 use std::sync::atomic::Ordering;
 use walk::Walk;
 use worker::{Chunk, Worker};
@@ -65,14 +65,17 @@ pub fn restore(
 ) -> Result<RestoreReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let snapshot = catalog::snapshots(target, &options.job)?.named(&options.job, &options.snapshot)?.clone();
-    refuse_delete_of_excluded(options, &snapshot)?;
     let selection = Selection::new(&options.paths)?;
     let fault = manifest_fault(target, &options.job, &snapshot.seal)?;
     refuse_delete_by_damaged_record(options, fault.as_deref())?;
     let reader = catalog::open_manifest(target, &options.job, &options.snapshot)?;
     let failed = |source| Error::Manifest { snapshot: options.snapshot.clone(), source };
-    let (cursor, root) = TreeCursor::open(reader).map_err(failed)?;
+    let (mut cursor, root) = TreeCursor::open(reader).map_err(failed)?;
     let header = cursor.reader().header().clone();
+    refuse_delete_of_excluded(options, &snapshot, &header)?;
+    if options.delete && !options.delete_excluded {
+        cursor.collect_left_out();
+    }
     let tree = open_tree(target, options)?;
     ctx.monitor.phase(Phase::Restoring);
     let roots =
@@ -81,7 +84,9 @@ pub fn restore(
         ctx.counters.expected_entries.store(snapshot.seal.totals.entries, Ordering::Relaxed);
         ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
     }
-    let shared = Shared::new(*ctx, options, DigestLists::open(target, &options.job)?, roots, ask)?;
+    let protections = guard::protections(options, header.excludes.as_ref())?;
+    let digests = DigestLists::open(target, &options.job)?;
+    let shared = Shared::new(*ctx, options, Parts { digests, roots, protections }, ask)?;
     if let Some(fault) = fault {
         let what = format!("{fault}; what it still tells is restored");
         shared.problem(Problem::with_detail(options.snapshot.as_bytes(), ProblemKind::Damaged, what));
@@ -103,10 +108,11 @@ pub fn restore(
     Ok(shared.report(began_ns))
 }
 
-/// What the backup left out is not in the snapshot, and would be deleted for that.
-fn refuse_delete_of_excluded(options: &RestoreOptions, snapshot: &Snapshot) -> Result<(), Error> {
+/// What the backup left out is not in the snapshot, and would be deleted for that, if nothing tells what that was.
+fn refuse_delete_of_excluded(options: &RestoreOptions, snapshot: &Snapshot, header: &Header) -> Result<(), Error> {
     let excluded = snapshot.seal.totals.excluded;
-    if !options.delete || options.delete_excluded || excluded == 0 || !options.protected.is_empty() {
+    let is_known = header.excludes.is_some() || !options.protected.is_empty();
+    if !options.delete || options.delete_excluded || excluded == 0 || is_known {
         return Ok(());
     }
     let entries = if excluded == 1 { "1 entry".to_owned() } else { format!("{excluded} entries") };
@@ -145,10 +151,12 @@ fn run(
         let workers = shared.options.workers;
         for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
             let chunks = chunks.clone();
-            scope.spawn(move || restore_chunks(shared, &chunks));
+            scope.spawn(move || {
+                Error::of_panic_in(|| restore_chunks(shared, &chunks)).unwrap_or_else(|error| shared.fail(error));
+            });
         }
         drop(chunks);
-        let walked = match walk.run(root, tree) {
+        let walked = match Error::of_panic_in(|| walk.run(root, tree)) {
             // What was read of a damaged record is restored before that ends the restore.
             Err(error @ Error::Manifest { .. }) => Err(error),
             Err(error) => {
@@ -196,35 +204,20 @@ fn unknown(target: &Target, snapshot: &Snapshot, path: &RelPath) -> Error {
     Error::NotFound { message, hint: lookup::hint(target, snapshot, path) }
 }
 
-/// Stops the others when the thread that holds it panics.
-struct StopOnPanic<'a, 'r>(&'a Shared<'r>);
-
-impl Drop for StopOnPanic<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop();
-        }
-    }
-}
-
 /// A worker's thread.
-fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) {
-    let _stop_on_panic = StopOnPanic(shared);
+fn restore_chunks(shared: &Shared<'_>, chunks: &Receiver<Chunk>) -> Result<(), Error> {
     let mut worker = Worker::new(shared);
     for chunk in chunks {
         if shared.is_stopped() {
             break;
         }
-        let done = worker.chunk(&chunk).and_then(|()| match shared.is_stopped() {
-            // Some of it may be missing: its folder stays unfinished.
-            true => Ok(()),
-            false => folder::release(shared, &chunk.folder),
-        });
-        if let Err(error) = done {
-            shared.fail(error);
-            break;
+        worker.chunk(&chunk)?;
+        // If it stopped in between, some of it may be missing: its folder stays unfinished.
+        if !shared.is_stopped() {
+            folder::release(shared, &chunk.folder)?;
         }
     }
+    Ok(())
 }
 
 /// Sets what comes last and waits for the disk.

@@ -22,8 +22,8 @@ pub struct RestoreOptions {
     /// Remove what the snapshot does not have, below the restored folders. What stands on another volume, what was
     /// set aside and what [`RestoreOptions::protected`] names stays.
     pub delete: bool,
-    /// What the backup left out: it was never in the snapshot and is not deleted for that. A restore that deletes is
-    /// refused where the backup left something out and nothing is said here.
+    /// What is not deleted beside what the backup left out. An older record does not say what that was; then it must be
+    /// said here, or a restore that deletes is refused.
     pub protected: Protected,
     /// Delete what the backup left out too: nothing is protected.
     pub delete_excluded: bool,

@@ -1,13 +1,15 @@
 //! What the walk and the workers of one restore have in common.
 
 use super::folder::Folder;
-use super::groups::Groups;
+use super::groups::First;
+use super::guard::Protection;
 use super::options::{ACTIONS_KEPT_MAX, Answer, Overwrite, RestoreAction, RestoreOptions, RestoreReport};
 use super::place::PlaceRoot;
 use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::groups::{Groups, Scratch};
 use crate::manifest::{ContentRef, Entry};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Limitations, Problems};
@@ -21,6 +23,11 @@ const COUNTED_MAX: usize = 100_000;
 
 /// How the name of a file that is being written starts; the run's number and its own follow.
 const TEMPORARY: &str = ".hardback-restore-";
+
+/// Returns how the names begin of what a run is writing.
+fn prefix_of(run: u64) -> Vec<u8> {
+    format!("{TEMPORARY}{run:016x}-").into_bytes()
+}
 
 /// Returns whether a name is one of [`Shared::temporary_name`], of any run.
 pub(super) fn is_temporary(name: &[u8]) -> bool {
@@ -56,12 +63,21 @@ struct Asker<'a> {
     settled: Option<bool>,
 }
 
+/// What [`Shared::new`] takes.
+pub(super) struct Parts {
+    pub(super) digests: DigestLists,
+    pub(super) roots: Vec<PlaceRoot>,
+    pub(super) protections: Vec<Protection>,
+}
+
 /// What all threads share.
 pub(super) struct Shared<'a> {
     pub(super) ctx: Context<'a>,
     pub(super) options: &'a RestoreOptions,
     pub(super) digests: DigestLists,
-    pub(super) groups: Groups,
+    /// What a delete leaves alone.
+    pub(super) protections: Vec<Protection>,
+    pub(super) groups: Groups<First>,
     pub(super) limitations: Limitations,
     pub(super) sums: Sums,
     /// The places by number; opened once.
@@ -92,23 +108,28 @@ impl<'a> Shared<'a> {
     pub(super) fn new(
         ctx: Context<'a>,
         options: &'a RestoreOptions,
-        digests: DigestLists,
-        roots: Vec<PlaceRoot>,
+        parts: Parts,
         ask: Ask<'a>,
     ) -> Result<Self, Error> {
+        let Parts { digests, roots, protections } = parts;
         let mut run = [0; 8];
         getrandom::fill(&mut run).map_err(|e| Error::refused(format!("no random numbers: {e}"), "ask the system"))?;
+        let run = u64::from_ne_bytes(run);
+        // A dry run makes no group.
+        let dir = roots.iter().find_map(|root| root.dir.as_ref()).filter(|_| !options.dry_run);
+        let scratch = dir.map(|dir| Ok::<_, PathError>(Scratch { dir: dir.try_clone()?, prefix: prefix_of(run) }));
         Ok(Self {
             ctx,
             options,
             digests,
-            groups: Groups::default(),
+            protections,
+            groups: Groups::new(scratch.transpose()?),
             limitations: Limitations::default(),
             sums: Sums::default(),
             roots,
             is_privileged: hardback_platform::is_privileged(),
             asker: Mutex::new(Asker { ask, settled: None }),
-            run: u64::from_ne_bytes(run),
+            run,
             next_temporary: AtomicU64::new(0),
             actions: Mutex::new(Vec::new()),
             problems: Problems::default(),
@@ -234,17 +255,12 @@ impl<'a> Shared<'a> {
     /// Returns a name for a file that is being written.
     pub(super) fn temporary_name(&self) -> Vec<u8> {
         let n = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        format!("{TEMPORARY}{:016x}-{n}", self.run).into_bytes()
+        [prefix_of(self.run), n.to_string().into_bytes()].concat()
     }
 
     /// Stops the restore. The first error wins.
     pub(super) fn fail(&self, error: Error) {
         self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
-        self.stop();
-    }
-
-    /// Stops the restore without an error: a thread panics, and the others must not wait for what it was to make.
-    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
 

@@ -70,7 +70,11 @@ impl Walk<'_, '_> {
             if level.part == Part::Way && self.selection.is_done() {
                 return Ok(());
             }
-            match self.cursor.next_dir().map_err(|e| self.record_failed(e))? {
+            let next = self.cursor.next_dir().map_err(|e| self.record_failed(e))?;
+            for name in self.cursor.take_left_out() {
+                level.leftovers.iter_mut().for_each(|leftovers| leftovers.take(&name));
+            }
+            match next {
                 Some((entry, _)) => {
                     level.is_unread = false;
                     if let Some(leftovers) = &mut level.leftovers {
@@ -146,8 +150,8 @@ impl Walk<'_, '_> {
             }
         }
         self.map_owner(&mut entry);
-        let volume = volume_of(&entry).unwrap_or(0);
-        let guard = self.guard(&Guard::new(self.shared.options), &entry, place.as_ref(), Some(&tree))?;
+        let volume = entry.volume().unwrap_or(0);
+        let guard = self.guard(&Guard::new(&self.shared.protections), &entry, place.as_ref(), Some(&tree))?;
         let deletes = self.is_single && part == Part::Whole;
         let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &guard)?;
         let start = Start { entry, standing, stored: Some(tree), place, root };
@@ -200,14 +204,17 @@ impl Walk<'_, '_> {
         let stored = self.stored_of(level, &entry);
         let existing = place.as_ref().filter(|_| !standing.is_fresh);
         let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref())?;
-        // What is mounted there, unless it is where the user sent it, may be all of another disk: it may get entries
-        // that it misses, and is not made into what the snapshot has.
-        if existing.filter(|_| root.is_none()).is_some_and(|dir| is_mounted(level, dir)) {
-            guard.keeps_all = true;
-            standing.takes_metadata = false;
+        if let Some(existing) = existing.filter(|_| root.is_none()) {
+            // What is mounted there, unless it is where the user sent it, may be all of another disk: it may get entries
+            // that it misses, and is not made into what the snapshot has.
+            let is_mounted = is_mounted(level, existing);
+            standing.takes_metadata &= !is_mounted;
+            // What was mounted and is not now hid what is there from the backup.
+            let was_mounted = entry.volume().is_some() && self.shared.options.place == Place::InPlace;
+            guard.keeps_all |= is_mounted || was_mounted;
         }
         let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard)?;
-        let volume = volume_of(&entry).unwrap_or(level.volume);
+        let volume = entry.volume().unwrap_or(level.volume);
         let is_unread = part == Part::Whole && entry.problem().is_some_and(|p| p != ProblemKind::Metadata);
         Counters::add(&self.shared.sums.entries, 1);
         Counters::add(&self.shared.ctx.counters.entries, 1);
@@ -408,8 +415,4 @@ fn is_mounted(above: &Level, dir: &Dir) -> bool {
         _ => false,
     };
     dir.is_mount_point().unwrap_or(true) || !same_volume
-}
-
-fn volume_of(entry: &Entry) -> Option<u64> {
-    entry.extra.as_ref().and_then(|e| e.volume)
 }

@@ -1,13 +1,14 @@
 //! Restores one entry: looks at what is there, decides, makes it.
 
 use super::folder::{Folder, Side};
-use super::groups::{First, GroupKey, Turn};
+use super::groups::{self, First};
 use super::make::{Made, Maker};
 use super::metadata;
 use super::options::{Overwrite, RestoreAction};
 use super::shared::Shared;
 use crate::content::Stop;
 use crate::error::Error;
+use crate::groups::{Key, Turn};
 use crate::manifest::Entry;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
@@ -96,17 +97,17 @@ impl<'a, 'r> Worker<'a, 'r> {
             Counters::add(&self.shared.sums.stored_with_problem, 1);
         }
         let content = if entry.nlink > 1 { self.maker.digest(entry) } else { None };
-        let key = GroupKey::new(volume, entry, content);
+        let key = groups::key_of(volume, entry, content);
         let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
-        match self.shared.groups.turn(key, entry.nlink, self.shared) {
+        match self.shared.groups.turn(key, entry.nlink, self.shared)? {
             Turn::Link(first) => self.join(at, place, entry, key, &first),
-            Turn::Make => self.first(at, place, entry, key),
+            Turn::First => self.first(at, place, entry, key),
             Turn::Stop => Ok(()),
         }
     }
 
     /// Restores the first name of a group, or a fresh copy with which it goes on.
-    fn first(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: GroupKey) -> Result<(), Error> {
+    fn first(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: Key) -> Result<(), Error> {
         let restored = self.restore(at, entry);
         let id = match &restored {
             Ok(true) if !self.shared.options.dry_run => place.stat(&entry.name).ok().map(|m| m.id),
@@ -115,7 +116,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         match id {
             Some(id) => {
                 let (root, folder) = (at.folder.root, at.folder.place_path());
-                self.shared.groups.made(key, First { root, folder, name: entry.name.clone(), id });
+                self.shared.groups.made(key, First { root, folder, name: entry.name.clone(), id })?;
             }
             None => self.shared.groups.failed(key),
         }
@@ -292,7 +293,7 @@ impl<'a, 'r> Worker<'a, 'r> {
     }
 
     /// One more name of a file that is there.
-    fn join(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: GroupKey, first: &First) -> Result<(), Error> {
+    fn join(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: Key, first: &First) -> Result<(), Error> {
         let existing = if at.folder.standing.is_fresh { None } else { place.stat(&entry.name).ok() };
         if existing.is_some_and(|m| m.id == first.id) {
             Counters::add(&self.shared.sums.unchanged, 1);

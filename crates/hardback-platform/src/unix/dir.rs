@@ -19,6 +19,9 @@ use std::path::Path;
 
 /// Flags of every directory handle.
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Flags of a handle on a file to read it; neither a FIFO nor a terminal holds up whoever opens it.
+const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 /// Bytes of directory entries that one system call fetches.
 const LIST_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -32,6 +35,14 @@ pub struct Dir {
 /// Makes an error about a name.
 fn fail<'a>(op: &'static str, name: &'a [u8]) -> impl FnOnce(Errno) -> PathError + 'a {
     move |e| PathError::new(op, name, e)
+}
+
+/// Opens an entry to read it. Reading must not touch the access time; only the owner may ask for that.
+fn open_quietly(dir: &OwnedFd, name: impl rustix::path::Arg + Copy, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    match rustix::fs::openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(dir, name, flags, Mode::empty()),
+        other => other,
+    }
 }
 
 impl Dir {
@@ -107,7 +118,7 @@ impl Dir {
     pub fn list(&self) -> Result<Listing, PathError> {
         self.pass(Op::List, "list", b"")?;
         // A second handle: the position of this one belongs to nobody.
-        let fd = rustix::fs::openat(&self.fd, c".", DIR_FLAGS, Mode::empty()).map_err(fail("list", b""))?;
+        let fd = open_quietly(&self.fd, c".", DIR_FLAGS).map_err(fail("list", b""))?;
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; LIST_BUFFER_BYTES];
         let mut raw = RawDir::new(fd, &mut buffer);
         let mut listing = Listing::default();
@@ -156,14 +167,16 @@ impl Dir {
     /// file is an error of kind [`crate::Faults::WrongKind`].
     pub fn open_file(&self, name: &[u8]) -> Result<FileRead, PathError> {
         self.pass(Op::OpenFile, "open", name)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        // Reading must not touch the access time; only the owner may ask for that.
-        let fd = match rustix::fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => rustix::fs::openat(&self.fd, name, flags, Mode::empty()),
-            other => other,
+        let fd = match open_quietly(&self.fd, name, FILE_FLAGS) {
+            // A socket, or a device that is not there.
+            Err(Errno::NXIO) => return Err(PathError::new("open", name, super::WrongKind)),
+            other => other.map_err(fail("open", name))?,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(fail("open", name))?;
+        match super::kind_of(rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
+            Kind::File => Ok(FileRead { fd, seam: self.seam.clone() }),
+            _ => Err(PathError::new("open", name, super::WrongKind)),
         }
-        .map_err(fail("open", name))?;
-        Ok(FileRead { fd, seam: self.seam.clone() })
     }
 
     /// Reads the text of a symlink.
@@ -265,8 +278,16 @@ impl Dir {
         } else {
             // fchmodat follows links; a handle on the entry itself does not.
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
-                .and_then(|fd| rustix::fs::chmod(proc_path(fd.as_fd(), b"").as_c_str(), mode))
+            let itself =
+                rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(fail("set the mode of", name))?;
+            match rustix::fs::chmod(proc_path(itself.as_fd(), b"").as_c_str(), mode) {
+                Err(Errno::NOENT) => {
+                    let opened =
+                        self.open_without_proc(name).map_err(|e| PathError::new("set the mode of", name, e))?;
+                    rustix::fs::fchmod(opened, mode)
+                }
+                other => other,
+            }
         };
         result.map_err(fail("set the mode of", name))
     }
@@ -303,8 +324,26 @@ impl Dir {
             .map_err(|e| PathError::new("remove an extended attribute of", name, e))
     }
 
-    fn at_place<T>(&self, name: &[u8], f: impl FnOnce(Place<'_>) -> std::io::Result<T>) -> std::io::Result<T> {
-        if name.is_empty() { f(Place::Fd(self.fd.as_fd())) } else { f(Place::Path(&proc_path(self.fd.as_fd(), name))) }
+    fn at_place<T>(&self, name: &[u8], f: impl Fn(Place<'_>) -> std::io::Result<T>) -> std::io::Result<T> {
+        if name.is_empty() {
+            return f(Place::Fd(self.fd.as_fd()));
+        }
+        match f(Place::Path(&proc_path(self.fd.as_fd(), name))) {
+            // The entry is gone, or there is no `/proc`.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => f(Place::Fd(self.open_without_proc(name)?.as_fd())),
+            other => other,
+        }
+    }
+
+    /// Opens a file or directory, for the calls that take no name in a directory where `/proc` is not mounted. Opening
+    /// anything else may block, or wake a device.
+    fn open_without_proc(&self, name: &[u8]) -> std::io::Result<OwnedFd> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let stat = rustix::fs::statx(&self.fd, name, flags, StatxFlags::TYPE)?;
+        match super::kind_of(rustix::fs::FileType::from_raw_mode(u32::from(stat.stx_mode))) {
+            Kind::File | Kind::Dir => Ok(open_quietly(&self.fd, name, FILE_FLAGS)?),
+            _ => Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "/proc is not mounted")),
+        }
     }
 
     /// Reads the attribute bits of this directory.
@@ -318,8 +357,7 @@ impl Dir {
         let result = if name.is_empty() {
             file::write_attributes(self.fd.as_fd(), attributes)
         } else {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+            rustix::fs::openat(&self.fd, name, FILE_FLAGS, Mode::empty())
                 .and_then(|fd| file::write_attributes(fd.as_fd(), attributes))
         };
         result.map_err(fail("set the attributes of", name))

@@ -54,18 +54,25 @@ impl FileRead {
 
     /// Returns the next range of data at or after an offset: holes are skipped. `None` when only a hole is left.
     ///
-    /// A volume that knows no holes answers one range up to `size_bytes`.
+    /// A volume that knows no holes answers one range up to `size_bytes`; a file that shrank since has no data left.
     pub fn next_data(&self, offset: u64, size_bytes: u64) -> Result<Option<Range<u64>>, PathError> {
         if offset >= size_bytes {
             return Ok(None);
         }
-        let start = match rustix::fs::seek(&self.fd, SeekFrom::Data(offset)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(None),
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(offset..size_bytes)),
-            Err(e) => return Err(fail("look for holes in")(e)),
+        let seek = |to| {
+            self.pass(Op::Read, "look for holes in")?;
+            match rustix::fs::seek(&self.fd, to) {
+                Ok(at) => Ok(Some(at)),
+                // Behind the end, or nothing but a hole up to it.
+                Err(Errno::NXIO) => Ok(None),
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+                Err(e) => Err(fail("look for holes in")(e)),
+            }
         };
-        let end = rustix::fs::seek(&self.fd, SeekFrom::Hole(start)).map_err(fail("look for holes in"))?;
+        let Some(start) = seek(SeekFrom::Data(offset))? else { return Ok(None) };
+        let Some(end) = seek(SeekFrom::Hole(start))? else { return Ok(None) };
+        // Who knows no holes answers both with where it was asked.
+        let end = if end > start { end } else { size_bytes };
         Ok((start < size_bytes).then(|| start..end.min(size_bytes)))
     }
 

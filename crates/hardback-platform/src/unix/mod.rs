@@ -14,9 +14,30 @@ use crate::metadata::{Attributes, FileId, Kind, Metadata, Owner, Time};
 use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
+/// An entry is of a kind that cannot be opened as a file.
+#[derive(Debug)]
+pub(crate) struct WrongKind;
+
+impl std::fmt::Display for WrongKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it is no regular file")
+    }
+}
+
+impl std::error::Error for WrongKind {}
+
+impl From<WrongKind> for std::io::Error {
+    fn from(error: WrongKind) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
 /// Classifies an error by its number.
 pub(crate) fn classify(error: &std::io::Error) -> Faults {
     let Some(raw) = error.raw_os_error() else {
+        if error.get_ref().is_some_and(|e| e.is::<WrongKind>()) {
+            return Faults::WrongKind;
+        }
         return match error.kind() {
             std::io::ErrorKind::NotFound => Faults::Vanished,
             std::io::ErrorKind::PermissionDenied => Faults::Denied,

@@ -56,11 +56,12 @@ impl FileRead {
 
     /// Returns the next range of data at or after an offset: holes are skipped. `None` when only a hole is left.
     ///
-    /// A volume that knows no holes answers one range up to `size_bytes`.
+    /// A volume that knows no holes answers one range up to `size_bytes`; a file that shrank since has no data left.
     pub fn next_data(&self, offset: u64, size_bytes: u64) -> Result<Option<Range<u64>>, PathError> {
         if offset >= size_bytes {
             return Ok(None);
         }
+        self.pass(Op::Read, "look for holes in")?;
         match sys::first_allocated(&self.file, offset..size_bytes) {
             // The answer is in whole units of allocation.
             Ok(range) => Ok(range

@@ -5,9 +5,9 @@ use clap::{Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What a backup left out is not in the snapshot; said again here, it is not removed for that.
+/// More that is not removed, beside what the backup left out.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What --delete leaves alone (the exclude options of the backup)")]
+#[command(next_help_heading = "What --delete leaves alone, beside what the backup left out")]
 pub(crate) struct ProtectArgs {
     /// Leave alone what matches a pattern in the manner of .gitignore; the last match decides
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
