@@ -148,7 +148,7 @@ fn verify_job(
         let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
             Ok(tree) => tree,
             Err(error) if error.fault() == hardback_platform::Faults::Vanished => {
-                findings.notice(format!("snapshot {} was deleted by hand; its record is left over", seal.snapshot));
+                findings.notice(format!("snapshot {} was deleted while this ran", seal.snapshot));
                 continue;
             }
             Err(error) => return Err(error.into()),
