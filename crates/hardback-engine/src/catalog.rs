@@ -108,6 +108,20 @@ pub fn snapshots(target: &Target, job: &str) -> Result<Snapshots, Error> {
     Ok(snapshots)
 }
 
+/// Returns the problem of a job that another user closed, for verbs that look at all jobs: the others are not worse for
+/// it.
+///
+/// # Errors
+/// Any other error is returned as it is.
+pub fn closed_job(job: &str, error: Error) -> Result<Problem, Error> {
+    match error {
+        Error::Path(e) if e.fault() == Faults::Denied => {
+            Ok(Problem::with_detail(job.as_bytes(), ProblemKind::Unreadable, format!("cannot {}: {}", e.op, e.source)))
+        }
+        error => Err(error),
+    }
+}
+
 impl Snapshots {
     /// Returns the snapshot of a name.
     ///

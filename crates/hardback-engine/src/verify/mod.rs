@@ -118,7 +118,13 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     ctx.monitor.phase(Phase::Verifying);
     let mut missing = options.snapshots.clone();
     for job in &jobs {
-        let seals = record::seals(&findings, target, job, &options.snapshots, &mut missing)?;
+        let seals = match record::seals(&findings, target, job, &options.snapshots, &mut missing) {
+            Err(error) if options.job.is_none() => {
+                findings.tell(catalog::closed_job(job, error)?);
+                continue;
+            }
+            other => other?,
+        };
         expect(ctx, &seals);
         verify_job(&findings, target, job, &seals, options)?;
     }

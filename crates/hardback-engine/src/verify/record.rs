@@ -138,7 +138,11 @@ pub(super) fn check(findings: &Findings<'_>, target: &Target, job: &str, seal: &
 /// Tells of what interrupted runs left behind.
 pub(super) fn leftovers(findings: &Findings<'_>, target: &Target, jobs: &[String]) -> Result<(), Error> {
     for job in jobs {
-        let partial = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])?;
+        let partial = match target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()]) {
+            // Another user's, who hears of it.
+            Err(error) if error.fault() == Faults::Denied => None,
+            other => other?,
+        };
         let count = partial.map(|dir| dir.list()).transpose()?.map_or(0, |l| l.len());
         if count > 0 {
             findings.notice(format!("job {job} has {count} unfinished snapshot(s); the next backup takes them over"));
