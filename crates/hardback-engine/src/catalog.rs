@@ -47,7 +47,7 @@ pub struct Unsealed {
     pub job: String,
     /// Name.
     pub name: String,
-    /// What is wrong with the seal.
+    /// What is wrong with the seal, or with the folder.
     pub why: String,
     kind: ProblemKind,
 }
@@ -59,6 +59,11 @@ impl Unsealed {
             None => (ProblemKind::Unsealed, "its seal is damaged".to_owned()),
         };
         Self { job: job.to_owned(), name: name.to_owned(), why, kind }
+    }
+
+    fn unseen(job: &str, name: &str, error: &PathError) -> Self {
+        let why = format!("its folder cannot be looked at: {}", error.source);
+        Self { job: job.to_owned(), name: name.to_owned(), why, kind: ProblemKind::Unreadable }
     }
 
     /// Returns it as a problem of the target.
@@ -91,16 +96,16 @@ pub fn snapshots(target: &Target, job: &str) -> Result<Snapshots, Error> {
         let name = seal.snapshot.clone();
         match trees.stat(name.as_bytes()) {
             Ok(m) if m.kind == Kind::Dir => snapshots.sealed.push(Snapshot { job: job.to_owned(), name, seal }),
-            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
+            Err(e) if e.fault() != Faults::Vanished => snapshots.unsealed.push(Unsealed::unseen(job, &name, &e)),
             // Its tree was deleted, or has not got its name yet.
             _ => {}
         }
     }
     for unsealed in seals.broken {
         match trees.stat(unsealed.name.as_bytes()) {
-            Ok(m) if m.kind == Kind::Dir => snapshots.unsealed.push(unsealed),
-            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
-            _ => {}
+            Ok(m) if m.kind != Kind::Dir => {}
+            Err(e) if e.fault() == Faults::Vanished => {}
+            _ => snapshots.unsealed.push(unsealed),
         }
     }
     snapshots.sealed.sort_by_key(|s| s.seal.generation);

@@ -283,7 +283,7 @@ impl Walk<'_> {
         let was_read = |problem| matches!(problem, ProblemKind::Changing | ProblemKind::Metadata);
         match entry.problem().filter(|_| !self.is_tree) {
             Some(problem) if !was_read(problem) => {
-                let what = "it was not read when it was backed up: the snapshot has an older version of it, or nothing";
+                let what = "when it was backed up: the snapshot has an older version of it, or nothing";
                 self.findings.problem(&self.shown(&entry.name), problem, what.into());
                 false
             }
