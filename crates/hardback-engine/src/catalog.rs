@@ -253,6 +253,10 @@ pub fn find_snapshot(
         return Ok((newest.clone(), passed_over(all, newest, None)));
     }
     let point = point_in_time(when, timestamp(now), zone).ok_or_else(|| {
+        if is_like_a_name(when) {
+            let hint = "`hardback snapshots` lists those that there are".to_owned();
+            return Error::NotFound { message: format!("there is no snapshot {when}"), hint: Some(hint) };
+        }
         Error::refused(
             format!("{when:?} is neither the name of a snapshot nor a time"),
             "give a name from `hardback snapshots`, latest, 2026-11-20, \"2026-11-20 18:00\" or \"2 days ago\"",
@@ -270,6 +274,12 @@ pub fn find_snapshot(
 fn passed_over(all: &Snapshots, found: &Snapshot, until: Option<&str>) -> Vec<Unsealed> {
     let is_between = |u: &&Unsealed| u.name > found.name && until.is_none_or(|until| *u.name <= *until);
     all.unsealed.iter().filter(is_between).cloned().collect()
+}
+
+/// Returns whether a text could be the name of a snapshot; as a time it is not meant then.
+fn is_like_a_name(text: &str) -> bool {
+    let date = text.split_once('_').and_then(|(date, _)| date.parse::<jiff::civil::Date>().ok());
+    date.is_some() && text.contains('.')
 }
 
 fn point_in_time(when: &str, now: jiff::Timestamp, zone: &TimeZone) -> Option<jiff::Timestamp> {
