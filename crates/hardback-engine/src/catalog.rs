@@ -47,7 +47,7 @@ pub struct Unsealed {
     pub job: String,
     /// Name.
     pub name: String,
-    /// What is wrong with the seal.
+    /// What is wrong with the seal, or with the folder.
     pub why: String,
     kind: ProblemKind,
 }
@@ -59,6 +59,11 @@ impl Unsealed {
             None => (ProblemKind::Unsealed, "its seal is damaged".to_owned()),
         };
         Self { job: job.to_owned(), name: name.to_owned(), why, kind }
+    }
+
+    fn unseen(job: &str, name: &str, error: &PathError) -> Self {
+        let why = format!("its folder cannot be looked at: {}", error.source);
+        Self { job: job.to_owned(), name: name.to_owned(), why, kind: ProblemKind::Unreadable }
     }
 
     /// Returns it as a problem of the target.
@@ -91,21 +96,35 @@ pub fn snapshots(target: &Target, job: &str) -> Result<Snapshots, Error> {
         let name = seal.snapshot.clone();
         match trees.stat(name.as_bytes()) {
             Ok(m) if m.kind == Kind::Dir => snapshots.sealed.push(Snapshot { job: job.to_owned(), name, seal }),
-            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
+            Err(e) if e.fault() != Faults::Vanished => snapshots.unsealed.push(Unsealed::unseen(job, &name, &e)),
             // Its tree was deleted, or has not got its name yet.
             _ => {}
         }
     }
     for unsealed in seals.broken {
         match trees.stat(unsealed.name.as_bytes()) {
-            Ok(m) if m.kind == Kind::Dir => snapshots.unsealed.push(unsealed),
-            Err(e) if e.fault() != Faults::Vanished => return Err(e.into()),
-            _ => {}
+            Ok(m) if m.kind != Kind::Dir => {}
+            Err(e) if e.fault() == Faults::Vanished => {}
+            _ => snapshots.unsealed.push(unsealed),
         }
     }
     snapshots.sealed.sort_by_key(|s| s.seal.generation);
     snapshots.unsealed.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(snapshots)
+}
+
+/// Returns the problem of a job that another user closed, for verbs that look at all jobs: the others are not worse for
+/// it.
+///
+/// # Errors
+/// Any other error is returned as it is.
+pub fn closed_job(job: &str, error: Error) -> Result<Problem, Error> {
+    match error {
+        Error::Path(e) if e.fault() == Faults::Denied => {
+            Ok(Problem::with_detail(job.as_bytes(), ProblemKind::Unreadable, format!("cannot {}: {}", e.op, e.source)))
+        }
+        error => Err(error),
+    }
 }
 
 impl Snapshots {
@@ -234,6 +253,10 @@ pub fn find_snapshot(
         return Ok((newest.clone(), passed_over(all, newest, None)));
     }
     let point = point_in_time(when, timestamp(now), zone).ok_or_else(|| {
+        if is_like_a_name(when) {
+            let hint = "`hardback snapshots` lists those that there are".to_owned();
+            return Error::NotFound { message: format!("there is no snapshot {when}"), hint: Some(hint) };
+        }
         Error::refused(
             format!("{when:?} is neither the name of a snapshot nor a time"),
             "give a name from `hardback snapshots`, latest, 2026-11-20, \"2026-11-20 18:00\" or \"2 days ago\"",
@@ -251,6 +274,12 @@ pub fn find_snapshot(
 fn passed_over(all: &Snapshots, found: &Snapshot, until: Option<&str>) -> Vec<Unsealed> {
     let is_between = |u: &&Unsealed| u.name > found.name && until.is_none_or(|until| *u.name <= *until);
     all.unsealed.iter().filter(is_between).cloned().collect()
+}
+
+/// Returns whether a text could be the name of a snapshot; as a time it is not meant then.
+fn is_like_a_name(text: &str) -> bool {
+    let date = text.split_once('_').and_then(|(date, _)| date.parse::<jiff::civil::Date>().ok());
+    date.is_some() && text.contains('.')
 }
 
 fn point_in_time(when: &str, now: jiff::Timestamp, zone: &TimeZone) -> Option<jiff::Timestamp> {

@@ -92,7 +92,13 @@ pub fn find(
     let mut report = FindReport::default();
     let problems = Problems::default();
     for job in jobs {
-        let Snapshots { sealed: mut snapshots, unsealed } = catalog::snapshots(target, &job)?;
+        let Snapshots { sealed: mut snapshots, unsealed } = match catalog::snapshots(target, &job) {
+            Err(error) if options.job.is_none() => {
+                problems.tell(ctx, catalog::closed_job(&job, error)?);
+                continue;
+            }
+            other => other?,
+        };
         unsealed.iter().for_each(|unsealed| problems.tell(ctx, unsealed.problem()));
         snapshots.reverse();
         for batch in snapshots.chunks(MANIFESTS_MAX) {

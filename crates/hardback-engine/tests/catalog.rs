@@ -121,6 +121,15 @@ fn a_time_before_the_oldest_snapshot_is_refused_with_the_name_of_that() {
 }
 
 #[test]
+fn the_name_of_a_snapshot_that_is_not_there_is_no_time() {
+    let (bench, _) = three_days();
+    let expected = "there is no snapshot 2026-11-21_12.00.01; `hardback snapshots` lists those that there are";
+    assert_eq!(find(&bench, "2026-11-21_12.00.01"), Err(expected.to_owned()));
+    assert_eq!(find(&bench, "2026-11-21_12:00:01").map(|(name, _)| name), Ok("2026-11-21_12.00.00".to_owned()));
+    assert!(find(&bench, "someday").unwrap_err().starts_with("\"someday\" is neither the name"));
+}
+
+#[test]
 fn verify_tells_of_seals_only_where_it_was_asked_to_look() {
     let (bench, [first, second, _]) = three_days();
     fs::write(seal(&bench, &second), "no seal").unwrap();

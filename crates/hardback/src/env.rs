@@ -74,10 +74,15 @@ impl Env {
         }
     }
 
-    /// Opens a target.
+    /// Opens a target. What was seen before matters where it is not there.
     pub(crate) fn open_target(&self, path: &Path) -> Result<Target, Error> {
-        let known = self.known_targets();
-        open_target(path, known.as_ref().and_then(|known| known.id_of(path)), Default::default())
+        open_target(path, None, Default::default()).or_else(|error| {
+            let known = self.known_targets();
+            match known.as_ref().and_then(|known| known.id_of(path)) {
+                Some(id) => open_target(path, Some(id), Default::default()),
+                None => Err(error),
+            }
+        })
     }
 
     /// Remembers that a target was seen; a failure is told.

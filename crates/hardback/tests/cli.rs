@@ -632,6 +632,16 @@ fn a_run_as_root_in_between_stops_no_run_of_the_user() {
     let output = env.hardback_as_nobody(&["snapshots", "target"]).exits(exit);
     assert_eq!(output.stderr.contains("could not be read (its seal cannot be read: Permission denied"), exit == 3);
     env.hardback_as_nobody(&backup).exits(0).ignore();
+
+    // A job of root's is closed as a whole.
+    env.hardback(&["backup", "source", "target", "--same-disk", "--job", "system"]).exits(0).ignore();
+    for args in [&["snapshots", "target"][..], &["find", "target", "a"], &["verify", "target", "--quick"]] {
+        let output = env.hardback_as_nobody(args).exits(exit);
+        let told = output.stderr.contains("  system could not be read (cannot open the folder: Permission denied");
+        assert_eq!(told, exit == 3, "{args:?}: {}", output.stderr);
+    }
+    env.hardback_as_nobody(&backup).exits(0).ignore();
+    env.hardback_as_nobody(&["diff", "target", "latest", "--job", "host"]).exits(0).ignore();
 }
 
 #[cfg(unix)]

@@ -206,7 +206,7 @@ impl<T: Tree> Merge<'_, '_, T> {
             snapshot.map(|snapshot| (problem, snapshot))
         });
         if let Some((problem, snapshot)) = unread {
-            let what = format!("it was not read when {snapshot} was made");
+            let what = format!("when {snapshot} was made: that has an older version of it, or nothing");
             let path = path_of(&self.path, &new.name);
             self.problems.tell(self.ctx, Problem::with_detail(&path, problem, what));
         }

@@ -215,7 +215,10 @@ impl<'a> Checker<'a> {
         let found = match chunk.dir.stat(&entry.name) {
             Ok(found) => found,
             Err(error) if error.fault() == Faults::Vanished => return self.findings.changed(&self.shown(chunk, entry)),
-            Err(error) => return self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
+            Err(error) => {
+                let what = format!("at the source: {}", error.source);
+                return self.problem(chunk, entry, ProblemKind::Unreadable, what);
+            }
         };
         let same_stat = found.kind == entry.kind
             && (found.kind != Kind::File || found.size_bytes == entry.size_bytes)
@@ -228,7 +231,7 @@ impl<'a> Checker<'a> {
             match self.live_content(chunk, entry, &found) {
                 Ok(why) => why,
                 Err(error) => {
-                    let what = format!("cannot {}: {}", error.op, error.source);
+                    let what = format!("at the source: cannot {}: {}", error.op, error.source);
                     return self.problem(chunk, entry, ProblemKind::Unreadable, what);
                 }
             }

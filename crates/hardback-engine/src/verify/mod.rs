@@ -118,7 +118,13 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     ctx.monitor.phase(Phase::Verifying);
     let mut missing = options.snapshots.clone();
     for job in &jobs {
-        let seals = record::seals(&findings, target, job, &options.snapshots, &mut missing)?;
+        let seals = match record::seals(&findings, target, job, &options.snapshots, &mut missing) {
+            Err(error) if options.job.is_none() => {
+                findings.tell(catalog::closed_job(job, error)?);
+                continue;
+            }
+            other => other?,
+        };
         expect(ctx, &seals);
         verify_job(&findings, target, job, &seals, options)?;
     }
@@ -148,7 +154,7 @@ fn verify_job(
         let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
             Ok(tree) => tree,
             Err(error) if error.fault() == hardback_platform::Faults::Vanished => {
-                findings.notice(format!("snapshot {} was deleted by hand; its record is left over", seal.snapshot));
+                findings.notice(format!("snapshot {} was deleted while this ran", seal.snapshot));
                 continue;
             }
             Err(error) => return Err(error.into()),

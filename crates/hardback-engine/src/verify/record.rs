@@ -63,8 +63,8 @@ fn digest_of(dir: Option<&Dir>, name: &[u8]) -> Result<Option<(Digest, u64)>, Pa
     }
 }
 
-/// Reads the seals of a job, oldest first; whatever looks like a snapshot and has no whole seal is a problem.
-/// Those that were asked for; `missing` loses the names that were found.
+/// Reads the seals of the snapshots of a job, oldest first; whatever looks like a snapshot and has no whole seal is a
+/// problem. Those that were asked for; `missing` loses the names that were found.
 pub(super) fn seals(
     findings: &Findings<'_>,
     target: &Target,
@@ -73,27 +73,51 @@ pub(super) fn seals(
     missing: &mut Vec<String>,
 ) -> Result<Vec<Seal>, Error> {
     let Seals { mut whole, mut broken } = catalog::seals(target, job)?;
-    let mut known: BTreeSet<Vec<u8>> = whole.iter().map(|s| s.snapshot.clone().into_bytes()).collect();
-    known.extend(broken.iter().map(|u| u.name.clone().into_bytes()));
+    let mut trees = names(target.job_dir_if_any(job)?)?;
+    // A run that died before its tree got its name is no snapshot that was deleted.
+    let unfinished = names(target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])?)?;
+    let mut deleted = Vec::new();
+    let mut has_tree = |name: &str| {
+        let has_tree = trees.contains(name.as_bytes());
+        if !has_tree && !unfinished.contains(name.as_bytes()) {
+            deleted.push(name.to_owned());
+        }
+        has_tree
+    };
+    whole.retain(|s| has_tree(&s.snapshot));
+    broken.retain(|u| has_tree(&u.name));
+    tell_deleted(findings, job, &deleted);
+    missing.retain(|name| !trees.contains(name.as_bytes()));
+    for name in whole.iter().map(|s| &s.snapshot).chain(broken.iter().map(|u| &u.name)) {
+        trees.remove(name.as_bytes());
+    }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
-    whole.sort_by_key(|s| s.generation);
-    whole.retain(|s| is_wanted(&s.snapshot));
-    broken.retain(|u| is_wanted(&u.name));
-    missing.retain(|name| !known.contains(name.as_bytes()));
-    for unsealed in broken {
+    for unsealed in broken.iter().filter(|u| is_wanted(&u.name)) {
         findings.tell(unsealed.problem_of_job());
     }
-    if let Some(trees) = target.job_dir_if_any(job)? {
-        for entry in trees.list()?.iter().filter(|e| e.kind == Kind::Dir && !known.contains(e.name)) {
-            let name = String::from_utf8_lossy(entry.name);
-            missing.retain(|missing| *missing != name);
-            if is_wanted(&name) {
-                let what = "there is no record of it, so nothing proves that it is complete";
-                findings.problem(entry.name, ProblemKind::Unsealed, what.into());
-            }
-        }
+    for name in trees.iter().filter(|name| is_wanted(&String::from_utf8_lossy(name))) {
+        let what = "there is no record of it, so nothing proves that it is complete";
+        findings.problem(name, ProblemKind::Unsealed, what.into());
     }
+    whole.retain(|s| is_wanted(&s.snapshot));
+    whole.sort_by_key(|s| s.generation);
     Ok(whole)
+}
+
+/// Returns the names of the folders in a folder.
+fn names(dir: Option<Dir>) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let listing = dir.map(|dir| dir.list()).transpose()?.unwrap_or_default();
+    Ok(listing.iter().filter(|e| e.kind == Kind::Dir).map(|e| e.name.to_vec()).collect())
+}
+
+/// To delete a dated folder is a user's good right. One line for all: their records stay, and nobody need do anything.
+fn tell_deleted(findings: &Findings<'_>, job: &str, deleted: &[String]) {
+    let what = match deleted {
+        [] => return,
+        [one] => format!("snapshot {one} of job {job} was deleted by hand; its record stays"),
+        all => format!("{} snapshots of job {job} were deleted by hand; their records stay", all.len()),
+    };
+    findings.notice(format!("{what}, as others may need the digests in it"));
 }
 
 /// Proves the record of one snapshot; returns whether the manifest can be relied on.
@@ -114,7 +138,11 @@ pub(super) fn check(findings: &Findings<'_>, target: &Target, job: &str, seal: &
 /// Tells of what interrupted runs left behind.
 pub(super) fn leftovers(findings: &Findings<'_>, target: &Target, jobs: &[String]) -> Result<(), Error> {
     for job in jobs {
-        let partial = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])?;
+        let partial = match target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()]) {
+            // Another user's, who hears of it.
+            Err(error) if error.fault() == Faults::Denied => None,
+            other => other?,
+        };
         let count = partial.map(|dir| dir.list()).transpose()?.map_or(0, |l| l.len());
         if count > 0 {
             findings.notice(format!("job {job} has {count} unfinished snapshot(s); the next backup takes them over"));

@@ -167,12 +167,17 @@ impl Walk<'_> {
         shown
     }
 
+    /// Returns how a problem begins: paths are told as those of the snapshot.
+    fn whose(&self) -> &'static str {
+        if self.is_tree { "" } else { "at the source: " }
+    }
+
     fn level(&self, dir: Option<Dir>, stored: RelPath) -> Level {
         let (listing, is_listed) = match dir.as_ref().map(Dir::list) {
             None => (Listing::default(), false),
             Some(Ok(listing)) => (listing, true),
             Some(Err(error)) => {
-                let text = format!("its folder cannot be listed: {}", error.source);
+                let text = format!("{}its folder cannot be listed: {}", self.whose(), error.source);
                 self.findings.problem(&self.shown(b""), ProblemKind::Unreadable, text);
                 (Listing::default(), false)
             }
@@ -283,7 +288,7 @@ impl Walk<'_> {
         let was_read = |problem| matches!(problem, ProblemKind::Changing | ProblemKind::Metadata);
         match entry.problem().filter(|_| !self.is_tree) {
             Some(problem) if !was_read(problem) => {
-                let what = "it was not read when it was backed up: the snapshot has an older version of it, or nothing";
+                let what = "when it was backed up: the snapshot has an older version of it, or nothing";
                 self.findings.problem(&self.shown(&entry.name), problem, what.into());
                 false
             }
@@ -296,7 +301,8 @@ impl Walk<'_> {
         if !self.is_tree && matches!(error.fault(), Faults::Vanished | Faults::WrongKind) {
             self.findings.changed(&shown);
         } else {
-            self.findings.problem(&shown, ProblemKind::Unreadable, format!("cannot {}: {}", error.op, error.source));
+            let text = format!("{}cannot {}: {}", self.whose(), error.op, error.source);
+            self.findings.problem(&shown, ProblemKind::Unreadable, text);
         }
     }
 

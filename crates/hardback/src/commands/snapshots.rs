@@ -28,7 +28,13 @@ pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
     let mut count = 0;
     let mut problems = Vec::new();
     for job in &jobs {
-        let Snapshots { sealed: snapshots, unsealed } = catalog::snapshots(&target, job)?;
+        let Snapshots { sealed: snapshots, unsealed } = match catalog::snapshots(&target, job) {
+            Err(error) if args.job.is_none() => {
+                problems.push(catalog::closed_job(job, error)?);
+                continue;
+            }
+            other => other?,
+        };
         problems.extend(unsealed.iter().map(Unsealed::problem));
         if env.ui.is_json() {
             for snapshot in &snapshots {

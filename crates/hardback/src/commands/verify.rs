@@ -47,7 +47,14 @@ fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Ve
     };
     let mut known = BTreeSet::new();
     for job in &jobs {
-        let Snapshots { sealed, unsealed } = catalog::snapshots(target, job)?;
+        let Snapshots { sealed, unsealed } = match catalog::snapshots(target, job) {
+            Err(error) if args.job.is_none() => {
+                // The verify tells of it.
+                let _problem = catalog::closed_job(job, error)?;
+                continue;
+            }
+            other => other?,
+        };
         known.extend(sealed.into_iter().map(|s| s.name).chain(unsealed.into_iter().map(|u| u.name)));
     }
     let mut names = Vec::new();
