@@ -5,7 +5,7 @@ use super::shared::Adoptable;
 use super::walk::Cursor;
 use crate::catalog;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::manifest::{Reader, Seal};
 use crate::target::{Target, layout, replace_file, trash};
 use crate::verify::manifest_fault;
@@ -50,11 +50,12 @@ fn look_at_partials(
     dir: &Dir,
     recovered: &mut Recovered,
 ) -> Result<(), Error> {
-    let listing = dir.list()?;
+    let path = target.ours_path(&[layout::PARTIAL, job.as_bytes()]);
+    let listing = dir.list().under(&path)?;
     let mut names: Vec<&[u8]> = listing.iter().filter(|e| e.kind == Kind::Dir).map(|e| e.name).collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     for name in names {
-        let partial = dir.open_dir(name)?;
+        let partial = dir.open_dir(name).under(&path)?;
         if publish_if_sealed(ctx, target, job, name, &partial)? {
             ctx.monitor.notice(&format!(
                 "snapshot {} of an interrupted run was complete and has its name now",
@@ -81,34 +82,37 @@ fn look_at_partials(
 /// where sealing put it, so that its files can be taken over.
 fn publish_if_sealed(ctx: &Context<'_>, target: &Target, job: &str, name: &[u8], partial: &Dir) -> Result<bool, Error> {
     let Ok(snapshot) = std::str::from_utf8(name) else { return Ok(false) };
+    let in_manifests = target.ours_path(&[layout::MANIFESTS, job.as_bytes()]);
     match partial.stat(layout::PARTIAL_TREE) {
         // It has its name, or never came to be.
         Err(e) if e.fault() == Faults::Vanished => return Ok(false),
-        other => other?,
+        other => other.under(&target.ours_path(&[layout::PARTIAL, job.as_bytes(), name]))?,
     };
     let Some(manifests) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? else { return Ok(false) };
     let seal_name = layout::seal_name(snapshot);
     let bytes = match manifests.open_file(&seal_name) {
-        Ok(file) => Some(file.read_to_vec(catalog::SEAL_BYTES_MAX)?),
+        Ok(file) => Some(file.read_to_vec(catalog::SEAL_BYTES_MAX).under(&seal_name).under(&in_manifests)?),
         Err(e) if e.fault() == Faults::Vanished => None,
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(e.under(&in_manifests).into()),
     };
     let seal = bytes.as_ref().and_then(|bytes| Seal::from_text(std::str::from_utf8(bytes).ok()?));
     match (seal, &bytes) {
         (Some(seal), Some(bytes)) if seal.snapshot == snapshot && manifest_fault(target, job, &seal)?.is_none() => {
             // The run may have died before its seal was on the disk.
-            replace_file(&manifests, &seal_name, bytes)?;
-            let trees = target.root.open_dir(job.as_bytes())?;
-            partial.rename_new(layout::PARTIAL_TREE, &trees, name)?;
-            trees.sync()?;
+            replace_file(&manifests, &seal_name, bytes).under(&in_manifests)?;
+            let trees = target.root.open_dir(job.as_bytes()).under(&target.shown_path(&[]))?;
+            let in_trees = target.shown_path(&[job.as_bytes()]);
+            partial.rename_new(layout::PARTIAL_TREE, &trees, name).under(&in_trees)?;
+            trees.sync().under(&in_trees)?;
             super::seal::point_latest(ctx, target, &trees, snapshot);
             Ok(true)
         }
         (_, bytes) => {
             if bytes.is_some() {
-                manifests.unlink(&seal_name)?;
+                manifests.unlink(&seal_name).under(&in_manifests)?;
             }
-            take_back(target, job, snapshot, &manifests, partial)?;
+            let in_partial = target.ours_path(&[layout::PARTIAL, job.as_bytes(), name]);
+            take_back(target, job, snapshot, &manifests, partial).under(&in_partial)?;
             Ok(false)
         }
     }
