@@ -38,8 +38,15 @@ pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<R
 
 /// Removes what is in the trash; a failure costs room, not safety.
 pub(super) fn empty_trash(ctx: &Context<'_>, target: &Target) {
-    if let Err(error) = trash::empty(target, ctx.cancel) {
+    let failures = match trash::empty(target, ctx.cancel) {
+        Ok(failures) => failures,
+        Err(error) => trash::Failures { first: vec![error], count: 1 },
+    };
+    for error in &failures.first {
         ctx.monitor.notice(&format!("the trash could not be emptied: {error}: {}", error.source));
+    }
+    if let Some(more) = failures.count.checked_sub(failures.first.len() as u64).filter(|more| *more > 0) {
+        ctx.monitor.notice(&format!("{more} more entries of the trash stay"));
     }
 }
 
