@@ -247,7 +247,7 @@ impl Worker<'_> {
             if !same {
                 continue;
             }
-            let Ok(dir) = partial.tree.open_dir_at(&store::stored_path(at.folder)) else { continue };
+            let Ok(dir) = partial.tree.open_dir_at(&at.folder.stored_path()) else { continue };
             let mut digest = [0; DIGEST_BYTES];
             let offset = content.ordinal.saturating_mul(DIGEST_BYTES as u64);
             if partial.digests.read_full_at(&mut digest, offset).ok() != Some(DIGEST_BYTES)
