@@ -1,9 +1,9 @@
-//! Reading a stored content while hashing it, and writing it elsewhere: holes stay holes.
+//! Reading a content while hashing it, and writing it elsewhere: holes stay holes.
 //!
-//! For the verbs that read snapshots; a backup has more ways to store a content and its own `copy`.
+//! For the verbs that read snapshots and compare; a backup has more ways to store a content and its own `copy`.
 
 use crate::manifest::Digest;
-use crate::report::Counters;
+use crate::report::{Cancel, Counters};
 use hardback_platform::{FileRead, FileWrite, PathError};
 use std::io;
 
@@ -38,6 +38,12 @@ pub(crate) struct Content {
 pub(crate) trait Stop {
     /// Returns whether it does.
     fn is_stopped(&self) -> bool;
+}
+
+impl Stop for Cancel {
+    fn is_stopped(&self) -> bool {
+        self.is_cancelled()
+    }
 }
 
 /// Reads contents; one for each worker.

@@ -104,6 +104,28 @@ impl Error {
     }
 }
 
+/// Puts a folder before the path of an error.
+pub(crate) trait UnderPath {
+    /// Does so.
+    #[must_use]
+    fn under(self, dir: &[u8]) -> Self;
+}
+
+impl<T> UnderPath for Result<T, PathError> {
+    fn under(self, dir: &[u8]) -> Self {
+        self.map_err(|error| error.under(dir))
+    }
+}
+
+impl<T> UnderPath for Result<T, Error> {
+    fn under(self, dir: &[u8]) -> Self {
+        self.map_err(|error| match error {
+            Error::Path(error) => error.under(dir).into(),
+            other => other,
+        })
+    }
+}
+
 impl From<PathError> for Error {
     fn from(error: PathError) -> Self {
         Self::Path(error)

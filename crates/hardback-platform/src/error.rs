@@ -22,10 +22,12 @@ impl PathError {
         Self { op, path: path.to_vec(), source: source.into() }
     }
 
-    /// Puts a folder before the path.
+    /// Puts a folder before the path; one that is absolute already stays.
     #[must_use]
     pub fn under(mut self, dir: &[u8]) -> Self {
-        if !dir.is_empty() {
+        let native = crate::name::os_str_from_bytes(&self.path);
+        let is_absolute = native.is_some_and(|path| std::path::Path::new(&*path).is_absolute());
+        if !dir.is_empty() && !is_absolute {
             let mut path = dir.to_vec();
             if !self.path.is_empty() {
                 path.push(b'/');

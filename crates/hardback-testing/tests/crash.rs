@@ -46,6 +46,15 @@ fn is_honest(rig: &Rig, source: &Tree, report: &BackupReport, context: &str) {
     assert!(wrong.is_empty(), "{context}: no problem was reported, but\n{}", wrong.join("\n"));
 }
 
+/// An error of the file system tells its path: that of the entry in the snapshot, or where something of ours is.
+#[track_caller]
+fn says_where(rig: &Rig, error: &Error, context: &str) {
+    let Error::Path(error) = error else { return };
+    let path = hardback_platform::path::display(&error.path).to_string();
+    let is_ours = path.starts_with(&rig.target.parent().unwrap().display().to_string());
+    assert!(is_ours || path == "docs" || path.starts_with("docs/"), "{context}: {error}: {}", error.source);
+}
+
 /// Runs with a call on the target that fails; returns how many files the next run took over, if it came
 /// to that call.
 #[track_caller]
@@ -59,7 +68,10 @@ fn one_fault(rig: &Rig, known: &mut Known, source: &Tree, n: u64, fault: Fault) 
             assert!(all.iter().any(|s| Some(&s.name) == report.snapshot.as_ref()), "{context}: not listed");
             is_honest(rig, source, report, &context);
         }
-        Err(_) => assert!(watch.struck().is_some(), "{context}: failed without a fault"),
+        Err(error) => {
+            assert!(watch.struck().is_some(), "{context}: failed without a fault");
+            says_where(rig, error, &context);
+        }
     }
     let next = recovers(rig, known, source, stored_exactly(&result), &context);
     watch.struck().map(|_| next)

@@ -136,13 +136,13 @@ impl<'a> Collector<'a> {
                     Output::Entries { handed_out, .. } => (*handed_out, 1),
                     _ => (1, 0),
                 };
-                self.write(output).map_err(record_failed)?;
+                self.write(output).map_err(|e| failed(self.shared, e))?;
                 throttle.leave(entries, chunks);
             }
         }
         // A run that stops leaves gaps where its workers were. What lies behind them is as well finished as the rest.
         for output in waiting.into_values() {
-            self.write(output).map_err(record_failed)?;
+            self.write(output).map_err(|e| failed(self.shared, e))?;
         }
         Ok(())
     }
@@ -232,15 +232,15 @@ impl<'a> Collector<'a> {
 
     /// Ends the record.
     pub(super) fn finish(mut self) -> Result<Recorded, Error> {
-        self.digests.flush().map_err(record_failed)?;
+        self.digests.flush().map_err(|e| failed(self.shared, e))?;
         let without_line = self.shared.sums.problems_without_line.load(Ordering::Relaxed);
         self.manifest.count_problems(without_line);
         self.manifest.count_excluded(self.shared.sums.excluded.load(Ordering::Relaxed));
-        let manifest = self.manifest.finish().map_err(record_failed)?;
+        let manifest = self.manifest.finish().map_err(|e| failed(self.shared, e))?;
         Ok(Recorded { manifest, digests_digest: *self.digests.hasher.finalize().as_bytes(), digests: self.digests.out })
     }
 }
 
-fn record_failed(source: io::Error) -> Error {
-    hardback_platform::PathError::new("write the record of", b"the snapshot", source).into()
+fn failed(shared: &Shared<'_>, source: io::Error) -> Error {
+    PathError::new("write the record of the snapshot in", &shared.in_partial, source).into()
 }

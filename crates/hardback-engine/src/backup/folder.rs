@@ -1,7 +1,7 @@
 //! A folder that is being backed up: its handles at the source, in the base and in the new tree.
 
 use crate::manifest::Entry;
-use hardback_platform::{Dir, PathError};
+use hardback_platform::{Dir, PathError, RelPath};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -57,19 +57,23 @@ impl Folder {
 
     /// Returns the path in the snapshot.
     pub(super) fn path(&self) -> Vec<u8> {
+        self.path_of_names(|entry| &entry.name).as_bytes().to_vec()
+    }
+
+    /// Returns the path in the tree, of names as they are stored.
+    pub(super) fn stored_path(&self) -> RelPath {
+        self.path_of_names(Entry::stored_name)
+    }
+
+    fn path_of_names(&self, name_of: impl Fn(&Entry) -> &[u8]) -> RelPath {
         let mut names = Vec::new();
         let mut folder = self;
         while let Some(parent) = &folder.parent {
-            names.push(&folder.entry.name);
+            names.push(name_of(&folder.entry));
             folder = parent;
         }
-        let mut path = Vec::new();
-        for name in names.into_iter().rev() {
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name);
-        }
+        let mut path = RelPath::root();
+        names.iter().rev().for_each(|name| path.push(name));
         path
     }
 

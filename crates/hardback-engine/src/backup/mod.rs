@@ -26,13 +26,13 @@ use crate::catalog::{self, Snapshot, Unsealed};
 use crate::clock::timestamp;
 use crate::context::Context;
 use crate::digests::DigestLists;
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::job::{BackupOptions, Job};
 use crate::manifest::{Entry, ExcludeRecord, Header, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{BackupReport, LimitationKind, Phase};
-use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
+use crate::target::{PRIVATE_DIR, Target, layout};
 use crate::verify::manifest_fault;
 use collect::{Appender, Collector, Output, Recorded};
 use crossbeam_channel::bounded;
@@ -218,8 +218,9 @@ impl Run {
 
     fn shared<'a>(&mut self, ctx: &Context<'a>, target: Option<&Target>, job: &'a Job) -> Result<Shared<'a>, Error> {
         let name = job.name.as_str();
+        let in_partial = self.in_partial(target, job);
         let facts = match &self.partial {
-            Some(partial) => probe::probe(partial, &job.options)?,
+            Some(partial) => probe::probe(partial, &job.options).under(&in_partial)?,
             None => probe::assumed(&job.options),
         };
         let base_tree = match (target, &self.base) {
@@ -239,8 +240,8 @@ impl Run {
         };
         let tree = match &self.partial {
             Some(partial) => {
-                partial.make_dir(layout::PARTIAL_TREE, 0o755)?;
-                Some(partial.open_dir(layout::PARTIAL_TREE)?)
+                partial.make_dir(layout::PARTIAL_TREE, 0o755).under(&in_partial)?;
+                Some(partial.open_dir(layout::PARTIAL_TREE).under(&in_partial)?)
             }
             None => None,
         };
@@ -251,8 +252,15 @@ impl Run {
         };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
         let scratch = self.partial.as_ref().map(Dir::try_clone).transpose()?;
-        let parts = Parts { scratch, target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
+        let parts =
+            Parts { in_partial, scratch, target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
         Ok(Shared::new(*ctx, &job.options, parts))
+    }
+
+    /// Returns the path of the unfinished snapshot, for messages.
+    fn in_partial(&self, target: Option<&Target>, job: &Job) -> Vec<u8> {
+        let names = [layout::PARTIAL, job.name.as_str().as_bytes(), self.snapshot.as_bytes()];
+        target.map(|target| target.ours_path(&names)).unwrap_or_default()
     }
 
     fn header(&self, job: &Job, excludes: &Excludes) -> Header {
@@ -286,11 +294,13 @@ impl Run {
         job: &Job,
         roots: &[Dir],
     ) -> Result<(Recorded, Totals), Error> {
-        let create = |name: &[u8]| self.partial.as_ref().map(|dir| dir.create_file(name, 0o600)).transpose();
+        let in_partial = &shared.in_partial;
+        let create =
+            |name: &[u8]| self.partial.as_ref().map(|dir| dir.create_file(name, 0o600).under(in_partial)).transpose();
         let sink = Appender::new(create(layout::PARTIAL_MANIFEST)?);
         let digests = Appender::new(create(layout::PARTIAL_DIGESTS)?);
         let manifest = ManifestWriter::create(sink, &self.header(job, excludes))
-            .map_err(|e| hardback_platform::PathError::new("write", layout::PARTIAL_MANIFEST, e))?;
+            .map_err(|e| hardback_platform::PathError::new("write", layout::PARTIAL_MANIFEST, e).under(in_partial))?;
         let mut collector = Collector::new(shared, self.generation, manifest, digests);
         let throttle = Throttle::default();
         let (chunk_sender, chunks) = bounded::<Chunk>(CHUNK_QUEUE);
@@ -500,11 +510,14 @@ fn make_partial(target: &Target, job: &str, snapshot: &str) -> Result<Dir, Error
     // A manifest without a seal can only be that of a run that died before it was sealed.
     let manifests = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
     match manifests.unlink(&layout::manifest_name(snapshot)) {
-        Err(e) if e.fault() != hardback_platform::Faults::Vanished => return Err(e.into()),
+        Err(e) if e.fault() != hardback_platform::Faults::Vanished => {
+            return Err(e.under(&target.ours_path(&[layout::MANIFESTS, job.as_bytes()])).into());
+        }
         _ => {}
     }
-    parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR)?;
-    let partial = open_or_make_dir(&parent, snapshot.as_bytes(), PRIVATE_DIR)?;
+    let in_parent = target.ours_path(&[layout::PARTIAL, job.as_bytes()]);
+    parent.make_dir(snapshot.as_bytes(), PRIVATE_DIR).under(&in_parent)?;
+    let partial = parent.open_dir(snapshot.as_bytes()).under(&in_parent)?;
     // A default ACL of the target's folder would be handed down to every entry. Most have none to remove.
     for acl in [&b"system.posix_acl_default"[..], b"system.posix_acl_access"] {
         partial.remove_xattr(b"", acl).ok();

@@ -5,7 +5,7 @@ use super::shared::Adoptable;
 use super::walk::Cursor;
 use crate::catalog;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::manifest::Reader;
 use crate::target::{Target, layout, replace_file, trash};
 use crate::verify::manifest_fault;
@@ -38,8 +38,15 @@ pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<R
 
 /// Removes what is in the trash; a failure costs room, not safety.
 pub(super) fn empty_trash(ctx: &Context<'_>, target: &Target) {
-    if let Err(error) = trash::empty(target, ctx.cancel) {
+    let failures = match trash::empty(target, ctx.cancel) {
+        Ok(failures) => failures,
+        Err(error) => trash::Failures { first: vec![error], count: 1 },
+    };
+    for error in &failures.first {
         ctx.monitor.notice(&format!("the trash could not be emptied: {error}: {}", error.source));
+    }
+    if let Some(more) = failures.count.checked_sub(failures.first.len() as u64).filter(|more| *more > 0) {
+        ctx.monitor.notice(&format!("{more} more entries of the trash stay"));
     }
 }
 
@@ -50,7 +57,8 @@ fn look_at_partials(
     dir: &Dir,
     recovered: &mut Recovered,
 ) -> Result<(), Error> {
-    let listing = dir.list()?;
+    let path = target.ours_path(&[layout::PARTIAL, job.as_bytes()]);
+    let listing = dir.list().under(&path)?;
     let mut names: Vec<&[u8]> = listing.iter().filter(|e| e.kind == Kind::Dir).map(|e| e.name).collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     for name in names {
@@ -60,7 +68,7 @@ fn look_at_partials(
                 ctx.monitor.notice(&format!("an unfinished snapshot is left alone: {e}: {}", e.source));
                 continue;
             }
-            other => other?,
+            other => other.under(&path)?,
         };
         if publish_if_sealed(ctx, target, job, name, &partial)? {
             ctx.monitor.notice(&format!(
@@ -88,34 +96,37 @@ fn look_at_partials(
 /// where sealing put it, so that its files can be taken over.
 fn publish_if_sealed(ctx: &Context<'_>, target: &Target, job: &str, name: &[u8], partial: &Dir) -> Result<bool, Error> {
     let Ok(snapshot) = std::str::from_utf8(name) else { return Ok(false) };
+    let in_manifests = target.ours_path(&[layout::MANIFESTS, job.as_bytes()]);
     match partial.stat(layout::PARTIAL_TREE) {
         // It has its name, or never came to be.
         Err(e) if e.fault() == Faults::Vanished => return Ok(false),
-        other => other?,
+        other => other.under(&target.ours_path(&[layout::PARTIAL, job.as_bytes(), name]))?,
     };
     let Some(manifests) = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])? else { return Ok(false) };
     let seal_name = layout::seal_name(snapshot);
     let bytes = match manifests.open_file(&seal_name) {
-        Ok(file) => Some(file.read_to_vec(catalog::SEAL_BYTES_MAX)?),
+        Ok(file) => Some(file.read_to_vec(catalog::SEAL_BYTES_MAX).under(&seal_name).under(&in_manifests)?),
         Err(e) if e.fault() == Faults::Vanished => None,
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(e.under(&in_manifests).into()),
     };
     let seal = bytes.as_deref().and_then(catalog::whole_seal);
     match (seal, &bytes) {
         (Some(seal), Some(bytes)) if seal.snapshot == snapshot && manifest_fault(target, job, &seal)?.is_none() => {
             // The run may have died before its seal was on the disk.
-            replace_file(&manifests, &seal_name, bytes)?;
-            let trees = target.root.open_dir(job.as_bytes())?;
-            partial.rename_new(layout::PARTIAL_TREE, &trees, name)?;
-            trees.sync()?;
+            replace_file(&manifests, &seal_name, bytes).under(&in_manifests)?;
+            let trees = target.root.open_dir(job.as_bytes()).under(&target.shown_path(&[]))?;
+            let in_trees = target.shown_path(&[job.as_bytes()]);
+            partial.rename_new(layout::PARTIAL_TREE, &trees, name).under(&in_trees)?;
+            trees.sync().under(&in_trees)?;
             super::seal::point_latest(ctx, target, &trees, snapshot);
             Ok(true)
         }
         (_, bytes) => {
             if bytes.is_some() {
-                manifests.unlink(&seal_name)?;
+                manifests.unlink(&seal_name).under(&in_manifests)?;
             }
-            take_back(target, job, snapshot, &manifests, partial)?;
+            let in_partial = target.ours_path(&[layout::PARTIAL, job.as_bytes(), name]);
+            take_back(target, job, snapshot, &manifests, partial).under(&in_partial)?;
             Ok(false)
         }
     }

@@ -6,7 +6,7 @@ use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
 use super::worker::{At, Worker, is_fatal, is_gone};
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Action;
 use crate::problem::{Problem, ProblemKind};
@@ -248,7 +248,7 @@ impl Worker<'_> {
             if !same {
                 continue;
             }
-            let Ok(dir) = partial.tree.open_dir_at(&store::stored_path(at.folder)) else { continue };
+            let Ok(dir) = partial.tree.open_dir_at(&at.folder.stored_path()) else { continue };
             let mut digest = [0; DIGEST_BYTES];
             let offset = content.ordinal.saturating_mul(DIGEST_BYTES as u64);
             if partial.digests.read_full_at(&mut digest, offset).ok() != Some(DIGEST_BYTES)
@@ -319,7 +319,7 @@ impl Worker<'_> {
         if !rules.stable_ids || metadata.size_bytes == 0 || at.target.is_none() {
             return Ok(None);
         }
-        for (folder, old) in self.shared.moved.find(metadata.id.file)? {
+        for (folder, old) in self.shared.moved.find(metadata.id.file).under(&self.shared.in_partial)? {
             let fits = old.size_bytes == metadata.size_bytes
                 && old.mtime == metadata.mtime
                 && old.problem().is_none()

@@ -3,7 +3,7 @@
 use super::collect::Recorded;
 use super::shared::Shared;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::manifest::Seal;
 use crate::report::{LimitationKind, Phase};
 use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
@@ -53,36 +53,45 @@ impl Sealing<'_> {
                 return Err(error);
             }
         };
-        let trees = self.target.root.open_dir(self.job.as_bytes())?;
-        self.partial.rename_new(layout::PARTIAL_TREE, &trees, self.snapshot.as_bytes())?;
-        trees.sync()?;
+        let (target, job) = (self.target, self.job.as_bytes());
+        let trees = target.root.open_dir(job).under(&target.shown_path(&[]))?;
+        let in_trees = target.shown_path(&[job]);
+        self.partial.rename_new(layout::PARTIAL_TREE, &trees, self.snapshot.as_bytes()).under(&in_trees)?;
+        trees.sync().under(&in_trees)?;
         point_latest(&shared.ctx, self.target, &trees, self.snapshot);
         Ok(seal)
     }
 
     /// Brings tree and record to the disk and writes the seal.
     fn write_seal(&self, shared: &Shared<'_>, recorded: Recorded) -> Result<Seal, Failure> {
+        let (target, job) = (self.target, self.job.as_bytes());
         // Made before the sync, so that it covers them.
-        let manifests = self.target.ours_dir(&[layout::MANIFESTS, self.job.as_bytes()])?;
-        let digests = self.target.ours_dir(&[layout::DIGESTS, self.job.as_bytes()])?;
-        open_or_make_dir(&self.target.root, self.job.as_bytes(), PRIVATE_DIR)?;
+        let manifests = target.ours_dir(&[layout::MANIFESTS, job])?;
+        let digests = target.ours_dir(&[layout::DIGESTS, job])?;
+        let top = target.shown_path(&[]);
+        open_or_make_dir(&target.root, job, PRIVATE_DIR).under(&top)?;
+        let in_partial = target.ours_path(&[layout::PARTIAL, job, self.snapshot.as_bytes()]);
         if shared.target.volume_sync {
-            synced(self.partial.sync_volume())?;
+            synced(self.partial.sync_volume().under(&top))?;
         }
-        synced(recorded.digests.sync())?;
-        synced(recorded.manifest.sink.sync())?;
-        synced(self.target.root.sync())?;
+        synced(recorded.digests.sync().under(layout::PARTIAL_DIGESTS).under(&in_partial))?;
+        synced(recorded.manifest.sink.sync().under(layout::PARTIAL_MANIFEST).under(&in_partial))?;
+        synced(target.root.sync().under(&top))?;
         let seal = self.text(shared, &recorded);
         drop(recorded);
-        self.partial.rename_over(layout::PARTIAL_DIGESTS, &digests, &layout::digests_name(self.generation))?;
-        self.partial.rename_over(layout::PARTIAL_MANIFEST, &manifests, &layout::manifest_name(self.snapshot))?;
-        synced(digests.sync())?;
-        synced(manifests.sync())?;
-        let file = manifests.create_file(&layout::seal_name(self.snapshot), 0o600)?;
-        file.write_all_at(seal.to_text().as_bytes(), 0)?;
-        synced(file.sync())?;
+        let in_digests = target.ours_path(&[layout::DIGESTS, job]);
+        let in_manifests = target.ours_path(&[layout::MANIFESTS, job]);
+        let (list, manifest) = (layout::digests_name(self.generation), layout::manifest_name(self.snapshot));
+        self.partial.rename_over(layout::PARTIAL_DIGESTS, &digests, &list).under(&in_digests)?;
+        self.partial.rename_over(layout::PARTIAL_MANIFEST, &manifests, &manifest).under(&in_manifests)?;
+        synced(digests.sync().under(&in_digests))?;
+        synced(manifests.sync().under(&in_manifests))?;
+        let name = layout::seal_name(self.snapshot);
+        let file = manifests.create_file(&name, 0o600).under(&in_manifests)?;
+        file.write_all_at(seal.to_text().as_bytes(), 0).under(&name).under(&in_manifests)?;
+        synced(file.sync().under(&name).under(&in_manifests))?;
         drop(file);
-        synced(manifests.sync())?;
+        synced(manifests.sync().under(&in_manifests))?;
         Ok(seal)
     }
 

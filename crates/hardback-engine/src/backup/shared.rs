@@ -111,6 +111,8 @@ pub(super) struct Shared<'a> {
     pub(super) sums: Sums,
     pub(super) moved: MovedFiles,
     pub(super) adoptable: Vec<Adoptable>,
+    /// Path of the folder of the unfinished snapshot, for messages.
+    pub(super) in_partial: Vec<u8>,
     /// The new tree; `None` in a dry run.
     pub(super) tree: Option<Dir>,
     /// The base's tree.
@@ -148,6 +150,7 @@ impl<'a> Shared<'a> {
             sums: Sums::default(),
             moved: parts.moved,
             adoptable: parts.adoptable,
+            in_partial: parts.in_partial,
             tree: parts.tree,
             base_tree: parts.base_tree,
             base_is_whole: parts.base_is_whole,
@@ -282,6 +285,7 @@ pub(super) struct Parts {
     pub(super) digests: DigestLists,
     pub(super) moved: MovedFiles,
     pub(super) adoptable: Vec<Adoptable>,
+    pub(super) in_partial: Vec<u8>,
     pub(super) tree: Option<Dir>,
     pub(super) base_tree: Option<Dir>,
     /// Where temporary files go.

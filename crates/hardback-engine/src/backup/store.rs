@@ -151,10 +151,21 @@ pub(super) fn link_from(
 
 /// Links an entry to the first name of its group.
 pub(super) fn link_to_first(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry, first: &First) -> Result<bool, Error> {
-    let tree = shared.tree.as_ref().expect("groups are linked only into a tree");
     let path = RelPath::from_bytes(&first.path).expect("paths in the tree are made of names");
-    let dir = tree.open_dir_at(&path.parent())?;
+    let dir = open_near(at.folder, &path.parent()).map_err(|e| e.under(&at.folder.path()))?;
     link_from(shared, at, entry, &dir, path.name())
+}
+
+/// Opens a folder of the tree from the nearest one that is above it and above this one. Names of a group mostly stand
+/// near each other, and from the top a deep one costs a lookup for each level.
+fn open_near(folder: &Arc<Folder>, path: &RelPath) -> Result<Arc<Dir>, PathError> {
+    let here = folder.stored_path();
+    let common = here.components().zip(path.components()).take_while(|(here, there)| here == there).count();
+    let above = folder.ancestor(folder.depth - common).expect("the path has a name for each level");
+    let mut rest = RelPath::root();
+    path.components().skip(common).for_each(|name| rest.push(name));
+    let dir = above.dir(Side::Target)?;
+    if rest.is_root() { Ok(dir) } else { Ok(Arc::new(dir.open_dir_at(&rest)?)) }
 }
 
 /// Returns whether the target has hard links and the file may get one more name. Its names are counted only where we
@@ -198,7 +209,7 @@ pub(super) fn sync_alone(shared: &Shared<'_>, file: &FileWrite) -> Result<(), Er
 
 /// What the other names of a group need to know of the first.
 pub(super) fn first_of(at: &At<'_>, outcome: &Outcome) -> First {
-    let mut path = stored_path(at.folder);
+    let mut path = at.folder.stored_path();
     path.push(outcome.entry.stored_name());
     First { path: path.as_bytes().to_vec(), stored: outcome.stored, entry: outcome.entry.clone() }
 }
@@ -212,19 +223,6 @@ pub(super) fn may_lead(outcome: &Outcome, id: FileId) -> bool {
 /// Returns whether what is stored was read from the source, though perhaps not exactly.
 fn is_of_source(entry: &Entry) -> bool {
     matches!(entry.problem(), None | Some(ProblemKind::Changing | ProblemKind::Metadata))
-}
-
-/// Returns the path of a folder in the tree, of names as they are stored.
-pub(super) fn stored_path(folder: &Arc<Folder>) -> RelPath {
-    let mut names = Vec::new();
-    let mut levels = 0;
-    while let Some(ancestor) = folder.ancestor(levels).filter(|a| a.depth > 0) {
-        names.push(ancestor.entry.stored_name().to_vec());
-        levels += 1;
-    }
-    let mut path = RelPath::root();
-    names.iter().rev().for_each(|name| path.push(name));
-    path
 }
 
 /// Puts the name before an error about an open file.

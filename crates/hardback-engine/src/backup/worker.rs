@@ -6,8 +6,8 @@ use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome, Shared, SourceFacts};
 use super::store;
-use crate::error::Error;
-use crate::groups::Turn;
+use crate::error::{Error, UnderPath};
+use crate::groups::{Key, Turn};
 use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
@@ -163,7 +163,7 @@ impl<'a> Worker<'a> {
             return self.perform(at, item, entry, metadata, action);
         };
         let key = groups::key_of(id);
-        match self.shared.groups.turn(key, metadata.nlink, self.shared)? {
+        match self.shared.groups.turn(key, metadata.nlink, self.shared).under(&self.shared.in_partial)? {
             // An entry is missing, and so is the seal.
             Turn::Stop => Ok(None),
             Turn::Link(first) => {
@@ -176,13 +176,18 @@ impl<'a> Worker<'a> {
                 let outcome = self.perform(at, item, entry, metadata, action);
                 match &outcome {
                     Ok(Some(outcome)) if store::may_lead(outcome, id) => {
-                        self.shared.groups.made(key, store::first_of(at, outcome))?;
+                        self.lead(key, at, outcome)?;
                     }
                     _ => self.shared.groups.failed(key),
                 }
                 outcome
             }
         }
+    }
+
+    /// Lets the other names of a group know what was stored.
+    fn lead(&self, key: Key, at: &At<'_>, outcome: &Outcome) -> Result<(), PathError> {
+        self.shared.groups.made(key, store::first_of(at, outcome)).under(&self.shared.in_partial)
     }
 
     /// Reads what `stat` does not tell.
@@ -515,7 +520,7 @@ impl<'a> Worker<'a> {
             outcome.entry.hot |= is_hot;
         }
         if let Some(outcome) = outcome.as_ref().filter(|outcome| store::may_lead(outcome, metadata.id)) {
-            self.shared.groups.made(groups::key_of(metadata.id), store::first_of(at, outcome))?;
+            self.lead(groups::key_of(metadata.id), at, outcome)?;
         }
         Ok(outcome)
     }

@@ -5,6 +5,7 @@ use super::compare::metadata_changes;
 use super::merge::path_of;
 use super::tree::Tree;
 use crate::backup::{metadata::entry_of, rules_of};
+use crate::content::{ContentError, ContentReader};
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::job::BackupOptions;
 use crate::manifest::{ContentRef, Entry, Header};
 use crate::plan::{self, Action, Rules, STAT_ATTRIBUTES};
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, Problems};
+use crate::report::Problems;
 use crate::target::Target;
 use hardback_platform::{
     Attributes, Dir, Faults, FileId, Kind, Listing, Metadata, PathError, RelPath, Seam, Xattrs, name,
@@ -21,8 +22,6 @@ use std::path::Path;
 
 /// Levels above the current one whose handles stay open; those further up are opened again when they are come back to.
 const OPEN_LEVELS_MAX: usize = 48;
-/// Bytes of a file that are read at a time.
-const READ_BYTES: usize = 256 * 1024;
 
 /// A folder that the walk is in.
 struct Level {
@@ -55,7 +54,7 @@ pub(super) struct Live<'a> {
     last: Option<Metadata>,
     /// The target's top folder, which no backup contains.
     target_id: FileId,
-    buffer: Vec<u8>,
+    reader: ContentReader<'a>,
     problems: &'a Problems,
 }
 
@@ -95,7 +94,7 @@ impl<'a> Live<'a> {
             stack: Vec::new(),
             last: None,
             target_id: target.root.metadata()?.id,
-            buffer: Vec::new(),
+            reader: ContentReader::new(ctx.counters, ctx.cancel),
             problems,
         };
         if live.has_top {
@@ -269,11 +268,11 @@ impl<'a> Live<'a> {
             _ if metadata.size_bytes == 0 => Ok(true),
             (Action::Link | Action::Restamp, _) => Ok(true),
             (_, None) => Ok(false),
-            (_, Some(content)) => self.has_content(&new.name, metadata.size_bytes, content),
+            (_, Some(content)) => self.has_content(&new.name, metadata, content),
         }
     }
 
-    fn has_content(&mut self, name: &[u8], size_bytes: u64, content: ContentRef) -> Result<bool, PathError> {
+    fn has_content(&mut self, name: &[u8], metadata: &Metadata, content: ContentRef) -> Result<bool, PathError> {
         let known = match self.digests.get(content) {
             Ok(known) => known,
             Err(Error::Path(error)) => return Err(error),
@@ -281,21 +280,11 @@ impl<'a> Live<'a> {
         };
         let file = self.dir()?.open_file(name)?;
         file.advise_sequential();
-        let mut hasher = blake3::Hasher::new();
-        let mut offset = 0;
-        self.buffer.resize(READ_BYTES, 0);
-        loop {
-            if self.ctx.cancel.is_cancelled() {
-                // The merge asks again at the next entry and stops there.
-                return Ok(true);
-            }
-            let n = file.read_full_at(&mut self.buffer, offset)?;
-            hasher.update(&self.buffer[..n]);
-            offset += n as u64;
-            Counters::add(&self.ctx.counters.bytes_read, n as u64);
-            if n < self.buffer.len() || offset > size_bytes {
-                return Ok(offset == size_bytes && *hasher.finalize().as_bytes() == known);
-            }
+        match self.reader.read(&file, metadata.size_bytes, metadata.blocks, None) {
+            Ok(read) => Ok(read.digest == known && file.metadata()?.size_bytes == metadata.size_bytes),
+            // The merge asks again at the next entry and stops there.
+            Err(ContentError::Stopped) => Ok(true),
+            Err(error) => Err(error.into_path_error()),
         }
     }
 }

@@ -227,9 +227,12 @@ fn finish(shared: &Shared<'_>) -> Result<(), Error> {
     }
     shared.set_late_attributes()?;
     shared.ctx.monitor.phase(Phase::Syncing);
-    for root in shared.roots.iter().filter_map(|r| r.dir.as_ref()) {
-        match root.sync_volume() {
-            Err(e) if !matches!(e.fault(), hardback_platform::Faults::Unsupported) => return Err(e.into()),
+    for root in &shared.roots {
+        let Some(dir) = &root.dir else { continue };
+        match dir.sync_volume() {
+            Err(e) if !matches!(e.fault(), hardback_platform::Faults::Unsupported) => {
+                return Err(e.under(&root.path).into());
+            }
             _ => {}
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct PlaceRoot {
     pub(super) is_made: bool,
     /// The path at the top of the snapshot that goes there; the root for the top itself.
     pub(super) folder: RelPath,
+    /// Where it is, for messages.
+    pub(super) path: Vec<u8>,
 }
 
 /// Returns an error if nothing of what is asked for is in the snapshot.
@@ -90,9 +92,10 @@ fn open_place(
         }
     };
     refuse_target(target, &dir, path)?;
+    let shown = path.as_os_str().as_encoded_bytes().to_vec();
     let is_made = !missing.is_empty();
     if is_made && options.dry_run {
-        return Ok(PlaceRoot { dir: None, is_made, folder });
+        return Ok(PlaceRoot { dir: None, is_made, folder, path: shown });
     }
     if is_made {
         unknown()?;
@@ -102,7 +105,7 @@ fn open_place(
         dir.make_dir(&name, if missing.is_empty() { mode } else { ABOVE_PLACE }).map_err(under)?;
         dir = dir.open_dir(&name).map_err(under)?;
     }
-    Ok(PlaceRoot { dir: Some(dir), is_made, folder })
+    Ok(PlaceRoot { dir: Some(dir), is_made, folder, path: shown })
 }
 
 /// Nothing is ever written into a target but by a backup.

@@ -337,7 +337,12 @@ impl<'a, 'r> Worker<'a, 'r> {
     /// Links a name to the first of its group; `false` where it must be a file of its own.
     fn link(&self, at: &At<'_>, place: &Dir, entry: &Entry, first: &First, name: &[u8]) -> Result<bool, Error> {
         let Some(root) = &self.shared.roots[first.root].dir else { return Ok(false) };
-        let linked = root.open_dir_at(&first.folder).and_then(|dir| dir.link(&first.name, place, name));
+        // Names of a file mostly stand together, and from the top a deep folder costs a lookup for each level.
+        let is_beside = first.root == at.folder.root && first.folder == at.folder.place_path();
+        let linked = match is_beside {
+            true => place.link(&first.name, place, name),
+            false => root.open_dir_at(&first.folder).and_then(|dir| dir.link(&first.name, place, name)),
+        };
         let error = match linked {
             Ok(()) if place.stat(name).is_ok_and(|m| m.id == first.id) => return Ok(true),
             // Someone put another file in the first one's place.

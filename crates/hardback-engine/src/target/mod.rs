@@ -7,7 +7,7 @@ pub(crate) mod trash;
 
 pub use create::{Initialised, Opened, find_target, init_target, open_or_create_target, open_target};
 
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use hardback_platform::{Dir, Faults, Lock, PathError};
 use std::path::PathBuf;
 
@@ -26,23 +26,38 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns the path below the target, for messages.
+    pub(crate) fn shown_path(&self, names: &[&[u8]]) -> Vec<u8> {
+        let mut path = crate::system::path_bytes(&self.path);
+        for name in names {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        path
+    }
+
+    /// Returns the path of a folder of ours, for messages.
+    pub(crate) fn ours_path(&self, names: &[&[u8]]) -> Vec<u8> {
+        self.shown_path(&[&[layout::OURS], names].concat())
+    }
+
     /// Opens a folder of ours, making what is missing.
     pub(crate) fn ours_dir(&self, names: &[&[u8]]) -> Result<Dir, PathError> {
-        let mut dir = self.ours.try_clone()?;
-        for name in names {
-            dir = open_or_make_dir(&dir, name, PRIVATE_DIR)?;
+        let mut dir = self.ours.try_clone().under(&self.ours_path(&[]))?;
+        for (depth, name) in names.iter().enumerate() {
+            dir = open_or_make_dir(&dir, name, PRIVATE_DIR).under(&self.ours_path(&names[..depth]))?;
         }
         Ok(dir)
     }
 
     /// Opens a folder of ours if it is there.
     pub(crate) fn ours_dir_if_any(&self, names: &[&[u8]]) -> Result<Option<Dir>, PathError> {
-        let mut dir = self.ours.try_clone()?;
-        for name in names {
+        let mut dir = self.ours.try_clone().under(&self.ours_path(&[]))?;
+        for (depth, name) in names.iter().enumerate() {
             dir = match dir.open_dir(name) {
                 Ok(dir) => dir,
                 Err(e) if e.fault() == Faults::Vanished => return Ok(None),
-                Err(e) => return Err(e),
+                Err(e) => return Err(e.under(&self.ours_path(&names[..depth]))),
             };
         }
         Ok(Some(dir))
@@ -53,13 +68,13 @@ impl Target {
         match self.root.open_dir(job.as_bytes()) {
             Ok(dir) => Ok(Some(dir)),
             Err(e) if e.fault() == Faults::Vanished => Ok(None),
-            Err(e) => Err(e),
+            Err(e) => Err(e.under(&self.shown_path(&[]))),
         }
     }
 
     /// Takes the lock of the target.
     pub(crate) fn lock(&self, info: &str) -> Result<Lock, Error> {
-        match Lock::try_take(&self.ours, layout::LOCK, info.as_bytes())? {
+        match Lock::try_take(&self.ours, layout::LOCK, info.as_bytes()).under(&self.ours_path(&[]))? {
             Some(lock) => Ok(lock),
             None => Err(Error::Locked { holder: Lock::holder(&self.ours, layout::LOCK).filter(|h| !h.is_empty()) }),
         }
