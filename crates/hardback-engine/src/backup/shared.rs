@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Dir, FileId, Metadata, Owner, RelPath};
+use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -301,6 +301,16 @@ pub(super) struct Item {
     pub(super) base: Option<Entry>,
     /// What unfinished runs have at this path.
     pub(super) adopted: Vec<(usize, Entry)>,
+    /// Neither the base nor an unfinished run has it, and the listing says that it is a regular file.
+    pub(super) is_new_file: bool,
+    /// The source's file and what is known about it, if it was opened already.
+    pub(super) opened: Option<(FileRead, Metadata)>,
+}
+
+impl Item {
+    pub(super) fn new(name: Box<[u8]>, base: Option<Entry>) -> Self {
+        Self { name, base, adopted: Vec::new(), is_new_file: false, opened: None }
+    }
 }
 
 /// Where the facts about a source's volume are needed.

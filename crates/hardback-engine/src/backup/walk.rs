@@ -462,7 +462,7 @@ impl Walk<'_> {
             if self.is_excluded(level, listed.name, false)? {
                 continue;
             }
-            items.push(self.item(level, listed.name)?);
+            items.push(self.item(level, listed.name, listed.kind)?);
             if items.len() == chunk_entries {
                 self.hand_out(level, std::mem::take(&mut items))?;
             }
@@ -471,8 +471,8 @@ impl Walk<'_> {
         self.hand_out(level, items)
     }
 
-    fn item(&mut self, level: &Level, name: &[u8]) -> Result<Item, Error> {
-        let mut item = Item { name: name.into(), base: None, adopted: Vec::new() };
+    fn item(&mut self, level: &Level, name: &[u8], listed: Kind) -> Result<Item, Error> {
+        let mut item = Item::new(name.into(), None);
         if level.in_base
             && let Some(base) = &mut self.base
         {
@@ -487,6 +487,7 @@ impl Walk<'_> {
                 item.adopted.push((index, entry));
             }
         }
+        item.is_new_file = listed == Kind::File && item.base.is_none() && item.adopted.is_empty();
         Ok(item)
     }
 
@@ -495,7 +496,7 @@ impl Walk<'_> {
         let mut items = Vec::new();
         while let Some(base) = self.base.as_mut().filter(|_| level.in_base) {
             let Some((entry, _)) = base.next_file().map_err(base_failed)? else { break };
-            items.push(Item { name: entry.name.clone(), base: Some(entry), adopted: Vec::new() });
+            items.push(Item::new(entry.name.clone(), Some(entry)));
             if items.len() == CHUNK_ENTRIES {
                 self.hand_out(level, std::mem::take(&mut items))?;
             }

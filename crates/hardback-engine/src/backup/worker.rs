@@ -79,12 +79,12 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn item(&mut self, at: &At<'_>, item: Item) -> Result<Option<Outcome>, Error> {
+    fn item(&mut self, at: &At<'_>, mut item: Item) -> Result<Option<Outcome>, Error> {
         if let Some(error) = &at.lost {
             return self.source_failed(at, item, error);
         }
         let Some(source) = &at.source else { return self.carry(at, item, None) };
-        let metadata = match source.stat(&item.name) {
+        let metadata = match look_first(at, source, &mut item) {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
                 let what = "is not what it was when its folder was listed, or of an unknown kind";
                 let kind = if metadata.kind == Kind::Dir { ProblemKind::Replaced } else { ProblemKind::Unsupported };
@@ -276,7 +276,7 @@ impl<'a> Worker<'a> {
     pub(super) fn copy(
         &mut self,
         at: &At<'_>,
-        item: Item,
+        mut item: Item,
         entry: Entry,
         metadata: &Metadata,
         why: &'static str,
@@ -289,7 +289,7 @@ impl<'a> Worker<'a> {
             self.shared.ctx.counters.set_current(&at.folder.path_of(&entry.name));
         }
         for attempt in 1..=READ_ATTEMPTS_MAX {
-            match self.copy_once(at, &item, &entry) {
+            match self.copy_once(at, &mut item, &entry) {
                 Ok((mut outcome, settled)) => {
                     if settled {
                         return Ok(Some(outcome));
@@ -311,10 +311,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Copies once; returns the outcome and whether the source stood still meanwhile.
-    fn copy_once(&mut self, at: &At<'_>, item: &Item, entry: &Entry) -> Result<(Outcome, bool), CopyError> {
+    fn copy_once(&mut self, at: &At<'_>, item: &mut Item, entry: &Entry) -> Result<(Outcome, bool), CopyError> {
         let source = at.source.as_ref().expect("copied only with a source");
-        let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
-        let before = file.metadata().map_err(CopyError::Source)?;
+        let opened = match item.opened.take() {
+            Some(opened) => Ok(opened),
+            None => source.open_file_and_look(&entry.name),
+        };
+        let (file, before) = opened.map_err(CopyError::Source)?;
         let rules = at.facts.rules;
         let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
         entry.hot = self.is_hot(at, &before);
@@ -542,6 +545,18 @@ fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
 pub(super) fn is_gone(error: &PathError) -> bool {
     use hardback_platform::Faults;
     matches!(error.fault(), Faults::Vanished | Faults::WrongKind)
+}
+
+/// Returns what is known about an entry. A file that nobody knows yet is opened for it, as it will be read anyway.
+fn look_first(at: &At<'_>, source: &Dir, item: &mut Item) -> Result<Metadata, PathError> {
+    if item.is_new_file
+        && at.target.is_some()
+        && let Ok((file, metadata)) = source.open_file_and_look(&item.name)
+    {
+        item.opened = Some((file, metadata));
+        return Ok(metadata);
+    }
+    source.stat(&item.name)
 }
 
 /// Returns whether an error of the target ends the run: the disk is full or fails, or a test's watch stops the run.

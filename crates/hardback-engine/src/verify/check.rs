@@ -7,7 +7,7 @@ use crate::digests::{DigestLists, DigestWindow};
 use crate::manifest::{ContentRef, Digest, Entry, Seal};
 use crate::problem::ProblemKind;
 use crate::report::{Counters, TIME_STEP_NS_MAX};
-use hardback_platform::{Dir, Faults, Kind, Metadata, PathError, RelPath, Time};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, Time, Xattrs};
 use std::sync::Arc;
 
 /// From this size on the kernel is told that a file is read from start to end.
@@ -147,7 +147,7 @@ impl<'a> Checker<'a> {
             (VerifyLevel::Sample(_), None) => true,
         };
         let Some(content) = entry.content.filter(|_| entry.kind == Kind::File) else {
-            return self.xattrs(chunk, entry);
+            return self.xattrs(chunk, entry, || chunk.dir.xattrs(entry.stored_name()));
         };
         if !is_read {
             return;
@@ -155,7 +155,10 @@ impl<'a> Checker<'a> {
         if found.nlink > 1 && self.findings.seen.has(found.id.file, content) {
             return Counters::add(&self.findings.shared, 1);
         }
-        self.xattrs(chunk, entry);
+        let file = chunk.dir.open_file(entry.stored_name());
+        if let Ok(file) = &file {
+            self.xattrs(chunk, entry, || file.xattrs());
+        }
         let expected = match self.window.get(self.digests, content) {
             Ok(digest) => digest,
             Err(error) => {
@@ -163,7 +166,7 @@ impl<'a> Checker<'a> {
                 return self.problem(chunk, entry, ProblemKind::Damaged, what);
             }
         };
-        match self.digest_of(&chunk.dir, entry.stored_name(), found) {
+        match file.map_err(ContentError::Stored).and_then(|file| self.digest_of(&file, found)) {
             Ok(digest) if digest == expected => {
                 if found.nlink > 1 {
                     self.findings.seen.note(found.id.file, content);
@@ -186,11 +189,11 @@ impl<'a> Checker<'a> {
         (mixed as f64) < share * (1u64 << 53) as f64
     }
 
-    fn xattrs(&self, chunk: &Chunk, entry: &Entry) {
+    fn xattrs(&self, chunk: &Chunk, entry: &Entry, read: impl FnOnce() -> Result<Xattrs, PathError>) {
         if !self.kept.xattrs {
             return;
         }
-        match chunk.dir.xattrs(entry.stored_name()) {
+        match read() {
             Ok(found) if entry.has_xattrs(&found) => {}
             Ok(_) => self.problem(chunk, entry, ProblemKind::Metadata, "its extended attributes are others"),
             Err(error) => self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
@@ -198,13 +201,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Reads and hashes a file from the disk.
-    fn digest_of(&mut self, dir: &Dir, name: &[u8], found: &Metadata) -> Result<Digest, ContentError> {
-        let file = dir.open_file(name).map_err(ContentError::Stored)?;
+    fn digest_of(&mut self, file: &FileRead, found: &Metadata) -> Result<Digest, ContentError> {
         file.drop_cache();
         if found.size_bytes >= LARGE_FILE_BYTES {
             file.advise_sequential();
         }
-        let read = self.contents.read(&file, found.size_bytes, found.blocks, None)?;
+        let read = self.contents.read(file, found.size_bytes, found.blocks, None)?;
         Counters::add(&self.findings.files_read, 1);
         Counters::add(&self.findings.bytes_read, read.size_bytes);
         Ok(read.digest)
@@ -259,7 +261,8 @@ impl<'a> Checker<'a> {
         let Some(content) = entry.content.filter(|_| self.findings.level == VerifyLevel::Full) else { return Ok(None) };
         // A digest that cannot be read was told with the snapshot's own file.
         let Ok(expected) = self.window.get(self.digests, content) else { return Ok(None) };
-        match self.digest_of(&chunk.dir, &entry.name, found) {
+        let file = chunk.dir.open_file(&entry.name).map_err(ContentError::Stored);
+        match file.and_then(|file| self.digest_of(&file, found)) {
             Ok(digest) if digest == expected => Ok(None),
             Ok(_) => Ok(Some("the content differs though size and time are the same")),
             Err(ContentError::Stopped) => Ok(None),

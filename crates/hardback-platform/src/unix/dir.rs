@@ -166,15 +166,28 @@ impl Dir {
     /// Opens a regular file for reading. Never blocks on a FIFO and never follows a symlink; anything but a regular
     /// file is an error of kind [`crate::Faults::WrongKind`].
     pub fn open_file(&self, name: &[u8]) -> Result<FileRead, PathError> {
+        Ok(self.open_regular(name)?.0)
+    }
+
+    /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
+    pub fn open_file_and_look(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        let opened = self.open_regular(name)?;
+        self.pass(Op::Stat, "read the metadata of", name)?;
+        Ok(opened)
+    }
+
+    /// The kind is known only from the open file, and with it everything else.
+    fn open_regular(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
         self.pass(Op::OpenFile, "open", name)?;
         let fd = match open_quietly(&self.fd, name, FILE_FLAGS) {
             // A socket, or a device that is not there.
             Err(Errno::NXIO) => return Err(PathError::new("open", name, super::WrongKind)),
             other => other.map_err(fail("open", name))?,
         };
-        let stat = rustix::fs::fstat(&fd).map_err(fail("open", name))?;
-        match super::kind_of(rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
-            Kind::File => Ok(FileRead { fd, seam: self.seam.clone() }),
+        let stat = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+        let metadata = super::metadata_of(&stat.map_err(fail("read the metadata of", name))?);
+        match metadata.kind {
+            Kind::File => Ok((FileRead { fd, seam: self.seam.clone() }, metadata)),
             _ => Err(PathError::new("open", name, super::WrongKind)),
         }
     }

@@ -228,6 +228,13 @@ impl Dir {
         Ok(FileRead { file: open().map_err(fail("open", name))?, seam: self.seam.clone() })
     }
 
+    /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
+    pub fn open_file_and_look(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        let file = self.open_file(name)?;
+        let metadata = file.metadata().map_err(|e| e.under(name))?;
+        Ok((file, metadata))
+    }
+
     /// Reads the text of a symlink or junction.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
         self.pass(Op::ReadLink, "read the symlink", name)?;
