@@ -127,8 +127,9 @@ impl Removal<'_> {
 
     fn move_up(&mut self, levels: &mut [Level], name: &[u8]) {
         let Some(level) = levels.last() else { return };
-        // What is moved gets another parent, which is a change of it.
-        let moved = open_writable(&level.dir, name).and_then(|_| move_up(&level.dir, name, self.trash, b"deep"));
+        // What is moved gets another parent, which is a change of it; Windows moves only what is closed.
+        let writable = open_writable(&level.dir, name).map(drop);
+        let moved = writable.and_then(|()| move_up(&level.dir, name, self.trash, b"deep"));
         if let Some(name) = self.note(levels, moved) {
             self.moved_up.push(name);
         }
