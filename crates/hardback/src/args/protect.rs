@@ -27,7 +27,7 @@ pub(crate) struct ProtectArgs {
     /// Leave alone files above this size
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) max_size_file: Option<u64>,
-    /// Do not read lists of patterns in folders (.hardbackignore); they protect too
+    /// Do not read lists of patterns in folders (.hardbackignore), unless the backup did
     #[arg(long)]
     no_ignore_files: bool,
     /// Use a list that comes with hardback
