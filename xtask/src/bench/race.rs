@@ -55,12 +55,22 @@ pub fn table(title: impl Into<String>) -> Table {
     Table::new(title, HEADER)
 }
 
-/// Lets all run, turn by turn, and adds a row for each; the first is hardback.
-pub fn race(table: &mut Table, volume: Kind, cache: Cache, runs: usize, mut contenders: Vec<Contender>) -> Result<()> {
+/// Lets all run, turn by turn, and adds a row for each; the first is hardback. `warm_up` reads what they read: where the
+/// cache is to be warm it comes before each, as what one writes drives out what the next would find.
+pub fn race(
+    table: &mut Table,
+    (volume, cache): (Kind, Cache),
+    runs: usize,
+    warm_up: &dyn Fn() -> Result<()>,
+    mut contenders: Vec<Contender>,
+) -> Result<()> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); contenders.len()];
     for run in 1..=runs {
         for (contender, samples) in contenders.iter_mut().zip(&mut samples) {
             let name = &contender.name;
+            if cache == Cache::Warm {
+                warm_up()?;
+            }
             let sample = (contender.run)(cache).with_context(|| format!("{name} on {}", volume.name()))?;
             println!("    {} {} {run}/{runs}: {:>8.2} s  {name}", volume.name(), cache.name(), sample.wall_s);
             samples.push(sample);
@@ -136,7 +146,7 @@ mod tests {
             contender("slow", &[4.0, 4.0, 4.0]).ratio_at_most(0.5),
             contender("quick", &[1.0, 1.0, 1.0]).ratio_at_most(0.5),
         ];
-        race(&mut found, Kind::Xfs, Cache::Warm, 3, contenders).unwrap();
+        race(&mut found, (Kind::Xfs, Cache::Warm), 3, &|| Ok(()), contenders).unwrap();
         let text = found.markdown();
         let rows: Vec<String> =
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();

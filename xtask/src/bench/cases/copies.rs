@@ -33,9 +33,6 @@ pub fn first(lab: &Lab, title: &str, source: &Path, limits: FirstLimits) -> Resu
     let mut table = table(title);
     for kind in &lab.options.volumes {
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(source)?;
-            }
             let rsync = lab.rsync.as_path();
             let mut contenders = vec![
                 backup(lab, *kind, source),
@@ -46,7 +43,7 @@ pub fn first(lab: &Lab, title: &str, source: &Path, limits: FirstLimits) -> Resu
             if let Some(old) = &lab.options.rsync_old {
                 contenders.push(copy(lab, *kind, "old rsync -aHAX", source, RSYNC, Some(old)));
             }
-            race(&mut table, *kind, *cache, lab.options.runs, contenders)?;
+            race(&mut table, (*kind, *cache), lab.options.runs, &|| lab.read(source), contenders)?;
         }
     }
     Ok(table)
@@ -85,16 +82,14 @@ pub fn restore_small(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
     for kind in &lab.options.volumes {
         let backed_up = BackedUp::new(lab, *kind, lab.small.root())?;
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(&backed_up.tree)?;
-            }
             let hardback = Contender::new("hardback restore", |cache| {
                 let volume = lab.volume(Kind::Ext4)?;
                 let task = lab.hardback.restore(&backed_up.target, &volume.path().join("restored"));
                 lab.timed_on(cache, &task, &volume)
             });
             let cp = copy(lab, Kind::Ext4, "cp -a", &backed_up.tree, CP, None).ratio_at_most(1.0);
-            race(&mut table, *kind, *cache, lab.options.runs, vec![hardback, cp])?;
+            let warm_up = || lab.read(&backed_up.tree);
+            race(&mut table, (*kind, *cache), lab.options.runs, &warm_up, vec![hardback, cp])?;
         }
     }
     Ok(vec![table])

@@ -96,9 +96,6 @@ pub fn verify_full(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
     for kind in &lab.options.volumes {
         let backed_up = BackedUp::new(lab, *kind, lab.small.root())?;
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(&backed_up.tree)?;
-            }
             let hardback = Contender::new("hardback verify --full", |cache| {
                 let sample = lab.timed(cache, &lab.hardback.verify_full(&backed_up.target))?;
                 ensure_reported(&sample, "exit", 0)?;
@@ -106,7 +103,8 @@ pub fn verify_full(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
             });
             let tar = Contender::new("tar, all read", |cache| lab.timed(cache, &shell(TAR_READ, &[&backed_up.tree])))
                 .ratio_at_most(1.2);
-            race(&mut table, *kind, *cache, lab.options.runs, vec![hardback, tar])?;
+            let warm_up = || lab.read(&backed_up.tree);
+            race(&mut table, (*kind, *cache), lab.options.runs, &warm_up, vec![hardback, tar])?;
         }
     }
     Ok(vec![table])

@@ -54,9 +54,6 @@ pub fn unchanged(lab: &Lab, title: &str, source: &Path, limits: Limits) -> Resul
         let peers = Peers::new(lab, *kind, source)?;
         let rsnapshot = rsnapshot_config(lab, &peers)?;
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(source)?;
-            }
             let mut contenders = vec![
                 Contender::new("hardback", |cache| {
                     let sample = backup(lab, &ours, source, cache)?;
@@ -74,7 +71,7 @@ pub fn unchanged(lab: &Lab, title: &str, source: &Path, limits: Limits) -> Resul
                 let task = shell(RSNAPSHOT, &[config, peers.volume.path()]);
                 contenders.push(Contender::new("rsnapshot", move |cache| lab.timed(cache, &task)));
             }
-            race(&mut table, *kind, *cache, lab.options.runs, contenders)?;
+            race(&mut table, (*kind, *cache), lab.options.runs, &|| lab.read(source), contenders)?;
         }
     }
     Ok(table)
@@ -88,9 +85,6 @@ pub fn changed_one_percent(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
         let ours = BackedUp::new(lab, *kind, source)?;
         let peers = Peers::new(lab, *kind, source)?;
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(source)?;
-            }
             let mut contenders = vec![
                 Contender::new("hardback", |cache| {
                     let changed = lab.small.change_one_percent(lab.next_change())?;
@@ -114,7 +108,7 @@ pub fn changed_one_percent(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
                 let old = peers.rsync_chain("old rsync -aHAX --link-dest", old);
                 contenders.push(old.ratio_at_most(allowed(SMALL.rsync_old)));
             }
-            race(&mut table, *kind, *cache, lab.options.runs, contenders)?;
+            race(&mut table, (*kind, *cache), lab.options.runs, &|| lab.read(source), contenders)?;
         }
     }
     Ok(vec![table])
@@ -139,7 +133,7 @@ pub fn large_change(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
         let rsync = peers.rsync_chain("rsync -aHAX --link-dest", &lab.rsync);
         // The growth matters here: more runs or a cold cache do not change it,
         // and no second run means no wait for the hot file of the first.
-        race(&mut table, *kind, Cache::Warm, 1, vec![hardback, rsync])?;
+        race(&mut table, (*kind, Cache::Warm), 1, &|| lab.read(source), vec![hardback, rsync])?;
     }
     Ok(vec![table])
 }
@@ -152,9 +146,6 @@ pub fn renamed(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
         let ours = BackedUp::new(lab, *kind, source)?;
         let peers = Peers::new(lab, *kind, source)?;
         for cache in &lab.options.caches {
-            if *cache == Cache::Warm {
-                lab.read(source)?;
-            }
             let hardback = Contender::new("hardback", |cache| {
                 rename_album(source, lab.next_change())?;
                 let sample = backup(lab, &ours, source, cache)?;
@@ -165,7 +156,7 @@ pub fn renamed(lab: &Lab, _: &mut Steps) -> Result<Vec<Table>> {
             .written_at_most(data_mib / 100.0);
             let rsync = peers.rsync("rsync -aHAX --link-dest", &lab.rsync);
             let contenders = [hardback, rsync].into_iter().chain(peers.linkat(None)).collect();
-            race(&mut table, *kind, *cache, lab.options.runs, contenders)?;
+            race(&mut table, (*kind, *cache), lab.options.runs, &|| lab.read(source), contenders)?;
         }
     }
     Ok(vec![table])
