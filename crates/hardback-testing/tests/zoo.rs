@@ -6,13 +6,20 @@
     reason = "a test that cannot go on fails, and says what it saw"
 )]
 #![cfg(unix)]
-#![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look at the disk with other code than the product's"
+)]
 
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
 use hardback_testing::volume;
 use hardback_testing::volume::VolumeKind;
 use hardback_testing::zoo::{self, Zoo, ZooOptions};
+use std::fs::Permissions;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 fn zoo_survives(kind: VolumeKind) {
     let (from, to, back) = (volume!(kind, 700), volume!(kind, 700), volume!(kind, 700));
@@ -81,35 +88,109 @@ fn a_shallow_zoo_looks_the_same_to_rsync() {
     }
 }
 
-/// A system's own files, which nobody made up: a first backup and one that changes nothing.
-fn real_tree_survives(source: &str, kind: VolumeKind, mib: u64) {
-    let source = std::path::Path::new(source);
-    if !std::fs::exists(source).unwrap() {
-        hardback_testing::skip!("there is no {}", source.display());
-    }
-    let to = volume!(kind, mib);
+/// A system's own files, which nobody made up: a first backup, three with changes, and a restore. `source` is a copy that
+/// may be changed; each of its lives has a number.
+fn real_tree_survives(source: &Path, life: u64, kind: VolumeKind, mib: u64) {
+    let (to, back) = (volume!(kind, mib), volume!(kind, mib));
     let mut bench = Bench::new(source, &to.root().join("target"));
     bench.inventories = false;
-    for run in 0..2 {
+    let mut reports = vec![bench.backup_all()];
+    for round in 0..3 {
+        let changed = change_tree(source, 3 * life + round);
         let report = bench.backup_all();
-        bench.assert_stored(&report, Strictness::FULL);
-        compare::assert_rsync_agrees(source, &bench.stored(&report, ""));
-        assert!(run == 0 || report.bytes_read == 0, "{} bytes were read again", report.bytes_read);
+        assert!(report.bytes_read <= changed.bytes, "{} bytes read, {} changed", report.bytes_read, changed.bytes);
+        assert_eq!(report.moved, changed.moved_files);
+        reports.push(report);
     }
+    let newest = reports.last().unwrap();
+    bench.assert_stored(newest, Strictness::FULL);
+    compare::assert_rsync_agrees(source, &bench.stored(newest, ""));
+    let restored = bench.restore_all(newest, &back.root().join("newest"));
+    compare::assert_rsync_agrees(source, &restored);
+    compare::assert_same(source, &restored, Strictness::FULL);
+    let unchanged = bench.backup_all();
+    assert_eq!((unchanged.bytes_read, unchanged.totals.new_files), (0, 0));
+}
+
+/// What a round of changes comes to.
+#[derive(Default)]
+struct Changed {
+    /// In files with another content or name.
+    bytes: u64,
+    moved_files: u64,
+}
+
+/// Changes some files of a tree: contents, lengths, names, modes; removes some and makes new ones.
+fn change_tree(root: &Path, round: u64) -> Changed {
+    let mut changed = Changed::default();
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            let metadata = std::fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                folders.push(path);
+            } else if metadata.is_file() && metadata.nlink() == 1 && metadata.len() > 0 {
+                files.push((path, metadata));
+            }
+        }
+    }
+    let beside = |path: &Path, what: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{what}-{round}"));
+        PathBuf::from(name)
+    };
+    for (index, (path, metadata)) in files.iter().enumerate() {
+        let mut edit = |bytes: &[u8], at: u64| {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.write_all_at(bytes, at).unwrap();
+            changed.bytes += file.metadata().unwrap().len();
+        };
+        match (index as u64 + round) % 200 {
+            0 => edit(b"X", metadata.len() / 2),
+            1 => edit(b"a longer end", metadata.len()),
+            2 => std::fs::remove_file(path).unwrap(),
+            3 => {
+                std::fs::rename(path, beside(path, "renamed")).unwrap();
+                changed.moved_files += 1;
+                changed.bytes += metadata.len();
+            }
+            4 => std::fs::set_permissions(path, Permissions::from_mode(metadata.mode() ^ 0o022)).unwrap(),
+            5 => {
+                let new = beside(path, "new");
+                std::fs::write(&new, round.to_string().repeat(100)).unwrap();
+                changed.bytes += std::fs::metadata(&new).unwrap().len();
+            }
+            _ => {}
+        }
+    }
+    changed
+}
+
+/// Copies a folder of this system into another one.
+fn copy_into(root: &Path, folder: &str) -> PathBuf {
+    hardback_testing::run!("cp", "-a", folder, root);
+    root.join(Path::new(folder).file_name().unwrap())
 }
 
 #[test]
 fn real_files_survive_on_every_file_system() {
-    for kind in VolumeKind::NATIVE {
-        real_tree_survives("/usr/include", kind, 500);
+    let from = volume!(VolumeKind::Ext4, 500);
+    let copy = copy_into(from.root(), "/usr/include");
+    for (life, kind) in (0..).zip(VolumeKind::NATIVE) {
+        real_tree_survives(&copy, life, kind, 500);
     }
 }
 
 #[test]
 fn a_whole_system_survives() {
     if hardback_testing::is_slow_run() {
-        for kind in VolumeKind::NATIVE {
-            real_tree_survives("/usr", kind, 24_000);
+        let from = volume!(VolumeKind::Ext4, 24_000);
+        let copy = copy_into(from.root(), "/usr");
+        for (life, kind) in (0..).zip(VolumeKind::NATIVE) {
+            real_tree_survives(&copy, life, kind, 24_000);
         }
     }
 }
@@ -125,9 +206,11 @@ fn a_large_source_tree_survives() {
             hardback_testing::skip!("Debian's linux-source package is not installed");
         };
         let from = volume!(VolumeKind::Ext4, 4000);
-        hardback_testing::run!("tar", "-xf", archive, "-C", from.root());
-        for kind in VolumeKind::NATIVE {
-            real_tree_survives(from.root().to_str().unwrap(), kind, 4000);
+        let source = from.root().join("linux");
+        std::fs::create_dir(&source).unwrap();
+        hardback_testing::run!("tar", "-xf", archive, "-C", &source);
+        for (life, kind) in (0..).zip(VolumeKind::NATIVE) {
+            real_tree_survives(&source, life, kind, 4000);
         }
     }
 }
