@@ -21,7 +21,7 @@ use hardback_platform::Attributes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::Bench;
+use support::{Bench, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
     let add = |builder: ExcludeBuilder, (index, text): (usize, &&str)| {
@@ -146,6 +146,22 @@ fn what_was_left_out_for_what_it_was_then_stays_whatever_it_is_now() {
     all.retain(|path| path != "docs/nodump");
     let expected = ["hidden/deep/y.tmp", "hidden/x.tmp", "large", "marked/sub", "marked/x", "sub/large"];
     assert_eq!(all, expected.map(|path| format!("docs/{path}")));
+}
+
+#[test]
+fn what_was_not_there_for_the_moment_of_the_backup_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "file", "sub/kept", "sub/file", "folder/x"] {
+        bench.write(path, "x");
+    }
+    // As with an editor that removes a file and makes it again.
+    let report = bench.backup_watched(vanished(&[b"file", b"folder"]));
+    assert_eq!((report.problems.len(), report.totals.entries), (3, 4), "{:?}", report.problems);
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
+    for path in ["file", "sub/file", "folder/x"] {
+        assert!(bench.source.join(path).exists(), "{path}");
+    }
 }
 
 /// Mounts a volume of its own; returns whether it could.

@@ -325,6 +325,7 @@ impl Walk<'_> {
                 self.shared.problem(Problem::new(&level.folder.path_of(name), ProblemKind::NotStored, &error));
                 Counters::add(&self.shared.sums.problems_without_line, 1);
                 self.skip_entered(base_entry.is_some(), &in_adopted)?;
+                self.emit(Output::LeftOut(name.into()))?;
                 return Ok(None);
             }
             other => other?,
@@ -365,6 +366,7 @@ impl Walk<'_> {
         if kind == ProblemKind::Vanished {
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
             Counters::add(&self.shared.sums.problems_without_line, 1);
+            self.emit(Output::LeftOut(name.into()))?;
             return Ok(None);
         }
         self.skip_adopted(&in_adopted)?;

@@ -56,7 +56,7 @@ impl<'a> At<'a> {
 pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) buffers: Buffers,
-    /// Names in the chunk that were left out for what the entries are now.
+    /// Names in the chunk that were left out for what the entries are now, or that were gone when they were read.
     pub(super) left_out: Vec<Box<[u8]>>,
 }
 
@@ -441,10 +441,12 @@ impl<'a> Worker<'a> {
         self.carry(at, item, Some(ProblemKind::NotStored))
     }
 
-    /// Links the base's version of an entry whose source cannot be read. What vanished is gone.
+    /// Links the base's version of an entry whose source cannot be read. What vanished is gone, but may come back at any
+    /// moment: it was not looked at, and the record says so.
     fn carry(&mut self, at: &At<'_>, item: Item, problem: Option<ProblemKind>) -> Result<Option<Outcome>, Error> {
         if problem == Some(ProblemKind::Vanished) {
             Counters::add(&self.shared.sums.problems_without_line, 1);
+            self.left_out.push(item.name);
             return Ok(None);
         }
         let Some(mut entry) = item.base else {

@@ -157,6 +157,25 @@ pub(crate) fn locked(name: &'static [u8]) -> Seam {
     Seam::watched(Arc::new(Locked(name)))
 }
 
+/// Hides entries.
+struct Vanished(&'static [&'static [u8]]);
+
+impl Watch for Vanished {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::OpenDir | Op::OpenFile | Op::Stat if self.0.contains(&call.name) => {
+                Verdict::Fail(std::io::ErrorKind::NotFound.into())
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// A seam by which entries of these names are listed and not there any more.
+pub(crate) fn vanished(names: &'static [&'static [u8]]) -> Seam {
+    Seam::watched(Arc::new(Vanished(names)))
+}
+
 pub(crate) fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
