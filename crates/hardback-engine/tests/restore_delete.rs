@@ -149,6 +149,23 @@ fn what_was_left_out_for_what_it_was_then_stays_whatever_it_is_now() {
 }
 
 #[test]
+fn what_a_list_or_marker_kept_out_that_was_itself_too_large_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "marked/x", "marked/sub/x", "listed/x.tmp", "listed/deep/y.tmp"] {
+        bench.write(path, "x");
+    }
+    bench.write("marked/.stop", &"x".repeat(1000));
+    bench.write("listed/.hardbackignore", &"*.tmp\n".repeat(200));
+    let options = BackupOptions { max_size_file_bytes: Some(500), ..BackupOptions::default() };
+    let snapshot = bench.backup_without(&excludes(&[], &[".stop"]), options).snapshot.unwrap();
+    for path in ["marked/.stop", "listed/.hardbackignore"] {
+        fs::remove_file(bench.source.join(path)).unwrap();
+    }
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &snapshot, |_| {}).unwrap(), ["docs/new"]);
+}
+
+#[test]
 fn what_was_not_there_for_the_moment_of_the_backup_stays() {
     let bench = Bench::new();
     for path in ["kept", "file", "sub/kept", "sub/file", "folder/x"] {

@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath};
+use hardback_platform::{Attributes, Dir, FileId, FileRead, Kind, Metadata, Owner, RelPath};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -183,6 +183,13 @@ impl<'a> Shared<'a> {
             Some((RelPath::from_bytes(below).ok()?, root))
         })?;
         root.open_dir_at(&below.parent()).ok()?.stat(below.name()).ok()
+    }
+
+    /// Returns whether an entry is left out for what it is: its size, an attribute.
+    pub(super) fn leaves_out(&self, metadata: &Metadata) -> bool {
+        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
+        let is_nodump = self.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
+        is_nodump || self.options.max_size_file_bytes.is_some_and(too_large)
     }
 
     /// Tells of a problem: the only way to report one.

@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Attributes, Dir, Kind, Metadata, PathError, Time};
+use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
 use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
@@ -94,9 +94,7 @@ impl<'a> Worker<'a> {
             Ok(metadata) => metadata,
             Err(error) => return self.source_failed(at, item, &error),
         };
-        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        let is_nodump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
-        if is_nodump || self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+        if self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.left_out.push(item.name);
             return Ok(None);
