@@ -219,7 +219,7 @@ impl<'a> Shared<'a> {
 
     /// Stops the run. The first error wins.
     pub(super) fn fail(&self, error: Error) {
-        self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
+        keep_first(&mut self.failure.lock().expect("no panic while the failure is held"), error);
         self.stopped.store(true, Ordering::SeqCst);
     }
 
@@ -236,7 +236,7 @@ impl<'a> Shared<'a> {
         self.stopped.load(Ordering::Relaxed) || self.ctx.cancel.is_cancelled()
     }
 
-    /// Returns why the run stopped, if it did.
+    /// Returns why the run stopped, if it did; asked once, when all threads are done.
     pub(super) fn take_failure(&self) -> Option<Error> {
         let failure = self.failure.lock().expect("no panic while the failure is held").take();
         // What fails because the user asked to stop is no failure of its own.
@@ -268,6 +268,13 @@ impl<'a> Shared<'a> {
             list.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
             list.truncate(WOULD_COPY_MAX);
         }
+    }
+}
+
+/// Keeps the first error. A thread that only stops as another has failed may be the first to tell.
+fn keep_first(kept: &mut Option<Error>, error: Error) {
+    if matches!(kept, None | Some(Error::Interrupted)) {
+        *kept = Some(error);
     }
 }
 
@@ -333,4 +340,20 @@ pub(super) struct Outcome {
     pub(super) stored: Stored,
     /// The group of names that it belongs to.
     pub(super) group: Option<FileId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_stops_with_the_others_does_not_hide_why() {
+        let full = || Error::refused("the disk is full", "");
+        let orders = [vec![Error::Interrupted, full()], vec![full(), Error::Interrupted]];
+        for errors in orders {
+            let mut kept = None;
+            errors.into_iter().for_each(|error| keep_first(&mut kept, error));
+            assert!(matches!(kept, Some(Error::Refused { .. })), "{kept:?}");
+        }
+    }
 }

@@ -214,7 +214,7 @@ impl Walk<'_> {
         self.hand_out_files(&mut stack[0])?;
         while let Some(level) = stack.last_mut() {
             if self.shared.is_stopped() {
-                return Err(self.shared.take_failure().unwrap_or(Error::Interrupted));
+                return Err(Error::Interrupted);
             }
             let next = if level.listing.is_some() { self.next_listed(level)? } else { self.next_of_base(level)? };
             match next {
@@ -513,14 +513,14 @@ impl Walk<'_> {
         level.folder.hold();
         let chunk = Chunk { number: self.next, folder: level.folder.clone(), items, facts: level.facts };
         self.next += 1;
-        self.chunks.send(chunk).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+        self.chunks.send(chunk).map_err(|_| Error::Interrupted)
     }
 
     fn emit(&mut self, output: Output) -> Result<(), Error> {
         self.throttle.enter(1, 0, || self.shared.is_stopped());
         let number = self.next;
         self.next += 1;
-        self.outputs.send((number, output)).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+        self.outputs.send((number, output)).map_err(|_| Error::Interrupted)
     }
 
     fn is_excluded(&mut self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
