@@ -56,8 +56,6 @@ const OUTPUT_QUEUE: usize = 1024;
 const WORKERS_DEFAULT: usize = 4;
 /// Most workers.
 const WORKERS_MAX: usize = 64;
-/// Highest number of a generation that is taken from disk as it stands.
-const GENERATION_MAX: u32 = u32::MAX - 1;
 
 /// Backs up a job into a target: one new snapshot, or with [`BackupOptions::dry_run`] what it would hold.
 ///
@@ -180,7 +178,7 @@ impl Run {
         run.choose_base(ctx, target, job)?;
         let seals = catalog::seals(target, name)?;
         let highest = catalog::highest_generation(target, name, &seals)?.max(run.recovered.generation);
-        run.generation = highest.min(GENERATION_MAX - 1) + 1;
+        run.generation = highest.checked_add(1).ok_or_else(|| no_generation_left(name))?;
         let trees = target.job_dir_if_any(name)?.map(|dir| dir.list()).transpose()?.unwrap_or_default();
         let is_taken = |n: &str| {
             let in_trees = trees.iter().any(|e| e.name == n.as_bytes());
@@ -429,6 +427,17 @@ impl Run {
             would_copy,
         }
     }
+}
+
+/// No job comes so far by itself. With a number that was used before, runs would overwrite each other's digest lists.
+fn no_generation_left(job: &str) -> Error {
+    Error::refused(
+        format!(
+            "job {job} has a record or a digest list of generation {}, which is the last that there can be",
+            u32::MAX
+        ),
+        "it is damaged or was not made by hardback; see `hardback verify`, or go on with another --job",
+    )
 }
 
 /// Two commands with other sources and one job take turns at being each other's base: nothing is ever linked.

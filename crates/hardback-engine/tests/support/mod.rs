@@ -74,6 +74,11 @@ impl Bench {
         self.backup_without(&Excludes::default(), BackupOptions::default())
     }
 
+    pub(crate) fn try_backup(&self) -> Result<BackupReport, Error> {
+        let job = self.job(BackupOptions::default());
+        with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default()))
+    }
+
     /// Backs up, and leaves something out.
     pub(crate) fn backup_without(&self, excludes: &Excludes, options: BackupOptions) -> BackupReport {
         let report = with_context(|ctx| backup(ctx, &self.open(), &self.job(options), excludes)).unwrap();
