@@ -166,7 +166,7 @@ impl<'a> Worker<'a> {
             Turn::Stop => Ok(None),
             Turn::Link(first) => {
                 if item.base.is_none() && metadata.kind == Kind::File {
-                    self.count_moved_away(metadata)?;
+                    self.count_moved_away(at, metadata);
                 }
                 self.join_group(at, item, metadata, &first)
             }
