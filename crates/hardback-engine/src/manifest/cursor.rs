@@ -166,6 +166,9 @@ impl<R: ReadAt> TreeCursor<R> {
                     self.complete = true;
                     return Ok(None);
                 }
+                Some((Line::Entry(entry), _)) if *entry.name == *b"." && self.entered && self.lenient => {
+                    self.cut_off = true;
+                }
                 Some((Line::Entry(entry), _)) if *entry.name == *b"." && self.entered => {
                     return Err(ManifestError::Damaged { offset: 0, what: "a second root entry" });
                 }
@@ -343,8 +346,11 @@ mod tests {
         writer.entry(&Entry::new(b".", Kind::Fifo)).unwrap();
         writer.up();
         let bytes = writer.finish().unwrap().sink;
-        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes).unwrap()).unwrap();
+        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes.clone()).unwrap()).unwrap();
         assert!(matches!(cursor.next_file(), Err(ManifestError::Damaged { .. })));
+        // As all damage, it ends the record of an unfinished run.
+        let (mut cursor, _) = TreeCursor::open_lenient(Reader::open(bytes).unwrap()).unwrap();
+        assert!(cursor.next_file().unwrap().is_none() && cursor.next_dir().unwrap().is_none());
     }
 
     #[test]
