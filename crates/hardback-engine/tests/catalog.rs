@@ -167,3 +167,26 @@ fn behind_the_last_generation_nothing_is_overwritten() {
     assert!(matches!(bench.try_backup(), Err(Error::Refused { .. })));
     assert!(bench.verify(VerifyLevel::Full).problems.is_empty());
 }
+
+#[test]
+fn a_sealed_record_that_cannot_be_read_is_no_base_and_stops_no_backup() {
+    let cut_off: fn(&[u8]) -> Vec<u8> = |bytes| {
+        let header_bytes = zstd::zstd_safe::find_frame_compressed_size(bytes).unwrap();
+        let text = zstd::bulk::decompress(&bytes[header_bytes..], 1 << 20).unwrap();
+        let end = text.windows(4).position(|w| w == b"\n..\n").unwrap();
+        [&bytes[..header_bytes], &zstd::bulk::compress(&text[..end], 3).unwrap()].concat()
+    };
+    let of_another_format: fn(&[u8]) -> Vec<u8> =
+        |_| zstd::bulk::compress(b"#mtree\n# hardback manifest 99\n", 3).unwrap();
+    for damage in [cut_off, of_another_format] {
+        let (bench, [_, second, third]) = three_days();
+        forge_record(&bench, &third, damage);
+        let report = bench.backup_at(NOON + 3 * DAY);
+        assert_eq!(report.base.as_deref(), Some(&second[..]));
+        assert_eq!((report.totals.entries, report.totals.new_files, report.totals.problems), (4, 1, 0));
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        assert_eq!(bench.backup_at(NOON + 4 * DAY).base, report.snapshot);
+        let left = fs::read_dir(bench.target.join(".hardback/partial/test")).unwrap().count();
+        assert_eq!(left, 0);
+    }
+}

@@ -15,13 +15,12 @@
 mod support;
 
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
-use hardback_engine::manifest::Seal;
 use hardback_engine::{BackupOptions, Error, Excludes, Place, RestoreAction, RestoreOptions};
 use hardback_platform::Attributes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::{Bench, vanished};
+use support::{Bench, forge_record, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
     let add = |builder: ExcludeBuilder, (index, text): (usize, &&str)| {
@@ -47,19 +46,14 @@ fn delete(bench: &Bench, snapshot: &str, choose: impl Fn(&mut RestoreOptions)) -
 
 /// Makes a record one that does not say by which rules something was left out, as older ones do not.
 fn forget_rules(bench: &Bench, snapshot: &str) {
-    let manifests = bench.target.join(".hardback/manifests/test");
-    let manifest = manifests.join(format!("{snapshot}.manifest.zst"));
-    let bytes = fs::read(&manifest).unwrap();
-    let header_bytes = zstd::zstd_safe::find_frame_compressed_size(&bytes).unwrap();
-    let header = String::from_utf8(zstd::bulk::decompress(&bytes[..header_bytes], 1 << 20).unwrap()).unwrap();
-    let header = &header[..header.find("# excludes ").unwrap()];
-    let mut forgetful = zstd::bulk::compress(header.as_bytes(), 3).unwrap();
-    forgetful.extend_from_slice(&bytes[header_bytes..]);
-    fs::write(&manifest, &forgetful).unwrap();
-    let path = manifests.join(format!("{snapshot}.seal"));
-    let mut seal = Seal::from_text(&fs::read_to_string(&path).unwrap()).unwrap();
-    (seal.manifest, seal.manifest_bytes) = (*blake3::hash(&forgetful).as_bytes(), forgetful.len() as u64);
-    fs::write(&path, seal.to_text()).unwrap();
+    forge_record(bench, snapshot, |bytes| {
+        let header_bytes = zstd::zstd_safe::find_frame_compressed_size(bytes).unwrap();
+        let header = String::from_utf8(zstd::bulk::decompress(&bytes[..header_bytes], 1 << 20).unwrap()).unwrap();
+        let header = &header[..header.find("# excludes ").unwrap()];
+        let mut forgetful = zstd::bulk::compress(header.as_bytes(), 3).unwrap();
+        forgetful.extend_from_slice(&bytes[header_bytes..]);
+        forgetful
+    });
 }
 
 #[test]

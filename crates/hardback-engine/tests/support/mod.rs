@@ -7,6 +7,7 @@
     reason = "tests look at the disk with other code"
 )]
 
+use hardback_engine::manifest::Seal;
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, FixedClock, Job, JobName,
     JobSource, Monitor, Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target,
@@ -242,4 +243,16 @@ pub(crate) fn listing(root: &Path) -> Vec<String> {
 
 fn blake3_of(path: &Path) -> String {
     fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex()[..16].to_owned()).unwrap()
+}
+
+/// Makes the record of a snapshot another one, and its seal say so.
+pub(crate) fn forge_record(bench: &Bench, snapshot: &str, forge: impl FnOnce(&[u8]) -> Vec<u8>) {
+    let manifests = bench.target.join(".hardback/manifests/test");
+    let manifest = manifests.join(format!("{snapshot}.manifest.zst"));
+    let forged = forge(&fs::read(&manifest).unwrap());
+    fs::write(&manifest, &forged).unwrap();
+    let path = manifests.join(format!("{snapshot}.seal"));
+    let mut seal = Seal::from_text(&fs::read_to_string(&path).unwrap()).unwrap();
+    (seal.manifest, seal.manifest_bytes) = (*blake3::hash(&forged).as_bytes(), forged.len() as u64);
+    fs::write(&path, seal.to_text()).unwrap();
 }
