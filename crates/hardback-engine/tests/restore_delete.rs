@@ -20,7 +20,7 @@ use hardback_platform::Attributes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::{Bench, forge_record, vanished};
+use support::{Bench, forge_record, unnamable, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
     let add = |builder: ExcludeBuilder, (index, text): (usize, &&str)| {
@@ -173,6 +173,19 @@ fn what_was_not_there_for_the_moment_of_the_backup_stays() {
     for path in ["file", "sub/file", "folder/x"] {
         assert!(bench.source.join(path).exists(), "{path}");
     }
+}
+
+#[test]
+fn a_folder_that_the_target_could_not_name_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "unnamable/x"] {
+        bench.write(path, "x");
+    }
+    let report = bench.backup_into_watched(unnamable(b"unnam"));
+    assert_eq!((report.problems.len(), report.totals.entries), (1, 2), "{:?}", report.problems);
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
+    assert!(bench.source.join("unnamable/x").exists());
 }
 
 /// Mounts a volume of its own; returns whether it could.

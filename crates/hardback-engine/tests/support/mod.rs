@@ -75,6 +75,13 @@ impl Bench {
         self.backup_without(&Excludes::default(), BackupOptions::default())
     }
 
+    /// Backs up while something watches the target.
+    pub(crate) fn backup_into_watched(&self, seam: Seam) -> BackupReport {
+        let target = open_or_create_target(&self.target, None, &SystemClock, seam).unwrap().target;
+        let job = self.job(BackupOptions::default());
+        with_context(|ctx| backup(ctx, &target, &job, &Excludes::default())).unwrap()
+    }
+
     pub(crate) fn try_backup(&self) -> Result<BackupReport, Error> {
         let job = self.job(BackupOptions::default());
         with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default()))
@@ -180,6 +187,26 @@ impl Watch for Vanished {
 /// A seam by which entries of these names are listed and not there any more.
 pub(crate) fn vanished(names: &'static [&'static [u8]]) -> Seam {
     Seam::watched(Arc::new(Vanished(names)))
+}
+
+/// Takes no folder whose name begins like this, however it is escaped.
+struct Unnamable(&'static [u8]);
+
+impl Watch for Unnamable {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::MakeDir if call.name.starts_with(self.0) => Verdict::Fail(std::io::Error::from_raw_os_error(EINVAL)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// `EINVAL`: what a volume says to a name that it cannot hold.
+const EINVAL: i32 = 22;
+
+/// A seam by which a target cannot hold folders of such names.
+pub(crate) fn unnamable(begin: &'static [u8]) -> Seam {
+    Seam::watched(Arc::new(Unnamable(begin)))
 }
 
 pub(crate) fn write(path: &Path, content: &str) {
