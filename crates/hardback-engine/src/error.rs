@@ -58,6 +58,17 @@ impl Error {
         Self::Refused { message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// Returns what it says with all that caused it, for where only a line is told.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut all = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            all = format!("{all}: {error}");
+            cause = error.source();
+        }
+        all
+    }
+
     /// Makes an error for what is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::NotFound { message: message.into(), hint: None }

@@ -123,13 +123,7 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
 /// Returns the problem of a record that cannot be read.
 pub(crate) fn unreadable(snapshot: &Snapshot, error: &Error) -> Problem {
     let path = format!("{}/{}", snapshot.job, snapshot.name);
-    let mut detail = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        detail = format!("{detail}: {error}");
-        cause = error.source();
-    }
-    Problem::with_detail(path.as_bytes(), ProblemKind::Unreadable, detail)
+    Problem::with_detail(path.as_bytes(), ProblemKind::Unreadable, error.with_causes())
 }
 
 type LookedUp = Result<Option<Entry>, Error>;

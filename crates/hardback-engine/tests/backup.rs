@@ -16,9 +16,11 @@ use hardback_engine::{
     BackupOptions, BackupReport, Cancel, Context, Counters, Excludes, Job, JobName, JobSource, Monitor, Phase, Problem,
     SystemClock, Target, backup, catalog, open_or_create_target,
 };
+use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 struct Quiet;
 
@@ -35,6 +37,7 @@ struct Bench {
     source: PathBuf,
     target: PathBuf,
     options: BackupOptions,
+    target_seam: Seam,
 }
 
 impl Bench {
@@ -43,11 +46,11 @@ impl Bench {
         let (source, target) = (temp.path().join("docs"), temp.path().join("target"));
         fs::create_dir(&source).unwrap();
         let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
-        Self { _temp: temp, source, target, options }
+        Self { _temp: temp, source, target, options, target_seam: Seam::default() }
     }
 
     fn open(&self) -> Target {
-        open_or_create_target(&self.target, None, &SystemClock, Default::default()).unwrap().target
+        open_or_create_target(&self.target, None, &SystemClock, Seam::clone(&self.target_seam)).unwrap().target
     }
 
     fn backup(&self) -> BackupReport {
@@ -142,6 +145,31 @@ fn what_moved_is_not_removed() {
     fs::copy(at("copied from"), at("copy")).unwrap();
     fs::hard_link(at("linked"), at("one more name")).unwrap();
     assert_eq!(bench.backup().removed, 1);
+}
+
+/// Does not let an index of moved files be made.
+struct NoIndex;
+
+impl Watch for NoIndex {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::CreateFile if call.name == b"moved-index" => Verdict::Fail(std::io::ErrorKind::StorageFull.into()),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn a_count_of_what_moved_that_fails_ends_no_run() {
+    let mut bench = Bench::new();
+    bench.write("a", "content");
+    bench.write("z", "content too");
+    assert_eq!(bench.backup().totals.problems, 0);
+    // The first is linked as it was, and nothing is new but a name of it.
+    fs::hard_link(bench.source.join("a"), bench.source.join("b")).unwrap();
+    bench.target_seam = Seam::watched(Arc::new(NoIndex));
+    let report = bench.backup();
+    assert_eq!((report.totals.entries, report.totals.new_files, report.totals.problems), (4, 0, 0));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 mod support;
 
 use hardback_engine::catalog::{self, Snapshots};
-use hardback_engine::{ProblemKind, VerifyLevel, VerifyOptions};
+use hardback_engine::{Error, ProblemKind, VerifyLevel, VerifyOptions};
 use hardback_platform::Time;
 use jiff::tz::TimeZone;
 use std::fs;
@@ -141,4 +141,52 @@ fn verify_tells_of_seals_only_where_it_was_asked_to_look() {
     assert_eq!(found(&verify(&second).problems), [(ProblemKind::Unsealed, second.clone())]);
     let report = bench.verify(VerifyLevel::Quick);
     assert_eq!((found(&report.problems), report.snapshots), (vec![(ProblemKind::Unsealed, second)], 2));
+}
+
+#[test]
+fn behind_the_last_generation_nothing_is_overwritten() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    bench.backup();
+    let list = bench.target.join(".hardback/digests/test/4294967295.b3");
+    fs::write(&list, "a list of whoever").unwrap();
+    for _ in 0..2 {
+        bench.write("file", "xx");
+        match bench.try_backup() {
+            Err(error @ Error::Refused { .. }) => {
+                assert!(error.to_string().contains("generation 4294967295"), "{error}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(fs::read(&list).unwrap(), b"a list of whoever");
+    // Lower numbers, however high, are gone on from.
+    fs::rename(&list, list.with_file_name("4294967293.b3")).unwrap();
+    let generations = [bench.backup_report().generation, bench.backup_report().generation];
+    assert_eq!(generations, [u32::MAX - 1, u32::MAX]);
+    assert!(matches!(bench.try_backup(), Err(Error::Refused { .. })));
+    assert!(bench.verify(VerifyLevel::Full).problems.is_empty());
+}
+
+#[test]
+fn a_sealed_record_that_cannot_be_read_is_no_base_and_stops_no_backup() {
+    let cut_off: fn(&[u8]) -> Vec<u8> = |bytes| {
+        let header_bytes = zstd::zstd_safe::find_frame_compressed_size(bytes).unwrap();
+        let text = zstd::bulk::decompress(&bytes[header_bytes..], 1 << 20).unwrap();
+        let end = text.windows(4).position(|w| w == b"\n..\n").unwrap();
+        [&bytes[..header_bytes], &zstd::bulk::compress(&text[..end], 3).unwrap()].concat()
+    };
+    let of_another_format: fn(&[u8]) -> Vec<u8> =
+        |_| zstd::bulk::compress(b"#mtree\n# hardback manifest 99\n", 3).unwrap();
+    for damage in [cut_off, of_another_format] {
+        let (bench, [_, second, third]) = three_days();
+        forge_record(&bench, &third, damage);
+        let report = bench.backup_at(NOON + 3 * DAY);
+        assert_eq!(report.base.as_deref(), Some(&second[..]));
+        assert_eq!((report.totals.entries, report.totals.new_files, report.totals.problems), (4, 1, 0));
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        assert_eq!(bench.backup_at(NOON + 4 * DAY).base, report.snapshot);
+        let left = fs::read_dir(bench.target.join(".hardback/partial/test")).unwrap().count();
+        assert_eq!(left, 0);
+    }
 }

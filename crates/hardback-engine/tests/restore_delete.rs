@@ -15,13 +15,12 @@
 mod support;
 
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
-use hardback_engine::manifest::Seal;
 use hardback_engine::{BackupOptions, Error, Excludes, Place, RestoreAction, RestoreOptions};
 use hardback_platform::Attributes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::Bench;
+use support::{Bench, forge_record, unnamable, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
     let add = |builder: ExcludeBuilder, (index, text): (usize, &&str)| {
@@ -47,19 +46,14 @@ fn delete(bench: &Bench, snapshot: &str, choose: impl Fn(&mut RestoreOptions)) -
 
 /// Makes a record one that does not say by which rules something was left out, as older ones do not.
 fn forget_rules(bench: &Bench, snapshot: &str) {
-    let manifests = bench.target.join(".hardback/manifests/test");
-    let manifest = manifests.join(format!("{snapshot}.manifest.zst"));
-    let bytes = fs::read(&manifest).unwrap();
-    let header_bytes = zstd::zstd_safe::find_frame_compressed_size(&bytes).unwrap();
-    let header = String::from_utf8(zstd::bulk::decompress(&bytes[..header_bytes], 1 << 20).unwrap()).unwrap();
-    let header = &header[..header.find("# excludes ").unwrap()];
-    let mut forgetful = zstd::bulk::compress(header.as_bytes(), 3).unwrap();
-    forgetful.extend_from_slice(&bytes[header_bytes..]);
-    fs::write(&manifest, &forgetful).unwrap();
-    let path = manifests.join(format!("{snapshot}.seal"));
-    let mut seal = Seal::from_text(&fs::read_to_string(&path).unwrap()).unwrap();
-    (seal.manifest, seal.manifest_bytes) = (*blake3::hash(&forgetful).as_bytes(), forgetful.len() as u64);
-    fs::write(&path, seal.to_text()).unwrap();
+    forge_record(bench, snapshot, |bytes| {
+        let header_bytes = zstd::zstd_safe::find_frame_compressed_size(bytes).unwrap();
+        let header = String::from_utf8(zstd::bulk::decompress(&bytes[..header_bytes], 1 << 20).unwrap()).unwrap();
+        let header = &header[..header.find("# excludes ").unwrap()];
+        let mut forgetful = zstd::bulk::compress(header.as_bytes(), 3).unwrap();
+        forgetful.extend_from_slice(&bytes[header_bytes..]);
+        forgetful
+    });
 }
 
 #[test]
@@ -146,6 +140,52 @@ fn what_was_left_out_for_what_it_was_then_stays_whatever_it_is_now() {
     all.retain(|path| path != "docs/nodump");
     let expected = ["hidden/deep/y.tmp", "hidden/x.tmp", "large", "marked/sub", "marked/x", "sub/large"];
     assert_eq!(all, expected.map(|path| format!("docs/{path}")));
+}
+
+#[test]
+fn what_a_list_or_marker_kept_out_that_was_itself_too_large_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "marked/x", "marked/sub/x", "listed/x.tmp", "listed/deep/y.tmp"] {
+        bench.write(path, "x");
+    }
+    bench.write("marked/.stop", &"x".repeat(1000));
+    bench.write("listed/.hardbackignore", &"*.tmp\n".repeat(200));
+    let options = BackupOptions { max_size_file_bytes: Some(500), ..BackupOptions::default() };
+    let snapshot = bench.backup_without(&excludes(&[], &[".stop"]), options).snapshot.unwrap();
+    for path in ["marked/.stop", "listed/.hardbackignore"] {
+        fs::remove_file(bench.source.join(path)).unwrap();
+    }
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &snapshot, |_| {}).unwrap(), ["docs/new"]);
+}
+
+#[test]
+fn what_was_not_there_for_the_moment_of_the_backup_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "file", "sub/kept", "sub/file", "folder/x"] {
+        bench.write(path, "x");
+    }
+    // As with an editor that removes a file and makes it again.
+    let report = bench.backup_watched(vanished(&[b"file", b"folder"]));
+    assert_eq!((report.problems.len(), report.totals.entries), (3, 4), "{:?}", report.problems);
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
+    for path in ["file", "sub/file", "folder/x"] {
+        assert!(bench.source.join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn a_folder_that_the_target_could_not_name_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "unnamable/x"] {
+        bench.write(path, "x");
+    }
+    let report = bench.backup_into_watched(unnamable(b"unnam"));
+    assert_eq!((report.problems.len(), report.totals.entries), (1, 2), "{:?}", report.problems);
+    bench.write("new", "x");
+    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
+    assert!(bench.source.join("unnamable/x").exists());
 }
 
 /// Mounts a volume of its own; returns whether it could.

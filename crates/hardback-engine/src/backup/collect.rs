@@ -154,12 +154,12 @@ impl<'a> Collector<'a> {
                 self.manifest.entry(&entry)?;
             }
             Output::Up => self.manifest.up(),
-            Output::LeftOut(name) => self.manifest.left_out(&name),
+            Output::LeftOut(name) => self.manifest.left_out(&name)?,
             Output::Entries { outcomes, left_out, .. } => {
                 for outcome in outcomes {
                     self.outcome(outcome)?;
                 }
-                left_out.iter().for_each(|name| self.manifest.left_out(name));
+                left_out.iter().try_for_each(|name| self.manifest.left_out(name))?;
                 if self.since_checkpoint >= CHECKPOINT_BYTES {
                     self.checkpoint()?;
                 }

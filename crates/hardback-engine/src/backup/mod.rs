@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
 use crate::job::{BackupOptions, Job};
-use crate::manifest::{Entry, ExcludeRecord, Header, ManifestWriter, Seal, Totals};
+use crate::manifest::{Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{BackupReport, LimitationKind, Phase};
@@ -56,8 +56,6 @@ const OUTPUT_QUEUE: usize = 1024;
 const WORKERS_DEFAULT: usize = 4;
 /// Most workers.
 const WORKERS_MAX: usize = 64;
-/// Highest number of a generation that is taken from disk as it stands.
-const GENERATION_MAX: u32 = u32::MAX - 1;
 
 /// Backs up a job into a target: one new snapshot, or with [`BackupOptions::dry_run`] what it would hold.
 ///
@@ -70,24 +68,57 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     }
     let began = hardback_platform::monotonic_now();
     let _lock = target.lock(&lock_info(ctx, job))?;
+    let mut report = with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable))?;
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
+}
+
+/// Makes one snapshot, on a base that is none of those given.
+fn back_up(
+    ctx: &Context<'_>,
+    target: &Target,
+    job: &Job,
+    excludes: &Excludes,
+    unreadable: &[String],
+) -> Result<BackupReport, Error> {
     let roots = open_sources(job)?;
     probe::check_places(&target.root, &roots, &job.options)?;
-    let mut run = Run::prepare(ctx, target, job)?;
+    let mut run = Run::prepare(ctx, target, job, unreadable)?;
     let shared = run.shared(ctx, Some(target), job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
-    let recorded = run.walk_and_store(&shared, excludes, job, &roots)?;
+    let recorded = run.walk_and_store(&shared, excludes, job, &roots).map_err(|error| run.naming_base(error))?;
     let seal = match &run.partial {
         Some(partial) => Some(run.sealing(target, job, partial).seal(&shared, recorded.0)?),
         None => None,
     };
-    let mut report = run.report(&shared, job, seal.as_ref(), recorded.1);
+    let report = run.report(&shared, job, seal.as_ref(), recorded.1);
     // Windows renames no folder while a file below it is open.
     drop(shared);
     run.clean_up(ctx, target, job, seal.is_some());
-    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
+}
+
+/// Runs with an older base where the record of one turns out not to be readable, although it is what was sealed. What
+/// the first attempt stored is taken over; nothing is sealed that stands on half a base.
+fn with_readable_base<T>(
+    ctx: &Context<'_>,
+    mut attempt: impl FnMut(&[String]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut unreadable = Vec::new();
+    loop {
+        match attempt(&unreadable) {
+            // A disk that fails now may answer next time.
+            Err(Error::Manifest { snapshot, source })
+                if !matches!(source, ManifestError::Io(_)) && !unreadable.contains(&snapshot) =>
+            {
+                ctx.monitor.notice(&format!("snapshot {snapshot} cannot be the base: {source}; an older one is taken"));
+                unreadable.push(snapshot);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Says what [`backup`] would do, and does nothing. Without a target everything is new.
@@ -101,20 +132,30 @@ pub fn preview(
     excludes: &Excludes,
 ) -> Result<BackupReport, Error> {
     let began = hardback_platform::monotonic_now();
+    let mut report = with_readable_base(ctx, |unreadable| look_ahead(ctx, target, job, excludes, unreadable))?;
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
+}
+
+fn look_ahead(
+    ctx: &Context<'_>,
+    target: Option<&Target>,
+    job: &Job,
+    excludes: &Excludes,
+    unreadable: &[String],
+) -> Result<BackupReport, Error> {
     let roots = open_sources(job)?;
     let mut run = Run::new(ctx);
     if let Some(target) = target {
         probe::check_places(&target.root, &roots, &job.options)?;
-        run.choose_base(ctx, target, job)?;
+        run.choose_base(ctx, target, job, unreadable)?;
         run.target_id = target.root.metadata()?.id;
     }
     let shared = run.shared(ctx, target, job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     ctx.monitor.phase(Phase::Copying);
-    let recorded = run.walk_and_store(&shared, excludes, job, &roots)?;
-    let mut report = run.report(&shared, job, None, recorded.1);
-    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
-    Ok(report)
+    let recorded = run.walk_and_store(&shared, excludes, job, &roots).map_err(|error| run.naming_base(error))?;
+    Ok(run.report(&shared, job, None, recorded.1))
 }
 
 fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
@@ -171,16 +212,16 @@ impl Run {
         }
     }
 
-    fn prepare(ctx: &Context<'_>, target: &Target, job: &Job) -> Result<Self, Error> {
+    fn prepare(ctx: &Context<'_>, target: &Target, job: &Job, unreadable: &[String]) -> Result<Self, Error> {
         let name = job.name.as_str();
         ctx.monitor.phase(Phase::Recovering);
         let mut run = Self::new(ctx);
         run.target_id = target.root.metadata()?.id;
         run.recovered = recover::recover(ctx, target, name)?;
-        run.choose_base(ctx, target, job)?;
+        run.choose_base(ctx, target, job, unreadable)?;
         let seals = catalog::seals(target, name)?;
         let highest = catalog::highest_generation(target, name, &seals)?.max(run.recovered.generation);
-        run.generation = highest.min(GENERATION_MAX - 1) + 1;
+        run.generation = highest.checked_add(1).ok_or_else(|| no_generation_left(name))?;
         let trees = target.job_dir_if_any(name)?.map(|dir| dir.list()).transpose()?.unwrap_or_default();
         let is_taken = |n: &str| {
             let in_trees = trees.iter().any(|e| e.name == n.as_bytes());
@@ -192,14 +233,20 @@ impl Run {
     }
 
     /// Takes the newest snapshot whose record is what its seal says as the base.
-    fn choose_base(&mut self, ctx: &Context<'_>, target: &Target, job: &Job) -> Result<(), Error> {
+    fn choose_base(
+        &mut self,
+        ctx: &Context<'_>,
+        target: &Target,
+        job: &Job,
+        unreadable: &[String],
+    ) -> Result<(), Error> {
         let name = job.name.as_str();
         let snapshots = catalog::snapshots(target, name)?;
         for Unsealed { name, why, .. } in &snapshots.unsealed {
             // No problem of the new snapshot, which is as whole as without it.
             ctx.monitor.notice(&format!("snapshot {name} is left alone: {why}; `hardback verify` tells more"));
         }
-        for base in snapshots.sealed.iter().rev() {
+        for base in snapshots.sealed.iter().rev().filter(|base| !unreadable.contains(&base.name)) {
             if let Some(fault) = manifest_fault(target, name, &base.seal)? {
                 let damaged = &base.name;
                 ctx.monitor.notice(&format!("snapshot {damaged} cannot be the base: {fault}; an older one is taken"));
@@ -343,6 +390,14 @@ impl Run {
         Ok((recorded, totals))
     }
 
+    /// Names the base in an error of its record, the only one that a run must be able to read.
+    fn naming_base(&self, error: Error) -> Error {
+        match (error, &self.base) {
+            (Error::Manifest { source, .. }, Some(base)) => Error::Manifest { snapshot: base.name.clone(), source },
+            (error, _) => error,
+        }
+    }
+
     /// The top folder: the only source itself, or one that holds the sources' folders.
     fn top(&self, shared: &Shared<'_>, job: &Job, roots: &[Dir]) -> Result<Folder, Error> {
         let mut entry = Entry::new(b".", Kind::Dir);
@@ -429,6 +484,17 @@ impl Run {
             would_copy,
         }
     }
+}
+
+/// No job comes so far by itself. With a number that was used before, runs would overwrite each other's digest lists.
+fn no_generation_left(job: &str) -> Error {
+    Error::refused(
+        format!(
+            "job {job} has a record or a digest list of generation {}, which is the last that there can be",
+            u32::MAX
+        ),
+        "it is damaged or was not made by hardback; see `hardback verify`, or go on with another --job",
+    )
 }
 
 /// Two commands with other sources and one job take turns at being each other's base: nothing is ever linked.

@@ -56,7 +56,8 @@ impl MovedFiles {
         Self { state: Mutex::new(State::Unbuilt(Box::new((for_index, for_entries, dir)))) }
     }
 
-    /// Returns the files of the base that had a file id, each with its folder.
+    /// Returns the files of the base that had a file id, each with its folder. An index that fails is given up: the error
+    /// comes once.
     pub(super) fn find(&self, inode: u64) -> Result<Vec<(RelPath, Entry)>, Error> {
         let mut state = self.state.lock().expect("no panic while the index is held");
         if let State::Unbuilt(_) = &*state
@@ -64,10 +65,14 @@ impl MovedFiles {
         {
             *state = State::Built(Box::new(build(*parts)?));
         }
-        match &mut *state {
+        let found = match &mut *state {
             State::Built(index) => index.find(inode),
             _ => Ok(Vec::new()),
+        };
+        if found.is_err() {
+            *state = State::None;
         }
+        found
     }
 }
 

@@ -70,7 +70,12 @@ fn look_at_partials(
             }
             other => other.under(&path)?,
         };
-        if publish_if_sealed(ctx, target, job, name, &partial)? {
+        let is_published = publish_if_sealed(ctx, target, job, name, &partial)?;
+        let may_adopt = !is_published && recovered.cursors.len() < ADOPTABLE_MAX;
+        let offered = if may_adopt { adoptable(&partial) } else { None };
+        // Windows renames no folder that is open.
+        drop(partial);
+        if is_published {
             ctx.monitor.notice(&format!(
                 "snapshot {} of an interrupted run was complete and has its name now",
                 String::from_utf8_lossy(name)
@@ -78,7 +83,7 @@ fn look_at_partials(
             trash::move_to_trash(target, dir, name)?;
             continue;
         }
-        match adoptable(&partial).filter(|_| recovered.cursors.len() < ADOPTABLE_MAX) {
+        match offered {
             Some((adoptable, cursor)) => {
                 recovered.generation = recovered.generation.max(adoptable.generation);
                 recovered.adoptable.push(adoptable);

@@ -351,12 +351,20 @@ impl Worker<'_> {
 
     /// Counts the names of a file that the base has and that are gone for new ones: no more than it has new names. A file
     /// with several names is counted with the first of the new ones.
-    pub(super) fn count_moved_away(&self, metadata: &Metadata) -> Result<(), Error> {
-        if metadata.nlink > 1 && !self.shared.is_first_moved(metadata.id) {
-            return Ok(());
+    pub(super) fn count_moved_away(&self, at: &At<'_>, metadata: &Metadata) {
+        if !at.facts.rules.stable_ids || (metadata.nlink > 1 && !self.shared.is_first_moved(metadata.id)) {
+            return;
         }
+        let names = match self.shared.moved.find(metadata.id.file).under(&self.shared.in_partial) {
+            Ok(names) => names,
+            Err(error) => {
+                let what = "paths that are gone as their files moved count as removed, and files that move are copied";
+                self.shared.ctx.monitor.notice(&format!("{what}: {}", error.with_causes()));
+                return;
+            }
+        };
         let (mut gone, mut kept) = (0, 0);
-        for (folder, old) in self.shared.moved.find(metadata.id.file)? {
+        for (folder, old) in names {
             if old.size_bytes != metadata.size_bytes || old.mtime != metadata.mtime {
                 continue;
             }
@@ -368,7 +376,6 @@ impl Worker<'_> {
         }
         let moved = metadata.nlink.saturating_sub(kept).min(gone);
         Counters::add(&self.shared.sums.moved_away, moved);
-        Ok(())
     }
 
     fn has_content_of(&mut self, at: &At<'_>, entry: &Entry, metadata: &Metadata, old: &Entry) -> bool {
@@ -404,7 +411,7 @@ impl Worker<'_> {
         if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())?
         {
             Counters::add(&self.shared.sums.moved, 1);
-            self.count_moved_away(metadata)?;
+            self.count_moved_away(at, metadata);
             Counters::add(&self.shared.sums.linked, 1);
             return Ok(Some(Outcome { stored: store::known(&entry), entry, group }));
         }

@@ -82,7 +82,8 @@ impl Sealing<'_> {
         let in_digests = target.ours_path(&[layout::DIGESTS, job]);
         let in_manifests = target.ours_path(&[layout::MANIFESTS, job]);
         let (list, manifest) = (layout::digests_name(self.generation), layout::manifest_name(self.snapshot));
-        self.partial.rename_over(layout::PARTIAL_DIGESTS, &digests, &list).under(&in_digests)?;
+        // A list of this generation would be that of another snapshot.
+        self.partial.rename_new(layout::PARTIAL_DIGESTS, &digests, &list).under(&in_digests)?;
         self.partial.rename_over(layout::PARTIAL_MANIFEST, &manifests, &manifest).under(&in_manifests)?;
         synced(digests.sync().under(&in_digests))?;
         synced(manifests.sync().under(&in_manifests))?;

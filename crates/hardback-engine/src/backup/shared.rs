@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath};
+use hardback_platform::{Attributes, Dir, FileId, FileRead, Kind, Metadata, Owner, RelPath};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -185,6 +185,13 @@ impl<'a> Shared<'a> {
         root.open_dir_at(&below.parent()).ok()?.stat(below.name()).ok()
     }
 
+    /// Returns whether an entry is left out for what it is: its size, an attribute.
+    pub(super) fn leaves_out(&self, metadata: &Metadata) -> bool {
+        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
+        let is_nodump = self.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
+        is_nodump || self.options.max_size_file_bytes.is_some_and(too_large)
+    }
+
     /// Tells of a problem: the only way to report one.
     pub(super) fn problem(&self, problem: Problem) {
         Counters::add(&self.ctx.counters.problems, 1);
@@ -212,7 +219,7 @@ impl<'a> Shared<'a> {
 
     /// Stops the run. The first error wins.
     pub(super) fn fail(&self, error: Error) {
-        self.failure.lock().expect("no panic while the failure is held").get_or_insert(error);
+        keep_first(&mut self.failure.lock().expect("no panic while the failure is held"), error);
         self.stopped.store(true, Ordering::SeqCst);
     }
 
@@ -229,7 +236,7 @@ impl<'a> Shared<'a> {
         self.stopped.load(Ordering::Relaxed) || self.ctx.cancel.is_cancelled()
     }
 
-    /// Returns why the run stopped, if it did.
+    /// Returns why the run stopped, if it did; asked once, when all threads are done.
     pub(super) fn take_failure(&self) -> Option<Error> {
         let failure = self.failure.lock().expect("no panic while the failure is held").take();
         // What fails because the user asked to stop is no failure of its own.
@@ -261,6 +268,13 @@ impl<'a> Shared<'a> {
             list.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
             list.truncate(WOULD_COPY_MAX);
         }
+    }
+}
+
+/// Keeps the first error. A thread that only stops as another has failed may be the first to tell.
+fn keep_first(kept: &mut Option<Error>, error: Error) {
+    if matches!(kept, None | Some(Error::Interrupted)) {
+        *kept = Some(error);
     }
 }
 
@@ -326,4 +340,20 @@ pub(super) struct Outcome {
     pub(super) stored: Stored,
     /// The group of names that it belongs to.
     pub(super) group: Option<FileId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_stops_with_the_others_does_not_hide_why() {
+        let full = || Error::refused("the disk is full", "");
+        let orders = [vec![Error::Interrupted, full()], vec![full(), Error::Interrupted]];
+        for errors in orders {
+            let mut kept = None;
+            errors.into_iter().for_each(|error| keep_first(&mut kept, error));
+            assert!(matches!(kept, Some(Error::Refused { .. })), "{kept:?}");
+        }
+    }
 }

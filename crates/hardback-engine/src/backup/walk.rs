@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use crate::target::PRIVATE_DIR;
 use crossbeam_channel::Sender;
-use hardback_platform::{Attributes, Dir, Faults, FileRead, Kind, Listing, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Listing, Metadata, PathError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -214,7 +214,7 @@ impl Walk<'_> {
         self.hand_out_files(&mut stack[0])?;
         while let Some(level) = stack.last_mut() {
             if self.shared.is_stopped() {
-                return Err(self.shared.take_failure().unwrap_or(Error::Interrupted));
+                return Err(Error::Interrupted);
             }
             let next = if level.listing.is_some() { self.next_listed(level)? } else { self.next_of_base(level)? };
             match next {
@@ -291,8 +291,7 @@ impl Walk<'_> {
             Ok(opened) => opened,
             Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
         };
-        let no_dump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
-        if metadata.id == self.target_id || no_dump {
+        if metadata.id == self.target_id || self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
             self.emit(Output::LeftOut(name.into()))?;
@@ -325,6 +324,7 @@ impl Walk<'_> {
                 self.shared.problem(Problem::new(&level.folder.path_of(name), ProblemKind::NotStored, &error));
                 Counters::add(&self.shared.sums.problems_without_line, 1);
                 self.skip_entered(base_entry.is_some(), &in_adopted)?;
+                self.emit(Output::LeftOut(name.into()))?;
                 return Ok(None);
             }
             other => other?,
@@ -365,6 +365,7 @@ impl Walk<'_> {
         if kind == ProblemKind::Vanished {
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
             Counters::add(&self.shared.sums.problems_without_line, 1);
+            self.emit(Output::LeftOut(name.into()))?;
             return Ok(None);
         }
         self.skip_adopted(&in_adopted)?;
@@ -512,14 +513,14 @@ impl Walk<'_> {
         level.folder.hold();
         let chunk = Chunk { number: self.next, folder: level.folder.clone(), items, facts: level.facts };
         self.next += 1;
-        self.chunks.send(chunk).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+        self.chunks.send(chunk).map_err(|_| Error::Interrupted)
     }
 
     fn emit(&mut self, output: Output) -> Result<(), Error> {
         self.throttle.enter(1, 0, || self.shared.is_stopped());
         let number = self.next;
         self.next += 1;
-        self.outputs.send((number, output)).map_err(|_| self.shared.take_failure().unwrap_or(Error::Interrupted))
+        self.outputs.send((number, output)).map_err(|_| Error::Interrupted)
     }
 
     fn is_excluded(&mut self, level: &Level, name: &[u8], is_dir: bool) -> Result<bool, Error> {
@@ -544,7 +545,9 @@ impl Walk<'_> {
         level.rules = rules;
         let (Some((listing, _)), Some(below)) = (&level.listing, &level.below) else { return };
         level.keep_marker_only = self.excludes.marker_in(listing, source);
-        level.names_left_out |= level.keep_marker_only.as_ref().is_some_and(|marker| !listing.has_file(marker));
+        let is_kept = |name: &[u8]| source.stat(name).is_ok_and(|metadata| !self.shared.leaves_out(&metadata));
+        let is_marker_kept = |marker: &Vec<u8>| listing.has_file(marker) && is_kept(marker);
+        level.names_left_out |= level.keep_marker_only.as_ref().is_some_and(|marker| !is_marker_kept(marker));
         if self.shared.options.no_ignore_files || !listing.has_file(DIRECTORY_FILE_NAME) {
             return;
         }
@@ -557,7 +560,8 @@ impl Walk<'_> {
         match rules {
             Ok(rules) => {
                 level.rules = rules;
-                level.names_left_out |= level.rules.check(&join(below, DIRECTORY_FILE_NAME), false).is_excluded();
+                let leaves_itself_out = level.rules.check(&join(below, DIRECTORY_FILE_NAME), false).is_excluded();
+                level.names_left_out |= leaves_itself_out || !is_kept(DIRECTORY_FILE_NAME);
             }
             // What cannot be understood leaves nothing out.
             Err(what) => {

@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Attributes, Dir, Kind, Metadata, PathError, Time};
+use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
 use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
@@ -56,7 +56,7 @@ impl<'a> At<'a> {
 pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) buffers: Buffers,
-    /// Names in the chunk that were left out for what the entries are now.
+    /// Names in the chunk that were left out for what the entries are now, or that were gone when they were read.
     pub(super) left_out: Vec<Box<[u8]>>,
 }
 
@@ -94,9 +94,7 @@ impl<'a> Worker<'a> {
             Ok(metadata) => metadata,
             Err(error) => return self.source_failed(at, item, &error),
         };
-        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        let is_nodump = self.shared.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
-        if is_nodump || self.shared.options.max_size_file_bytes.is_some_and(too_large) {
+        if self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.left_out.push(item.name);
             return Ok(None);
@@ -168,7 +166,7 @@ impl<'a> Worker<'a> {
             Turn::Stop => Ok(None),
             Turn::Link(first) => {
                 if item.base.is_none() && metadata.kind == Kind::File {
-                    self.count_moved_away(metadata)?;
+                    self.count_moved_away(at, metadata);
                 }
                 self.join_group(at, item, metadata, &first)
             }
@@ -441,10 +439,12 @@ impl<'a> Worker<'a> {
         self.carry(at, item, Some(ProblemKind::NotStored))
     }
 
-    /// Links the base's version of an entry whose source cannot be read. What vanished is gone.
+    /// Links the base's version of an entry whose source cannot be read. What vanished is gone, but may come back at any
+    /// moment: it was not looked at, and the record says so.
     fn carry(&mut self, at: &At<'_>, item: Item, problem: Option<ProblemKind>) -> Result<Option<Outcome>, Error> {
         if problem == Some(ProblemKind::Vanished) {
             Counters::add(&self.shared.sums.problems_without_line, 1);
+            self.left_out.push(item.name);
             return Ok(None);
         }
         let Some(mut entry) = item.base else {

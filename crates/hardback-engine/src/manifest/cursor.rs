@@ -7,6 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Parsed frames that [`EntriesByPosition`] keeps.
 const CACHED_FRAMES: usize = 4;
+/// Most that the names of one directory that were left out may take in memory: far above what a directory has, and a
+/// bound against a hostile record.
+const LEFT_OUT_BYTES_MAX: usize = 256 << 20;
+/// What a name takes beside its bytes, about.
+const LEFT_OUT_NAME_BYTES: usize = 32;
 
 /// A manifest as a tree that is entered directory by directory, in tree order.
 ///
@@ -25,7 +30,35 @@ pub struct TreeCursor<R> {
     cut_off: bool,
     names: OwnerNames,
     /// What the directory's lines so far name as left out, if anybody asks.
-    left_out: Option<Vec<Box<[u8]>>>,
+    left_out: Option<LeftOut>,
+}
+
+/// Names that were left out of one directory.
+#[derive(Debug)]
+struct LeftOut {
+    names: Vec<Box<[u8]>>,
+    /// What they may still take.
+    bytes_left: usize,
+    bytes_max: usize,
+}
+
+impl LeftOut {
+    fn new(bytes_max: usize) -> Self {
+        Self { names: Vec::new(), bytes_left: bytes_max, bytes_max }
+    }
+
+    fn push(&mut self, name: Box<[u8]>) -> Result<(), ManifestError> {
+        let more = self.bytes_left.checked_sub(name.len() + LEFT_OUT_NAME_BYTES);
+        let what = "a folder names more as left out than can be looked at";
+        self.bytes_left = more.ok_or(ManifestError::Damaged { offset: 0, what })?;
+        self.names.push(name);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Vec<Box<[u8]>> {
+        self.bytes_left = self.bytes_max;
+        std::mem::take(&mut self.names)
+    }
 }
 
 /// Names of the users and groups that a manifest has told so far; each stands before the first entry that it owns.
@@ -90,13 +123,13 @@ impl<R: ReadAt> TreeCursor<R> {
 
     /// Asks for what [`TreeCursor::take_left_out`] returns.
     pub fn collect_left_out(&mut self) {
-        self.left_out = Some(Vec::new());
+        self.left_out = Some(LeftOut::new(LEFT_OUT_BYTES_MAX));
     }
 
     /// Returns the names of this directory that its lines so far say were left out, each once. Asked behind each
     /// [`TreeCursor::next_dir`], before anything in that directory, it returns those of the directory around it.
     pub fn take_left_out(&mut self) -> Vec<Box<[u8]>> {
-        self.left_out.as_mut().map(std::mem::take).unwrap_or_default()
+        self.left_out.as_mut().map(LeftOut::take).unwrap_or_default()
     }
 
     fn take(&mut self) -> Result<Option<(Line, Position)>, ManifestError> {
@@ -122,8 +155,8 @@ impl<R: ReadAt> TreeCursor<R> {
                     self.names.users.insert(id, name);
                 }
                 Some((Line::LeftOut(name), _)) => {
-                    if let Some(names) = &mut self.left_out {
-                        names.push(name);
+                    if let Some(left_out) = &mut self.left_out {
+                        left_out.push(name)?;
                     }
                 }
                 Some((Line::Group(id, name), _)) => {
@@ -132,6 +165,9 @@ impl<R: ReadAt> TreeCursor<R> {
                 Some((Line::End, _)) => {
                     self.complete = true;
                     return Ok(None);
+                }
+                Some((Line::Entry(entry), _)) if *entry.name == *b"." && self.entered && self.lenient => {
+                    self.cut_off = true;
                 }
                 Some((Line::Entry(entry), _)) if *entry.name == *b"." && self.entered => {
                     return Err(ManifestError::Damaged { offset: 0, what: "a second root entry" });
@@ -217,6 +253,8 @@ impl<R: ReadAt> TreeCursor<R> {
     pub fn leave(&mut self) -> Result<u64, ManifestError> {
         let outside = self.depth - 1;
         let mut passed = 0;
+        // Nobody asks for what was left out of directories that are passed over.
+        let left_out = self.left_out.take();
         while self.depth > outside {
             match self.take()? {
                 Some((Line::Entry(entry), _)) => {
@@ -230,8 +268,7 @@ impl<R: ReadAt> TreeCursor<R> {
                 }
             }
         }
-        // They were in the directories that were passed over.
-        self.take_left_out();
+        self.left_out = left_out.map(|left_out| LeftOut::new(left_out.bytes_max));
         Ok(passed)
     }
 }
@@ -309,7 +346,44 @@ mod tests {
         writer.entry(&Entry::new(b".", Kind::Fifo)).unwrap();
         writer.up();
         let bytes = writer.finish().unwrap().sink;
-        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes).unwrap()).unwrap();
+        let (mut cursor, _) = TreeCursor::open(Reader::open(bytes.clone()).unwrap()).unwrap();
         assert!(matches!(cursor.next_file(), Err(ManifestError::Damaged { .. })));
+        // As all damage, it ends the record of an unfinished run.
+        let (mut cursor, _) = TreeCursor::open_lenient(Reader::open(bytes).unwrap()).unwrap();
+        assert!(cursor.next_file().unwrap().is_none() && cursor.next_dir().unwrap().is_none());
+    }
+
+    #[test]
+    fn names_left_out_are_collected_up_to_a_bound_for_each_directory() {
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        for (dir, count) in [(&b"a"[..], 2), (b"b", 2), (b"c", 3)] {
+            writer.entry(&Entry::new(dir, Kind::Dir)).unwrap();
+            (0..count).for_each(|_| writer.left_out(b"name").unwrap());
+            writer.up();
+        }
+        writer.up();
+        let bytes = writer.finish().unwrap().sink;
+        let open = || {
+            let mut cursor = TreeCursor::open(Reader::open(bytes.clone()).unwrap()).unwrap().0;
+            cursor.left_out = Some(LeftOut::new(2 * (4 + LEFT_OUT_NAME_BYTES)));
+            cursor
+        };
+        let mut cursor = open();
+        for _ in 0..2 {
+            cursor.next_dir().unwrap().unwrap();
+            assert!(cursor.next_dir().unwrap().is_none());
+            assert_eq!(cursor.take_left_out().len(), 2);
+            cursor.leave().unwrap();
+        }
+        cursor.next_dir().unwrap().unwrap();
+        assert!(matches!(cursor.next_dir(), Err(ManifestError::Damaged { .. })));
+        // What is passed over is not collected.
+        let mut cursor = open();
+        for _ in 0..3 {
+            cursor.next_dir().unwrap().unwrap();
+            cursor.leave().unwrap();
+        }
+        assert!(cursor.next_dir().unwrap().is_none() && cursor.take_left_out().is_empty());
     }
 }

@@ -44,7 +44,10 @@ pub struct ManifestWriter<W: io::Write> {
     context: Context,
     path: RelPath,
     depth: usize,
+    /// No entry stands in this frame yet.
     fresh_frame: bool,
+    /// The path of the folder stands in this frame, for the names that were left out before its first entry.
+    path_told: bool,
     users: BTreeSet<u32>,
     groups: BTreeSet<u32>,
     generations: BTreeSet<u32>,
@@ -74,6 +77,7 @@ impl<W: io::Write> ManifestWriter<W> {
             path: RelPath::root(),
             depth: 0,
             fresh_frame: false,
+            path_told: false,
             users: BTreeSet::new(),
             groups: BTreeSet::new(),
             generations: BTreeSet::new(),
@@ -137,10 +141,7 @@ impl<W: io::Write> ManifestWriter<W> {
         }
         self.totals.bytes += entry.size_bytes;
         self.totals.problems += u64::from(entry.problem().is_some());
-        if self.text.len() >= FRAME_TEXT_BYTES {
-            self.flush()?;
-        }
-        Ok(())
+        self.flush_if_full()
     }
 
     /// Closes the directory that was opened last.
@@ -151,13 +152,15 @@ impl<W: io::Write> ManifestWriter<W> {
     }
 
     /// Names an entry of the directory that is open which was left out, and not by a rule that the header has.
-    pub fn left_out(&mut self, name: &[u8]) {
-        if self.fresh_frame {
+    pub fn left_out(&mut self, name: &[u8]) -> io::Result<()> {
+        if self.fresh_frame && !self.path_told {
+            self.path_told = true;
             self.push_path();
         }
         self.text.extend_from_slice(b"# left-out ");
         text::escape(&mut self.text, name);
         self.text.push(b'\n');
+        self.flush_if_full()
     }
 
     /// Counts a content that this run copied.
@@ -226,6 +229,11 @@ impl<W: io::Write> ManifestWriter<W> {
         self.written_bytes
     }
 
+    /// Any number of lines of any kind may follow each other: a reader refuses a frame that is too long.
+    fn flush_if_full(&mut self) -> io::Result<()> {
+        if self.text.len() >= FRAME_TEXT_BYTES { self.flush() } else { Ok(()) }
+    }
+
     /// Ends the frame and hands it to the sink.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.text.is_empty() {
@@ -237,6 +245,7 @@ impl<W: io::Write> ManifestWriter<W> {
         self.written_bytes += frame.len() as u64;
         self.text.clear();
         self.fresh_frame = true;
+        self.path_told = false;
         Ok(())
     }
 
@@ -289,4 +298,53 @@ fn time_text(time: Time) -> String {
     let mut out = Vec::new();
     text::push_time(&mut out, time);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Line, Reader};
+    use super::*;
+    use hardback_platform::Kind;
+
+    #[test]
+    fn names_left_out_fill_frames_that_can_be_read() {
+        // In one frame they would be more than a reader takes.
+        let count = 400_000;
+        let name = |n: usize| format!("{n:0200}").into_bytes();
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        writer.entry(&Entry::new(b"sub", Kind::Dir)).unwrap();
+        let mut longest_bytes = 0;
+        for n in 0..count {
+            writer.left_out(&name(n)).unwrap();
+            longest_bytes = longest_bytes.max(writer.text.len());
+        }
+        assert!(longest_bytes < 2 * FRAME_TEXT_BYTES, "{longest_bytes}");
+        writer.up();
+        writer.entry(&Entry::new(b"sub2", Kind::Dir)).unwrap();
+        writer.up();
+        writer.up();
+        let mut reader = Reader::open(writer.finish().unwrap().sink).unwrap();
+        let mut next = || reader.next_line().unwrap().unwrap().0;
+        assert!(matches!(next(), Line::Entry(top) if *top.name == *b"."));
+        assert!(matches!(next(), Line::Entry(sub) if *sub.name == *b"sub"));
+        for n in 0..count {
+            assert_eq!(next(), Line::LeftOut(name(n).into()));
+        }
+        assert_eq!(next(), Line::Up);
+        assert!(matches!(next(), Line::Entry(sub) if *sub.name == *b"sub2"));
+    }
+
+    #[test]
+    fn a_frame_of_names_left_out_says_once_where_it_is() {
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        writer.entry(&Entry::new(b"sub", Kind::Dir)).unwrap();
+        for _ in 0..2 {
+            writer.flush().unwrap();
+            writer.left_out(b"a").unwrap();
+            writer.left_out(b"b").unwrap();
+            assert_eq!(writer.text, b"# ./sub\n# left-out a\n# left-out b\n");
+        }
+    }
 }

@@ -7,6 +7,7 @@
     reason = "tests look at the disk with other code"
 )]
 
+use hardback_engine::manifest::Seal;
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, FixedClock, Job, JobName,
     JobSource, Monitor, Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target,
@@ -72,6 +73,18 @@ impl Bench {
 
     pub(crate) fn backup_report(&self) -> BackupReport {
         self.backup_without(&Excludes::default(), BackupOptions::default())
+    }
+
+    /// Backs up while something watches the target.
+    pub(crate) fn backup_into_watched(&self, seam: Seam) -> BackupReport {
+        let target = open_or_create_target(&self.target, None, &SystemClock, seam).unwrap().target;
+        let job = self.job(BackupOptions::default());
+        with_context(|ctx| backup(ctx, &target, &job, &Excludes::default())).unwrap()
+    }
+
+    pub(crate) fn try_backup(&self) -> Result<BackupReport, Error> {
+        let job = self.job(BackupOptions::default());
+        with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default()))
     }
 
     /// Backs up, and leaves something out.
@@ -157,6 +170,45 @@ pub(crate) fn locked(name: &'static [u8]) -> Seam {
     Seam::watched(Arc::new(Locked(name)))
 }
 
+/// Hides entries.
+struct Vanished(&'static [&'static [u8]]);
+
+impl Watch for Vanished {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::OpenDir | Op::OpenFile | Op::Stat if self.0.contains(&call.name) => {
+                Verdict::Fail(std::io::ErrorKind::NotFound.into())
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// A seam by which entries of these names are listed and not there any more.
+pub(crate) fn vanished(names: &'static [&'static [u8]]) -> Seam {
+    Seam::watched(Arc::new(Vanished(names)))
+}
+
+/// Takes no folder whose name begins like this, however it is escaped.
+struct Unnamable(&'static [u8]);
+
+impl Watch for Unnamable {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::MakeDir if call.name.starts_with(self.0) => Verdict::Fail(std::io::Error::from_raw_os_error(EINVAL)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// `EINVAL`: what a volume says to a name that it cannot hold.
+const EINVAL: i32 = 22;
+
+/// A seam by which a target cannot hold folders of such names.
+pub(crate) fn unnamable(begin: &'static [u8]) -> Seam {
+    Seam::watched(Arc::new(Unnamable(begin)))
+}
+
 pub(crate) fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
@@ -218,4 +270,16 @@ pub(crate) fn listing(root: &Path) -> Vec<String> {
 
 fn blake3_of(path: &Path) -> String {
     fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex()[..16].to_owned()).unwrap()
+}
+
+/// Makes the record of a snapshot another one, and its seal say so.
+pub(crate) fn forge_record(bench: &Bench, snapshot: &str, forge: impl FnOnce(&[u8]) -> Vec<u8>) {
+    let manifests = bench.target.join(".hardback/manifests/test");
+    let manifest = manifests.join(format!("{snapshot}.manifest.zst"));
+    let forged = forge(&fs::read(&manifest).unwrap());
+    fs::write(&manifest, &forged).unwrap();
+    let path = manifests.join(format!("{snapshot}.seal"));
+    let mut seal = Seal::from_text(&fs::read_to_string(&path).unwrap()).unwrap();
+    (seal.manifest, seal.manifest_bytes) = (*blake3::hash(&forged).as_bytes(), forged.len() as u64);
+    fs::write(&path, seal.to_text()).unwrap();
 }
