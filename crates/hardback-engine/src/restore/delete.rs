@@ -6,7 +6,8 @@ use super::options::{ACTIONS_KEPT_MAX, RestoreAction};
 use super::shared::Shared;
 use crate::content::Stop;
 use crate::error::Error;
-use hardback_platform::{Dir, FileId, Kind, PathError, RelPath};
+use crate::exclude::same_folded;
+use hardback_platform::{Dir, Faults, FileId, Kind, PathError, RelPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ fn is_aside(name: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct Leftovers {
     names: BTreeMap<Box<[u8]>, Kind>,
+    /// Which file each is; looked up when it is asked for.
+    ids: Option<Vec<(Box<[u8]>, FileId)>>,
 }
 
 /// Where deleting must stop: the target and the folders above it.
@@ -34,12 +37,37 @@ impl Leftovers {
     /// Lists a folder.
     pub(super) fn list(dir: &Dir) -> Result<Self, PathError> {
         let listing = dir.list()?;
-        Ok(Self { names: listing.iter().map(|e| (e.name.into(), e.kind)).collect() })
+        Ok(Self { names: listing.iter().map(|e| (e.name.into(), e.kind)).collect(), ids: None })
     }
 
-    /// The snapshot has an entry of this name.
-    pub(super) fn take(&mut self, name: &[u8]) {
-        self.names.remove(name);
+    /// The snapshot has an entry of this name. Asked before anybody works on that entry.
+    ///
+    /// A name that is not in the listing may be there all the same: where a volume folds case, and as a short name. What
+    /// it means is listed under another name, and stays. A hard link of it stays too, which does no harm.
+    pub(super) fn take(
+        &mut self,
+        name: &[u8],
+        dir: impl FnOnce() -> Result<Option<Arc<Dir>>, PathError>,
+    ) -> Result<(), PathError> {
+        if self.names.remove(name).is_some() || self.names.is_empty() {
+            return Ok(());
+        }
+        let Some(dir) = dir()? else { return Ok(()) };
+        let meant = match dir.stat(name) {
+            Ok(found) => found.id,
+            Err(error) if matches!(error.fault(), Faults::Vanished | Faults::BadName) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let ids = self.ids.get_or_insert_with(|| {
+            let all = self.names.keys();
+            all.filter_map(|listed| Some((listed.clone(), dir.stat(listed).ok()?.id))).collect()
+        });
+        for (listed, _) in ids.iter().filter(|(_, id)| *id == meant) {
+            self.names.remove(listed);
+        }
+        // Not each volume that folds case has ids that last.
+        self.names.retain(|listed, _| !same_folded(listed, name));
+        Ok(())
     }
 
     /// Removes what is left. `below` is the folder's path below its source, for the rules.

@@ -72,14 +72,12 @@ impl Walk<'_, '_> {
             }
             let next = self.cursor.next_dir().map_err(|e| self.record_failed(e))?;
             for name in self.cursor.take_left_out() {
-                level.leftovers.iter_mut().for_each(|leftovers| leftovers.take(&name));
+                self.take_leftover(level, &name);
             }
             match next {
                 Some((entry, _)) => {
                     level.is_unread = false;
-                    if let Some(leftovers) = &mut level.leftovers {
-                        leftovers.take(&entry.name);
-                    }
+                    self.take_leftover(level, &entry.name);
                     let Some(mut below) = self.enter(level, entry)? else { continue };
                     self.hand_out_files(&mut below)?;
                     if let Some(far) = below.folder.ancestor(OPEN_LEVELS_MAX) {
@@ -177,6 +175,17 @@ impl Walk<'_, '_> {
         match place.filter(|_| self.shared.options.delete && !guard.keeps_all) {
             Some(dir) => Ok(Some(Leftovers::list(dir)?)),
             None => Ok(None),
+        }
+    }
+
+    /// The snapshot has an entry of this name: what is at the place under it stays.
+    fn take_leftover(&self, level: &mut Level, name: &[u8]) {
+        let Some(leftovers) = &mut level.leftovers else { return };
+        if let Err(error) = leftovers.take(name, || level.folder.dir(Side::Place)) {
+            let what = format!("cannot {}: {}; nothing in its folder is removed", error.op, error.source);
+            let path = self.path.join(name);
+            self.shared.problem(Problem::with_detail(path.as_bytes(), ProblemKind::NotRestored, what));
+            level.leftovers = None;
         }
     }
 
@@ -371,9 +380,7 @@ impl Walk<'_, '_> {
                 _ if !self.selection.file(&self.path, &entry.name) => continue,
                 _ => {}
             }
-            if let Some(leftovers) = &mut level.leftovers {
-                leftovers.take(&entry.name);
-            }
+            self.take_leftover(level, &entry.name);
             self.map_owner(&mut entry);
             bytes += entry.size_bytes;
             entries.push(entry);
