@@ -7,8 +7,8 @@
 )]
 
 use hardback_engine::{
-    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase,
-    Problem, SystemClock, Target, backup, catalog, open_or_create_target,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Phase, Place, Problem, RestoreOptions, SystemClock, Target, backup, catalog, open_or_create_target, restore,
 };
 use hardback_platform::{Dir, Kind, RelPath, Seam};
 use std::path::{Path, PathBuf};
@@ -250,4 +250,30 @@ fn a_base_whose_record_is_damaged_gives_way_to_an_older_one() {
     let third = bench.backup();
     assert_eq!(third.base, first.snapshot);
     assert_eq!((third.linked, bench.id(&third, "a")), (1, bench.id(&first, "a")));
+}
+
+#[test]
+fn a_restore_that_deletes_keeps_a_file_whose_name_changed_its_case() {
+    let bench = Bench::new();
+    bench.write("readme.md", "content");
+    bench.write("docs/file", "content");
+    let report = bench.backup();
+    for (old, new) in [("readme.md", "README.md"), ("docs", "Docs")] {
+        std::fs::rename(bench.source.join(old), bench.source.join(new)).unwrap();
+    }
+    bench.write("new", "content");
+    // The top of the place is the folder of the source.
+    let place = bench.source.parent().unwrap().to_owned();
+    let mut options = RestoreOptions::new("test", report.snapshot.as_ref().unwrap(), Place::To(place));
+    options.delete = true;
+    let (counters, cancel) = (Counters::default(), Cancel::default());
+    let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+    let restored = restore(&ctx, &bench.open(), &options, &mut |_| Answer::Keep).unwrap();
+    assert_eq!(restored.problem_count, 0, "{:?}", restored.problems);
+    for path in ["readme.md", "docs/file"] {
+        assert_eq!(std::fs::read_to_string(bench.source.join(path)).unwrap(), "content");
+    }
+    // Where case counts, the others are no part of the snapshot.
+    let names: Vec<_> = std::fs::read_dir(&bench.source).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
 }

@@ -334,8 +334,11 @@ fn delete_leaves_alone_what_the_backup_left_out() {
     bench.write("new-listed/.hardbackignore", "inner\n");
     bench.write("new-listed/inner", "left out by the next backup");
     bench.write("new-listed/other", "not in the snapshot");
-    let deleted = ["docs/new", "docs/new-listed/.hardbackignore", "docs/new-listed/other"];
+    bench.write("new-unneeded/.hardbackignore", "nothing\n");
+    let deleted = ["docs/new", "docs/new-listed/other", "docs/new-unneeded"];
     assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), deleted);
+    // The list that kept something is still there and keeps it.
+    assert_eq!(delete_in_place(&bench, &snapshot, protect).unwrap(), [""; 0]);
     for kept in ["new-marked/inner", "new-listed/inner"] {
         assert!(bench.source.join(kept).exists(), "{kept}");
     }

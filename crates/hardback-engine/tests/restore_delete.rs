@@ -16,10 +16,12 @@ mod support;
 
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
 use hardback_engine::{BackupOptions, Error, Excludes, Place, RestoreAction, RestoreOptions};
-use hardback_platform::Attributes;
+use hardback_platform::{Attributes, Call, Op, Seam, Verdict, Watch};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::{Bench, forge_record, unnamable, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
@@ -211,4 +213,151 @@ fn what_lay_hidden_below_a_mounted_volume_stays() {
         assert_eq!(delete(&bench, &snapshot, |_| {}).unwrap(), ["docs/new"]);
         assert!(bench.source.join("disk/hidden").exists());
     }
+}
+
+#[test]
+fn a_list_that_is_not_in_the_snapshot_stays_beside_what_it_keeps() {
+    let bench = Bench::new();
+    bench.write("sub/kept", "x");
+    let snapshot = bench.backup();
+    bench.write("sub/.hardbackignore", "*.tmp\n");
+    bench.write("sub/deep/x.tmp", "x");
+    bench.write("sub/deep/x", "x");
+    assert_eq!(delete(&bench, &snapshot, |_| {}).unwrap(), ["docs/sub/deep/x"]);
+    assert_eq!(delete(&bench, &snapshot, |_| {}).unwrap(), [""; 0]);
+    let deleted = ["docs/sub/.hardbackignore", "docs/sub/deep"];
+    assert_eq!(delete(&bench, &snapshot, |o| o.delete_excluded = true).unwrap(), deleted);
+}
+
+/// Fails a call each time that it is made.
+struct Failing<F>(F);
+
+impl<F: Fn(&Call<'_>) -> bool + Send + Sync> Watch for Failing<F> {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if (self.0)(call) { Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()) } else { Verdict::Go }
+    }
+}
+
+/// Restores in place while calls fail; returns the paths of problems and what was deleted.
+fn delete_failing(
+    bench: &Bench,
+    snapshot: &str,
+    choose: impl Fn(&mut RestoreOptions),
+    fails: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
+) -> (Vec<String>, Vec<String>) {
+    let mut options = bench.options(snapshot);
+    (options.place, options.delete) = (Place::InPlace, true);
+    options.seam = Seam::watched(Arc::new(Failing(fails)));
+    choose(&mut options);
+    let report = bench.restore(&options);
+    let deleted = report.actions.iter().filter(|(_, a)| *a == RestoreAction::Delete);
+    let deleted = deleted.map(|(p, _)| String::from_utf8_lossy(p).into_owned()).collect();
+    (support::found(&report.problems).into_iter().map(|(_, path)| path).collect(), deleted)
+}
+
+/// A folder of this name cannot be listed.
+fn unlistable(name: &'static [u8]) -> impl Fn(&Call<'_>) -> bool + Send + Sync {
+    let is_in_it = AtomicBool::new(false);
+    move |call| match call.op {
+        Op::OpenDir if call.name != b"." => {
+            is_in_it.store(call.name == name, Ordering::SeqCst);
+            false
+        }
+        Op::List => is_in_it.load(Ordering::SeqCst),
+        _ => false,
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_told_and_the_rest_is_restored() {
+    for (markers, is_known) in [(&[][..], true), (&[".stop"], true), (&[], false)] {
+        let bench = Bench::new();
+        bench.write("top", "t");
+        if is_known {
+            bench.write("sub/kept", "x");
+        }
+        let snapshot = bench.backup_without(&excludes(&[], markers), BackupOptions::default()).snapshot.unwrap();
+        for path in ["new", "sub/new", "other/new"] {
+            bench.write(path, "x");
+        }
+        fs::remove_file(bench.source.join("top")).unwrap();
+        let (problems, deleted) = delete_failing(&bench, &snapshot, |_| {}, unlistable(b"sub"));
+        assert_eq!((problems, deleted), (vec!["docs/sub".into()], vec!["docs/new".into(), "docs/other".into()]));
+        assert!(bench.source.join("top").exists() && bench.source.join("sub/new").exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_may_be_what_the_backup_left_out() {
+    let bench = Bench::new();
+    bench.write("top", "t");
+    let options = BackupOptions { max_size_file_bytes: Some(500), ..BackupOptions::default() };
+    let snapshot = bench.backup_without(&Excludes::default(), options).snapshot.unwrap();
+    for path in ["new", "odd", "sub/odd", "sub/new"] {
+        bench.write(path, "x");
+    }
+    let fails = |call: &Call<'_>| call.op == Op::Stat && call.name == b"odd";
+    let (problems, deleted) = delete_failing(&bench, &snapshot, |_| {}, fails);
+    assert_eq!(problems, ["docs/odd", "docs/sub/odd"]);
+    assert_eq!(deleted, ["docs/new", "docs/sub/new"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_opened_again_is_told() {
+    let bench = Bench::new();
+    let deep: String = (0..60).map(|n| format!("d{n}/")).collect();
+    bench.write(&format!("{deep}kept"), "x");
+    let snapshot = bench.backup();
+    bench.write("d0/d1/new", "x");
+    let opened = AtomicBool::new(false);
+    let fails =
+        move |call: &Call<'_>| call.op == Op::OpenDir && call.name == b"d1" && opened.swap(true, Ordering::SeqCst);
+    let (problems, deleted) = delete_failing(&bench, &snapshot, |o| o.workers = 1, fails);
+    assert!(problems.contains(&"docs/d0/d1".to_owned()), "{problems:?}");
+    assert_eq!(deleted, [""; 0]);
+    assert!(bench.source.join("d0/d1/new").exists());
+}
+
+#[test]
+fn what_must_stay_in_a_wide_and_deep_folder_keeps_the_folders_above_it_alone() {
+    const LEVELS: usize = 300;
+    for dry_run in [true, false] {
+        let bench = Bench::new();
+        bench.write("top", "t");
+        let snapshot = bench.backup();
+        let deep: String = (0..LEVELS).map(|_| "d/").collect();
+        bench.write(&format!("new/{deep}file"), "x");
+        bench.write("new/d/keep.before-restore", "x");
+        for n in 0..100 {
+            bench.write(&format!("new/{n}/x"), "x");
+        }
+        let opens = Arc::new(AtomicUsize::new(0));
+        let counted = opens.clone();
+        let fails = move |call: &Call<'_>| {
+            counted.fetch_add(usize::from(call.op == Op::OpenDir), Ordering::SeqCst);
+            false
+        };
+        let (problems, deleted) = delete_failing(&bench, &snapshot, |o| o.dry_run = dry_run, fails);
+        assert_eq!(problems, [""; 0]);
+        // Both with the file in the deepest one; the first two levels stay.
+        assert_eq!(deleted.len(), (LEVELS - 1) + 1 + 2 * 100);
+        assert!(bench.source.join("new/d/keep.before-restore").exists());
+        assert_eq!(bench.source.join("new/d/d").exists(), dry_run);
+        let opens = opens.load(Ordering::SeqCst);
+        assert!(opens < 3 * LEVELS + 300, "{opens} folders were opened");
+    }
+}
+
+#[test]
+fn what_cannot_be_removed_keeps_the_folders_above_it_alone() {
+    let bench = Bench::new();
+    bench.write("top", "t");
+    let snapshot = bench.backup();
+    for path in ["new/a/stuck", "new/a/x", "new/b/x"] {
+        bench.write(path, "x");
+    }
+    let fails = |call: &Call<'_>| call.op == Op::Unlink && call.name == b"stuck";
+    let (problems, deleted) = delete_failing(&bench, &snapshot, |_| {}, fails);
+    assert_eq!(problems, ["docs/new/a/stuck"]);
+    assert_eq!(deleted, ["docs/new/a/x", "docs/new/b", "docs/new/b/x"]);
 }

@@ -9,10 +9,14 @@
 
 mod support;
 
-use hardback_engine::{ProblemKind, VerifyLevel, VerifyOptions, verify};
+use hardback_engine::{
+    Cancel, Context, Counters, Error, ProblemKind, SystemClock, VerifyLevel, VerifyOptions, open_or_create_target,
+    verify,
+};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use support::*;
 
 fn filled() -> Bench {
@@ -189,4 +193,40 @@ fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
     let changed: Vec<_> = report.changed.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect();
     let expected = ["many", "many/007", "sub", "sub/a", "sub/new"].map(|p| format!("{snapshot}/docs/{p}"));
     assert_eq!((found(&report.problems), changed), (vec![], expected.to_vec()));
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_opened_is_told_and_the_others_are_verified() {
+    let bench = filled();
+    let (first, second) = (bench.backup(), bench.backup());
+    let name: &'static str = first.clone().leak();
+    let options = VerifyOptions {
+        job: None,
+        snapshots: Vec::new(),
+        level: VerifyLevel::Quick,
+        against_source: false,
+        workers: 0,
+    };
+    let target = open_or_create_target(&bench.target, None, &SystemClock, locked(name.as_bytes())).unwrap().target;
+    let report = with_context(|ctx| verify(ctx, &target, &options)).unwrap();
+    assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, first.clone())]);
+    assert_eq!((report.snapshots, report.entries), (1, 207), "{second} was verified");
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_refused_before_any_is_verified() {
+    let bench = filled();
+    let first = bench.backup();
+    flip(&bench.stored(&first, "big"), 2 << 20);
+    let options = VerifyOptions {
+        job: None,
+        snapshots: vec![first, "2001-01-01".into()],
+        level: VerifyLevel::Full,
+        against_source: false,
+        workers: 0,
+    };
+    let counters = Counters::default();
+    let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &Cancel::default() };
+    assert!(matches!(verify(&ctx, &bench.open(), &options), Err(Error::NotFound { .. })));
+    assert_eq!(counters.entries.load(Ordering::SeqCst), 0);
 }

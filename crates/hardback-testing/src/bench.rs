@@ -3,7 +3,7 @@
 use crate::checker::{Checker, Inventory};
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Place, Problem, RestoreOptions, SystemClock, Target, VerifyLevel, VerifyOptions, backup,
+    Phase, Place, Problem, RestoreOptions, RestoreReport, SystemClock, Target, VerifyLevel, VerifyOptions, backup,
     open_or_create_target, restore, verify,
 };
 use hardback_platform::{Call, Seam, Verdict, Watch};
@@ -138,19 +138,31 @@ impl Bench {
     /// Restores a snapshot below a new folder without a single problem; returns where the first source is.
     #[track_caller]
     pub fn restore_all(&self, report: &BackupReport, to: &Path) -> PathBuf {
+        let restored = self.restore_with(report, to, |options| options.numeric_owner = true);
+        assert!(restored.limitations.is_empty(), "{:?}", restored.limitations);
+        to.join(self.sources[0].file_name().unwrap())
+    }
+
+    /// Restores a snapshot below a folder without a single problem; the place may lack what it cannot keep.
+    #[track_caller]
+    pub fn restore_with(
+        &self,
+        report: &BackupReport,
+        to: &Path,
+        choose: impl FnOnce(&mut RestoreOptions),
+    ) -> RestoreReport {
         let (counters, cancel, heard) = (Counters::default(), Cancel::default(), Heard::default());
         let ctx = Context { clock: &SystemClock, monitor: &heard, counters: &counters, cancel: &cancel };
         let snapshot = report.snapshot.as_ref().expect("sealed");
         let mut options = RestoreOptions::new(JOB, snapshot, Place::To(to.to_owned()));
-        options.numeric_owner = true;
+        choose(&mut options);
         let checker = Arc::new(Checker::new(&self.target));
         let target = self.open(Seam::watched(checker.clone()));
         let restored = restore(&ctx, &target, &options, &mut |_| Answer::Stop);
         let restored = restored.unwrap_or_else(|e| panic!("{e}: {:?}", std::error::Error::source(&e)));
         assert!(restored.problems.is_empty(), "{:?}", restored.problems);
-        assert!(restored.limitations.is_empty(), "{:?}", restored.limitations);
         assert_eq!(checker.violations(), Vec::<String>::new(), "a sealed snapshot was written");
-        to.join(self.sources[0].file_name().unwrap())
+        restored
     }
 
     /// Verifies everything in the target without a single problem.

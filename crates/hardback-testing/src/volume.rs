@@ -11,6 +11,8 @@ pub enum VolumeKind {
     Xfs,
     Btrfs,
     Ntfs3g,
+    /// NTFS on which names differ by more than case, and are listed in lower case.
+    NtfsFolding,
 }
 
 impl VolumeKind {
@@ -20,7 +22,7 @@ impl VolumeKind {
     /// Smallest image that its tools accept.
     fn mib_min(self) -> u64 {
         match self {
-            Self::Ext4 | Self::Ntfs3g => 16,
+            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding => 16,
             Self::Xfs => 300,
             Self::Btrfs => 128,
         }
@@ -31,7 +33,7 @@ impl VolumeKind {
             Self::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"]),
             Self::Xfs => ("mkfs.xfs", &["-q", "-f"]),
             Self::Btrfs => ("mkfs.btrfs", &["-q", "-f"]),
-            Self::Ntfs3g => ("mkntfs", &["-q", "-Q", "-F"]),
+            Self::Ntfs3g | Self::NtfsFolding => ("mkntfs", &["-q", "-Q", "-F"]),
         }
     }
 
@@ -39,7 +41,7 @@ impl VolumeKind {
     pub fn symlink_bytes_max(self) -> usize {
         match self {
             Self::Xfs => 1023,
-            Self::Ext4 | Self::Ntfs3g => 4000,
+            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding => 4000,
             Self::Btrfs => 3800,
         }
     }
@@ -123,6 +125,7 @@ impl Drop for Volume {
 fn mount(kind: VolumeKind, options: &str, image: &Path, root: &Path) -> Result<(), String> {
     let (tool, own) = match kind {
         VolumeKind::Ntfs3g => ("ntfs-3g", "streams_interface=xattr"),
+        VolumeKind::NtfsFolding => ("lowntfs-3g", "streams_interface=xattr,ignore_case"),
         _ => ("mount", "loop"),
     };
     try_run(Command::new(tool).args(["-o", &format!("{own}{options}")]).args([image, root]))

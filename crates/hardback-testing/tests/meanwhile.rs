@@ -75,7 +75,7 @@ fn a_group_that_is_edited_during_the_run_is_one_file_again_in_the_next() {
         fs::hard_link(docs.join("a"), docs.join(name)).unwrap();
     }
     let edited = docs.join("c");
-    bench.source_seam = watch::before(Op::Stat, "c", move |call| {
+    bench.source_seam = watch::before(Op::OpenFile, "c", move |call| {
         if call == 1 {
             fs::File::options().write(true).open(&edited).unwrap().write_at(b"behind", 0).unwrap();
         }

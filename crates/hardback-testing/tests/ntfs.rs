@@ -8,7 +8,7 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
-use hardback_engine::{BackupReport, LimitationKind};
+use hardback_engine::{BackupReport, LimitationKind, Overwrite, RestoreAction};
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
 use hardback_testing::volume::{Volume, VolumeKind};
@@ -132,4 +132,33 @@ fn a_disk_may_be_mounted_with_more_options_later() {
     bench.verify_all();
     assert_comes_back(&bench, &second, &zoo);
     assert_fits_windows(&bench.snapshot(&first));
+}
+
+#[test]
+fn a_restore_that_deletes_keeps_what_the_place_lists_in_another_case() {
+    let (from, place) = (volume!(VolumeKind::Ext4, 20), volume!(VolumeKind::NtfsFolding, 20));
+    let source = from.dir("docs");
+    fs::create_dir(source.join("Inner")).unwrap();
+    let files = ["README.md", "Changed", "Inner/Below", "Éa"];
+    for path in files {
+        fs::write(source.join(path), path).unwrap();
+    }
+    let bench = Bench::new(&source, &from.root().join("target"));
+    let report = bench.backup_all();
+    let to = place.root().join("restored");
+    assert_eq!(bench.restore_with(&report, &to, |_| {}).kept, 0);
+    let restored = to.join("docs");
+    fs::write(restored.join("Changed"), "something else").unwrap();
+    for path in ["new", "Inner/new"] {
+        fs::write(restored.join(path), "new").unwrap();
+    }
+    let report = bench.restore_with(&report, &to, |options| {
+        (options.overwrite, options.delete) = (Overwrite::Always, true);
+    });
+    let deleted: Vec<_> = report.actions.iter().filter(|(_, action)| *action == RestoreAction::Delete).collect();
+    for path in files {
+        assert_eq!(fs::read_to_string(restored.join(path)).unwrap(), path);
+    }
+    let paths: Vec<_> = deleted.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
+    assert_eq!(paths, ["docs/Inner/new", "docs/new"]);
 }

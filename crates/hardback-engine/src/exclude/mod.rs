@@ -31,6 +31,7 @@ pub use error::{ExcludeError, PatternFault};
 pub use explain::Explanation;
 pub use markers::{CACHEDIR_TAG_NAME, CACHEDIR_TAG_SIGNATURE, DirectoryMarkers, MarkerKind, is_cachedir_tag};
 pub use presets::{Preset, presets};
+pub(crate) use rule::same_folded;
 pub use rule::{Rule, RuleOrigin, Verdict, WrittenPattern, WrittenRules};
 
 /// The name of the list that a directory may hold for itself and everything below.

@@ -112,7 +112,7 @@ impl<'a> Verdict<'a> {
 }
 
 /// Tells whether two names differ by the case of their characters at most; bytes that are none must be equal.
-pub(super) fn same_folded(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn same_folded(left: &[u8], right: &[u8]) -> bool {
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
     }

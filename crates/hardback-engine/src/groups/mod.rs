@@ -6,7 +6,7 @@
 mod table;
 
 use crate::content::Stop;
-use hardback_platform::{Dir, PathError};
+use hardback_platform::{Dir, Faults, PathError};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -66,18 +66,27 @@ pub(crate) struct Groups<F> {
 struct Known<F> {
     memory: HashMap<Key, Group<F>>,
     memory_max: usize,
-    scratch: Option<Scratch>,
+    /// Where the file may go, best first.
+    scratches: Vec<Scratch>,
+    /// Which of them have been tried.
+    tried: usize,
     file: Option<GroupTable>,
+    /// Why there is no file: all stays in memory.
+    refused: Option<PathError>,
 }
 
 impl<F: First> Groups<F> {
-    /// Makes room for groups. Without a place for files, as in a dry run, no group may be made.
-    pub(crate) fn new(scratch: Option<Scratch>) -> Self {
-        Self::with_room(scratch, GROUPS_IN_MEMORY_MAX)
+    /// Makes room for groups. The file goes to the first place that takes it; without one, as in a dry run, no group may
+    /// be made.
+    pub(crate) fn new(scratches: impl IntoIterator<Item = Scratch>) -> Self {
+        Self::with_room(scratches, GROUPS_IN_MEMORY_MAX)
     }
 
-    fn with_room(scratch: Option<Scratch>, memory_max: usize) -> Self {
-        let known = Known { memory: HashMap::new(), memory_max, scratch, file: None };
+    fn with_room(scratches: impl IntoIterator<Item = Scratch>, memory_max: usize) -> Self {
+        let mut scratches: Vec<_> = scratches.into_iter().collect();
+        // They are taken from the end.
+        scratches.reverse();
+        let known = Known { memory: HashMap::new(), memory_max, scratches, tried: 0, file: None, refused: None };
         Self { all: Mutex::new(known), done: Condvar::new() }
     }
 
@@ -130,6 +139,18 @@ impl<F: First> Groups<F> {
         spilled
     }
 
+    /// Returns, once, why no place takes the file and all stays in memory, with the number of that place.
+    pub(crate) fn take_refused(&self) -> Option<(usize, PathError)> {
+        let mut all = self.all.lock().expect("no panic while the groups are held");
+        let last = all.tried.saturating_sub(1);
+        all.refused.take().map(|error| (last, error))
+    }
+
+    /// Returns the number of the place where the file is, or was tried last.
+    pub(crate) fn scratch_index(&self) -> usize {
+        self.all.lock().expect("no panic while the groups are held").tried.saturating_sub(1)
+    }
+
     /// The first name could not be made, or something else stays there: the next one is the first.
     pub(crate) fn failed(&self, key: Key) {
         let mut all = self.all.lock().expect("no panic while the groups are held");
@@ -151,10 +172,17 @@ impl<F: First> Known<F> {
         if self.memory.len() < self.memory_max {
             return Ok(());
         }
-        if self.file.is_none() {
-            let Some(scratch) = self.scratch.take() else { return Ok(()) };
-            self.file = Some(GroupTable::create(scratch)?);
+        while self.file.is_none() {
+            let Some(scratch) = self.scratches.pop() else { return Ok(()) };
+            self.tried += 1;
+            match GroupTable::create(scratch) {
+                Ok(file) => self.file = Some(file),
+                // Some may only write further down.
+                Err(error) if matches!(error.fault(), Faults::Denied | Faults::ReadOnly) => self.refused = Some(error),
+                Err(error) => return Err(error),
+            }
         }
+        self.refused = None;
         let Some(file) = &mut self.file else { return Ok(()) };
         for (key, group) in &self.memory {
             if let Some(first) = &group.first {
@@ -169,7 +197,7 @@ impl<F: First> Known<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hardback_platform::Seam;
+    use hardback_platform::{Call, Op, Seam, Verdict, Watch};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Debug)]
@@ -204,6 +232,47 @@ mod tests {
         assert!(matches!(groups.turn([0; 16], 2, &stop), Ok(Turn::First)));
         assert!(matches!(groups.turn([0; 16], 2, &stop), Ok(Turn::Stop)));
         assert_eq!(stop.0.into_inner(), 3);
+    }
+
+    /// Lets nobody make a file.
+    struct Closed;
+
+    impl Watch for Closed {
+        fn before(&self, call: &Call<'_>) -> Verdict {
+            match call.op {
+                Op::CreateFile => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+                _ => Verdict::Go,
+            }
+        }
+    }
+
+    #[test]
+    fn where_no_file_may_be_made_the_next_place_is_tried_and_then_all_stays_in_memory() {
+        let temp = tempfile::tempdir().unwrap();
+        let scratch = |is_closed| {
+            let seam = if is_closed { Seam::watched(Arc::new(Closed)) } else { Seam::default() };
+            Scratch { dir: Dir::open(temp.path(), seam).unwrap(), prefix: b"groups-".to_vec() }
+        };
+        let key = |n: u64| -> Key { u128::from(n).to_le_bytes() };
+        for (closed, in_memory) in [(&[true, false][..], false), (&[true, true], true)] {
+            let groups = Groups::with_room(closed.iter().map(|closed| scratch(*closed)), 10);
+            for n in 0..100 {
+                assert!(matches!(groups.turn(key(n), 2, &stop()), Ok(Turn::First)));
+                groups.made(key(n), Text(format!("first {n}"))).unwrap();
+            }
+            assert_eq!(groups.all.lock().unwrap().memory.len() > 10, in_memory);
+            assert_eq!(groups.scratch_index(), 1);
+            let refused = groups.take_refused();
+            assert_eq!(
+                refused.as_ref().map(|(place, error)| (*place, error.fault())),
+                in_memory.then_some((1, Faults::Denied))
+            );
+            assert!(groups.take_refused().is_none());
+            for n in 0..100 {
+                let Ok(Turn::Link(first)) = groups.turn(key(n), 2, &stop()) else { panic!("{n}") };
+                assert_eq!(first.0, format!("first {n}"));
+            }
+        }
     }
 
     #[test]

@@ -126,10 +126,11 @@ impl GroupTable {
     }
 
     fn grow(&mut self) -> Result<(), PathError> {
+        let larger = nameless(&self.scratch, self.next_file)?;
+        self.next_file += 1;
         let old_slots = self.slots;
         self.slots *= 2;
-        let old = std::mem::replace(&mut self.table, nameless(&self.scratch, self.next_file)?);
-        self.next_file += 1;
+        let old = std::mem::replace(&mut self.table, larger);
         let mut page = vec![0; SLOT_BYTES * PAGE_SLOTS as usize];
         for number in (0..old_slots).step_by(PAGE_SLOTS as usize) {
             page.fill(0);

@@ -1,12 +1,14 @@
 //! Removing what the snapshot does not have, when that was asked for.
 
-use super::folder::{Folder, Side};
+use super::folder::{Folder, OPEN_LEVELS_MAX, Side};
 use super::guard::{Entered, Guard};
 use super::options::{ACTIONS_KEPT_MAX, RestoreAction};
 use super::shared::Shared;
 use crate::content::Stop;
 use crate::error::Error;
-use hardback_platform::{Dir, FileId, Kind, PathError, RelPath};
+use crate::exclude::{DIRECTORY_FILE_NAME, same_folded};
+use crate::problem::{Problem, ProblemKind};
+use hardback_platform::{Dir, Faults, FileId, Kind, PathError, RelPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ fn is_aside(name: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct Leftovers {
     names: BTreeMap<Box<[u8]>, Kind>,
+    /// Which file each is; looked up when it is asked for.
+    ids: Option<Vec<(Box<[u8]>, FileId)>>,
 }
 
 /// Where deleting must stop: the target and the folders above it.
@@ -34,12 +38,37 @@ impl Leftovers {
     /// Lists a folder.
     pub(super) fn list(dir: &Dir) -> Result<Self, PathError> {
         let listing = dir.list()?;
-        Ok(Self { names: listing.iter().map(|e| (e.name.into(), e.kind)).collect() })
+        Ok(Self { names: listing.iter().map(|e| (e.name.into(), e.kind)).collect(), ids: None })
     }
 
-    /// The snapshot has an entry of this name.
-    pub(super) fn take(&mut self, name: &[u8]) {
-        self.names.remove(name);
+    /// The snapshot has an entry of this name. Asked before anybody works on that entry.
+    ///
+    /// A name that is not in the listing may be there all the same: where a volume folds case, and as a short name. What
+    /// it means is listed under another name, and stays. A hard link of it stays too, which does no harm.
+    pub(super) fn take(
+        &mut self,
+        name: &[u8],
+        dir: impl FnOnce() -> Result<Option<Arc<Dir>>, PathError>,
+    ) -> Result<(), PathError> {
+        if self.names.remove(name).is_some() || self.names.is_empty() {
+            return Ok(());
+        }
+        let Some(dir) = dir()? else { return Ok(()) };
+        let meant = match dir.stat(name) {
+            Ok(found) => found.id,
+            Err(error) if matches!(error.fault(), Faults::Vanished | Faults::BadName) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let ids = self.ids.get_or_insert_with(|| {
+            let all = self.names.keys();
+            all.filter_map(|listed| Some((listed.clone(), dir.stat(listed).ok()?.id))).collect()
+        });
+        for (listed, _) in ids.iter().filter(|(_, id)| *id == meant) {
+            self.names.remove(listed);
+        }
+        // Not each volume that folds case has ids that last.
+        self.names.retain(|listed, _| !same_folded(listed, name));
+        Ok(())
     }
 
     /// Removes what is left. `below` is the folder's path below its source, for the rules.
@@ -51,43 +80,63 @@ impl Leftovers {
         folder: &Arc<Folder>,
         below: Option<&RelPath>,
     ) -> Result<(), Error> {
-        let (Ok(Some(dir)), Some(below)) = (folder.dir(Side::Place), below) else { return Ok(()) };
-        let volume = dir.metadata()?.id.volume;
+        let Some(below) = below.filter(|_| !self.names.is_empty()) else { return Ok(()) };
+        let opened = folder.dir(Side::Place).and_then(|dir| {
+            let volume = dir.as_ref().map(|dir| Ok::<_, PathError>(dir.metadata()?.id.volume)).transpose()?;
+            Ok(dir.zip(volume))
+        });
+        let (dir, volume) = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tell_kept(shared, &folder.path(), &error);
+                return Ok(());
+            }
+        };
         for (name, kind) in self.names {
             if shared.is_stopped() {
                 return Ok(());
             }
-            if is_aside(&name) || guard.protects(shared, &dir, &below.join(&name), kind) {
+            let path = || folder.path_of(&name);
+            let protects = || guard.protects(shared, &dir, &below.join(&name), kind, &path);
+            if is_aside(&name) || guard.is_list(&name) || protects() {
                 continue;
             }
-            let path = || folder.path_of(&name);
-            let removal = Removal { shared, bounds, volume, below, shown: folder.path() };
-            let mut removed = Removed::default();
-            match removal.entry(&dir, &name, kind == Kind::Dir, guard, &mut removed) {
-                Ok(true) => {
-                    folder.lost_entries();
-                    shared.act(RestoreAction::Delete, path);
+            let is_gone = if kind == Kind::Dir {
+                let mut removal = Removal::new(shared, bounds, &dir, volume, folder.path(), below.clone());
+                let is_gone = removal.folder(&name, guard)?;
+                if !is_gone {
+                    // What must stay kept the folder: the rest is told one by one.
+                    removal.removed.tell(shared, folder);
                 }
-                // What must stay kept the folder: the rest is told one by one.
-                Ok(false) => removed.tell(shared, folder),
-                Err(error) => {
-                    removed.tell(shared, folder);
-                    shared.place_failed(&path(), error)?;
-                }
+                is_gone
+            } else {
+                unlink(shared, &dir, &name, path)?
+            };
+            if is_gone {
+                folder.lost_entries();
+                shared.act(RestoreAction::Delete, path);
             }
         }
         Ok(())
     }
 }
 
-struct Removal<'a, 'r> {
-    shared: &'a Shared<'r>,
-    bounds: &'a Bounds,
-    volume: u64,
-    /// Path below the source of the folder that this began in.
-    below: &'a RelPath,
-    /// Its path as it is told.
-    shown: Vec<u8>,
+/// Tells that nothing is removed from a folder, as that failed.
+pub(super) fn tell_kept(shared: &Shared<'_>, folder: &[u8], error: &PathError) {
+    let what = format!("cannot {}: {}; nothing in this folder is removed", error.op, error.source);
+    shared.problem(Problem::with_detail(folder, ProblemKind::Other, what));
+}
+
+/// Removes what is no folder; returns whether it is gone (or would be). A failure is told.
+fn unlink(shared: &Shared<'_>, dir: &Dir, name: &[u8], path: impl FnOnce() -> Vec<u8>) -> Result<bool, Error> {
+    if shared.options.dry_run {
+        return Ok(true);
+    }
+    match dir.unlink(name) {
+        Err(error) if error.fault() != Faults::Vanished => shared.place_failed(&path(), error).map(|()| false),
+        _ => Ok(true),
+    }
 }
 
 /// Bytes of paths that are remembered while a folder is removed: in a deep one each is long.
@@ -102,10 +151,11 @@ struct Removed {
 }
 
 impl Removed {
-    fn push(&mut self, path: RelPath) {
+    fn push(&mut self, path: impl FnOnce() -> RelPath) {
         self.count += 1;
-        self.bytes += path.as_bytes().len();
         if self.first.len() < ACTIONS_KEPT_MAX && self.bytes < REMOVED_BYTES_MAX {
+            let path = path();
+            self.bytes += path.as_bytes().len();
             self.first.push(path);
         }
     }
@@ -128,97 +178,204 @@ fn join(mut folder: Vec<u8>, below: &RelPath) -> Vec<u8> {
     folder
 }
 
-/// A folder that is to go.
-enum Step {
-    /// It was not looked at yet.
-    Enter(RelPath, Guard),
-    /// All that may go in it is gone.
-    Leave(RelPath),
+/// The removal of a folder, from the bottom up, with a list of its own instead of recursion. What must stay, and what
+/// cannot be removed, keeps the folders above it.
+struct Removal<'a, 'r> {
+    shared: &'a Shared<'r>,
+    bounds: &'a Bounds,
+    /// The folder that this began in.
+    top: &'a Dir,
+    volume: u64,
+    /// Path of that folder as it is told.
+    shown: Vec<u8>,
+    /// Path of the folder that this is in, below its source.
+    below: RelPath,
+    /// The same below the top.
+    path: RelPath,
+    levels: Vec<Level>,
+    /// Something of all this stays.
+    stays: bool,
+    removed: Removed,
 }
 
-/// What comes of the folders that are entered.
-struct Found<'a> {
-    pending: &'a mut Vec<Step>,
-    kept: &'a mut Vec<RelPath>,
-    removed: &'a mut Removed,
+/// A folder that is being emptied.
+struct Level {
+    name: Box<[u8]>,
+    /// `None` while the removal is far below.
+    dir: Option<Dir>,
+    id: FileId,
+    guard: Guard,
+    folders: Vec<Box<[u8]>>,
+    /// It has a list by which things stay: that goes when nothing did.
+    has_list: bool,
+    /// Something in it stays.
+    stays: bool,
 }
 
-impl Removal<'_, '_> {
-    /// Removes an entry; returns whether it is gone (or would be).
-    fn entry(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-        is_dir: bool,
-        guard: &Guard,
-        removed: &mut Removed,
-    ) -> Result<bool, PathError> {
-        if !is_dir {
-            if !self.shared.options.dry_run {
-                dir.unlink(name)?;
-            }
-            return Ok(true);
-        }
-        self.folder(dir, name, guard, removed)
+impl<'a, 'r> Removal<'a, 'r> {
+    fn new(
+        shared: &'a Shared<'r>,
+        bounds: &'a Bounds,
+        top: &'a Dir,
+        volume: u64,
+        shown: Vec<u8>,
+        below: RelPath,
+    ) -> Self {
+        let (path, levels, removed) = (RelPath::root(), Vec::new(), Removed::default());
+        Self { shared, bounds, top, volume, shown, below, path, levels, stays: false, removed }
     }
 
-    /// Removes a folder, with a list of its own instead of recursion. What must stay keeps the folders above it.
-    fn folder(&self, dir: &Dir, name: &[u8], guard: &Guard, removed: &mut Removed) -> Result<bool, PathError> {
-        let mut pending = vec![Step::Enter(RelPath::root().join(name), guard.clone())];
-        let mut kept: Vec<RelPath> = Vec::new();
-        while let Some(step) = pending.pop() {
+    /// Removes a folder; returns whether it is gone (or would be).
+    fn folder(&mut self, name: &[u8], guard: &Guard) -> Result<bool, Error> {
+        self.enter(name, guard)?;
+        while let Some(level) = self.levels.last_mut() {
             if self.shared.is_stopped() {
                 return Ok(false);
             }
-            match step {
-                Step::Enter(path, guard) => {
-                    let mut found = Found { pending: &mut pending, kept: &mut kept, removed };
-                    self.enter(dir, path, &guard, &mut found)?;
+            match level.folders.pop() {
+                Some(name) => {
+                    let guard = level.guard.clone();
+                    self.enter(&name, &guard)?;
                 }
-                Step::Leave(path) if kept.iter().any(|k| k.is_at_or_below(&path)) => kept.push(path),
-                Step::Leave(path) => {
-                    if !self.shared.options.dry_run {
-                        dir.open_dir_at(&path.parent())?.remove_dir(path.name())?;
-                    }
-                    removed.push(path);
-                }
+                None => self.leave()?,
             }
         }
-        Ok(kept.is_empty())
+        Ok(!self.stays)
     }
 
-    fn enter(&self, dir: &Dir, path: RelPath, guard: &Guard, found: &mut Found<'_>) -> Result<(), PathError> {
-        let here = dir.open_dir_at(&path)?;
-        let id = here.metadata()?.id;
-        if id.volume != self.volume || here.is_mount_point()? || self.bounds.0.contains(&id) {
-            found.kept.push(path);
-            return Ok(());
-        }
-        let mut below = self.below.clone();
-        path.components().for_each(|name| below.push(name));
-        let shown = [&self.shown, &b"/"[..], path.as_bytes()].concat();
-        let entered = Entered { place: &here, stored: None, below: Some(&below), shown: &shown };
-        let guard = guard.enter(self.shared, &entered)?;
-        if guard.keeps_all {
-            found.kept.push(path);
-            return Ok(());
-        }
-        found.pending.push(Step::Leave(path.clone()));
-        for entry in here.list()?.iter() {
-            let child = path.join(entry.name);
-            if is_aside(entry.name) || guard.protects(self.shared, &here, &below.join(entry.name), entry.kind) {
-                found.kept.push(child);
-            } else if entry.kind == Kind::Dir {
-                found.pending.push(Step::Enter(child, guard.clone()));
-            } else {
-                if !self.shared.options.dry_run {
-                    here.unlink(entry.name)?;
-                }
-                found.removed.push(child);
+    fn stay(&mut self) {
+        *self.levels.last_mut().map_or(&mut self.stays, |level| &mut level.stays) = true;
+    }
+
+    /// Returns the folder that this is in. The last level is always open.
+    fn here(&self) -> &Dir {
+        self.levels.last().and_then(|level| level.dir.as_ref()).unwrap_or(self.top)
+    }
+
+    fn shown(&self, name: &[u8]) -> Vec<u8> {
+        join(self.shown.clone(), &self.path.join(name))
+    }
+
+    fn failed(&mut self, name: &[u8], error: PathError) -> Result<(), Error> {
+        self.stay();
+        self.shared.place_failed(&self.shown(name), error)
+    }
+
+    /// Opens a folder that may go.
+    fn open(&self, name: &[u8]) -> Result<Option<(Dir, FileId)>, PathError> {
+        let dir = self.here().open_dir(name)?;
+        let id = dir.metadata()?.id;
+        let may_go = id.volume == self.volume && !dir.is_mount_point()? && !self.bounds.0.contains(&id);
+        Ok(may_go.then_some((dir, id)))
+    }
+
+    /// Opens a folder and removes what is in it but folders.
+    fn enter(&mut self, name: &[u8], above: &Guard) -> Result<(), Error> {
+        let (dir, id) = match self.open(name) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                self.stay();
+                return Ok(());
             }
+            Err(error) => return self.failed(name, error),
+        };
+        let shown = self.shown(name);
+        let below = self.below.join(name);
+        let guard =
+            above.enter(self.shared, &Entered { place: &dir, stored: None, below: Some(&below), shown: &shown });
+        if guard.keeps_all {
+            self.stay();
+            return Ok(());
+        }
+        let listing = match dir.list() {
+            Ok(listing) => listing,
+            Err(error) => return self.failed(name, error),
+        };
+        self.path.push(name);
+        self.below = below;
+        let folders = Vec::new();
+        self.levels.push(Level {
+            name: name.into(),
+            dir: Some(dir),
+            id,
+            guard,
+            folders,
+            has_list: false,
+            stays: false,
+        });
+        if let Some(far) = self.levels.len().checked_sub(OPEN_LEVELS_MAX + 1) {
+            self.levels[far].dir = None;
+        }
+        for entry in listing.iter() {
+            if self.shared.is_stopped() {
+                return Ok(());
+            }
+            self.listed(entry.name, entry.kind)?;
         }
         Ok(())
     }
+
+    /// Removes an entry, unless it is a folder.
+    fn listed(&mut self, name: &[u8], kind: Kind) -> Result<(), Error> {
+        let Some(Level { guard, dir: Some(dir), .. }) = self.levels.last() else { return Ok(()) };
+        let protects = || guard.protects(self.shared, dir, &self.below.join(name), kind, &|| self.shown(name));
+        let (stays, is_list) = (is_aside(name) || protects(), guard.is_list(name));
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        match kind {
+            _ if stays => level.stays = true,
+            Kind::Dir => level.folders.push(name.into()),
+            _ if is_list => level.has_list = true,
+            _ => self.unlink(name)?,
+        }
+        Ok(())
+    }
+
+    fn unlink(&mut self, name: &[u8]) -> Result<(), Error> {
+        if unlink(self.shared, self.here(), name, || self.shown(name))? {
+            self.removed.push(|| self.path.join(name));
+        } else {
+            self.stay();
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        if self.levels.last().is_some_and(|level| level.has_list && !level.stays) {
+            self.unlink(DIRECTORY_FILE_NAME)?;
+        }
+        let Some(Level { name, dir, stays, .. }) = self.levels.pop() else { return Ok(()) };
+        self.path.pop();
+        self.below.pop();
+        if let Some(level) = self.levels.last_mut().filter(|level| level.dir.is_none()) {
+            match above(dir.as_ref(), level.id) {
+                Ok(above) => level.dir = Some(above),
+                Err(error) => {
+                    self.levels.clear();
+                    return self.failed(&name, error);
+                }
+            }
+        }
+        // Windows removes only what is closed.
+        drop(dir);
+        if stays {
+            self.stay();
+            return Ok(());
+        }
+        if !self.shared.options.dry_run
+            && let Err(error) = self.here().remove_dir(&name)
+        {
+            return self.failed(&name, error);
+        }
+        self.removed.push(|| self.path.join(&name));
+        Ok(())
+    }
+}
+
+/// Opens the folder above one again.
+fn above(dir: Option<&Dir>, id: FileId) -> Result<Dir, PathError> {
+    let moved = || PathError::new("go back up from", b"", std::io::Error::other("it was moved meanwhile"));
+    let above = dir.ok_or_else(moved)?.parent()?;
+    if above.metadata()?.id == id { Ok(above) } else { Err(moved()) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! as it is in the snapshot: either may be the one by which the backup left something out. What is left out for its size
 //! or attributes at that time, or by a list or marker that the snapshot does not have, the record has by name.
 
+use super::delete::tell_kept;
 use super::options::{Protected, RestoreOptions};
 use super::shared::Shared;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub(super) struct Guard {
     rules: Vec<Rules>,
     /// Nothing in this folder or below it may go.
     pub(super) keeps_all: bool,
+    /// The folder itself has a list at the place, by which things stay: without it the next run would remove them.
+    has_list: bool,
 }
 
 /// The rules of a protection.
@@ -83,77 +86,119 @@ impl Guard {
     pub(super) fn new(protections: &[Protection]) -> Self {
         let rules = protections.iter().map(|p| &p.what.excludes.rules);
         let rules = rules.map(|rules| Rules { live: rules.clone(), stored: rules.clone() });
-        Self { rules: rules.collect(), keeps_all: false }
+        Self { rules: rules.collect(), ..Self::default() }
     }
 
     /// Returns the guard of a folder of the snapshot.
-    pub(super) fn below(&self, shared: &Shared<'_>, entry: &Entry, entered: &Entered<'_>) -> Result<Self, PathError> {
+    pub(super) fn below(&self, shared: &Shared<'_>, entry: &Entry, entered: &Entered<'_>) -> Self {
         // What could not be listed when it was backed up is not gone.
-        let mut guard = self.enter(shared, entered)?;
+        let mut guard = self.enter(shared, entered);
         guard.keeps_all |= entry.problem().is_some();
         // Another volume begins there, and only its folder was looked at.
         let is_crossed = entered.below.is_some_and(|below| !below.is_root()) && entry.volume().is_some();
         guard.keeps_all |= is_crossed && shared.protections.iter().any(|p| p.one_file_system);
-        Ok(guard)
+        guard
     }
 
-    /// Returns the guard of a folder, by what it says of itself: a marker, a list.
-    pub(super) fn enter(&self, shared: &Shared<'_>, entered: &Entered<'_>) -> Result<Self, PathError> {
-        let mut guard = self.clone();
-        let Some(below) = entered.below.filter(|_| !guard.keeps_all) else { return Ok(guard) };
+    /// Returns the guard of a folder, by what it says of itself: a marker, a list. Where that cannot be read, all stays.
+    pub(super) fn enter(&self, shared: &Shared<'_>, entered: &Entered<'_>) -> Self {
+        let mut guard = Self { has_list: false, ..self.clone() };
+        let Some(below) = entered.below.filter(|_| !guard.keeps_all) else { return guard };
         for (Protection { what, .. }, rules) in shared.protections.iter().zip(&mut guard.rules) {
-            for dir in [Some(entered.place), entered.stored].into_iter().flatten() {
-                if !what.excludes.markers.is_empty() {
-                    guard.keeps_all |= what.excludes.marker_in(&dir.list()?, dir).is_some();
+            match is_marked(what, entered) {
+                Ok(is_marked) => guard.keeps_all |= is_marked,
+                Err(error) => {
+                    tell_kept(shared, entered.shown, &error);
+                    guard.keeps_all = true;
                 }
             }
-            if !what.no_ignore_files
-                && let Err(what) = rules.read_lists(entered, below)
-            {
-                let path = [entered.shown, b"/", DIRECTORY_FILE_NAME].concat();
-                let what = format!("{what}; nothing in this folder is removed");
-                shared.problem(Problem::with_detail(&path, ProblemKind::Other, what));
-                guard.keeps_all = true;
+            if !what.no_ignore_files && !guard.keeps_all {
+                match rules.read_lists(entered, below) {
+                    Ok(has_list) => guard.has_list |= has_list,
+                    Err(what) => {
+                        let path = [entered.shown, b"/", DIRECTORY_FILE_NAME].concat();
+                        let what = format!("{what}; nothing in this folder is removed");
+                        shared.problem(Problem::with_detail(&path, ProblemKind::Other, what));
+                        guard.keeps_all = true;
+                    }
+                }
             }
             if guard.keeps_all {
                 break;
             }
         }
-        Ok(guard)
+        guard
     }
 
-    /// Returns whether an entry must stay. `path` is its path below its source.
-    pub(super) fn protects(&self, shared: &Shared<'_>, dir: &Dir, path: &RelPath, kind: Kind) -> bool {
+    /// Returns whether an entry is the list by which things in its folder stay.
+    pub(super) fn is_list(&self, name: &[u8]) -> bool {
+        self.has_list && name == DIRECTORY_FILE_NAME
+    }
+
+    /// Returns whether an entry must stay. `path` is its path below its source, `shown` the one that is told.
+    pub(super) fn protects(
+        &self,
+        shared: &Shared<'_>,
+        dir: &Dir,
+        path: &RelPath,
+        kind: Kind,
+        shown: &dyn Fn() -> Vec<u8>,
+    ) -> bool {
         let is_dir = kind == Kind::Dir;
         let is_excluded =
             |rules: &ExcludeRules| !rules.is_empty() && rules.check(path.as_bytes(), is_dir).is_excluded();
         self.keeps_all
             || self.rules.iter().any(|rules| is_excluded(&rules.live) || is_excluded(&rules.stored))
-            || shared.protections.iter().any(|p| is_left_out_for_what_it_is(&p.what, dir, path.name()))
+            || is_left_out_for_what_it_is(shared, dir, path.name(), shown)
     }
 }
 
-/// Returns whether a backup would leave an entry out for its size or an attribute.
-fn is_left_out_for_what_it_is(protected: &Protected, dir: &Dir, name: &[u8]) -> bool {
-    if !protected.nodump && protected.max_size_file_bytes.is_none() {
+/// Returns whether a folder has a marker, at the place or in the snapshot.
+fn is_marked(what: &Protected, entered: &Entered<'_>) -> Result<bool, PathError> {
+    if what.excludes.markers.is_empty() {
+        return Ok(false);
+    }
+    for dir in [Some(entered.place), entered.stored].into_iter().flatten() {
+        if what.excludes.marker_in(&dir.list()?, dir).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns whether a backup would leave an entry out for its size or an attribute. What cannot be looked at may be one.
+fn is_left_out_for_what_it_is(shared: &Shared<'_>, dir: &Dir, name: &[u8], shown: &dyn Fn() -> Vec<u8>) -> bool {
+    let asks = |p: &&Protection| p.what.nodump || p.what.max_size_file_bytes.is_some();
+    let mut asking = shared.protections.iter().filter(asks).map(|p| &p.what).peekable();
+    if asking.peek().is_none() {
         return false;
     }
-    dir.stat(name).is_ok_and(|found| {
-        let is_large = |max| found.kind == Kind::File && found.size_bytes > max;
-        (protected.nodump && found.attributes.0 & Attributes::NODUMP != 0)
-            || protected.max_size_file_bytes.is_some_and(is_large)
+    let found = match dir.stat(name) {
+        Ok(found) => found,
+        Err(error) => {
+            if error.fault() != Faults::Vanished {
+                let what = format!("cannot {}: {}; it is not removed", error.op, error.source);
+                shared.problem(Problem::with_detail(&shown(), ProblemKind::Other, what));
+            }
+            return true;
+        }
+    };
+    let is_large = |max| found.kind == Kind::File && found.size_bytes > max;
+    asking.any(|what| {
+        (what.nodump && found.attributes.0 & Attributes::NODUMP != 0) || what.max_size_file_bytes.is_some_and(is_large)
     })
 }
 
 impl Rules {
-    /// Adds the lists that a folder has at the place and in the snapshot.
-    fn read_lists(&mut self, entered: &Entered<'_>, below: &RelPath) -> Result<(), String> {
-        for (rules, dir) in [(&mut self.live, Some(entered.place)), (&mut self.stored, entered.stored)] {
-            if let Some(with_list) = dir.map_or(Ok(None), |dir| with_list(rules, dir, below))? {
-                *rules = with_list;
-            }
+    /// Adds the lists that a folder has at the place and in the snapshot; returns whether the place has one.
+    fn read_lists(&mut self, entered: &Entered<'_>, below: &RelPath) -> Result<bool, String> {
+        let live = with_list(&self.live, entered.place, below)?;
+        let has_list = live.is_some();
+        live.into_iter().for_each(|rules| self.live = rules);
+        if let Some(stored) = entered.stored {
+            with_list(&self.stored, stored, below)?.into_iter().for_each(|rules| self.stored = rules);
         }
-        Ok(())
+        Ok(has_list)
     }
 }
 

@@ -116,14 +116,15 @@ impl<'a> Shared<'a> {
         getrandom::fill(&mut run).map_err(|e| Error::refused(format!("no random numbers: {e}"), "ask the system"))?;
         let run = u64::from_ne_bytes(run);
         // A dry run makes no group.
-        let dir = roots.iter().find_map(|root| root.dir.as_ref()).filter(|_| !options.dry_run);
-        let scratch = dir.map(|dir| Ok::<_, PathError>(Scratch { dir: dir.try_clone()?, prefix: prefix_of(run) }));
+        let dirs = roots.iter().filter_map(|root| root.dir.as_ref()).filter(|_| !options.dry_run);
+        let scratches = dirs.map(|dir| Ok(Scratch { dir: dir.try_clone()?, prefix: prefix_of(run) }));
+        let scratches: Vec<_> = scratches.collect::<Result<_, PathError>>()?;
         Ok(Self {
             ctx,
             options,
             digests,
             protections,
-            groups: Groups::new(scratch.transpose()?),
+            groups: Groups::new(scratches),
             limitations: Limitations::default(),
             sums: Sums::default(),
             roots,
@@ -154,6 +155,30 @@ impl<'a> Shared<'a> {
         }
         self.problem(Problem::new(path, ProblemKind::NotRestored, &error));
         Ok(())
+    }
+
+    /// The file of names of one file failed: adds where it is.
+    pub(super) fn groups_failed(&self, error: PathError) -> Error {
+        self.in_scratch(self.groups.scratch_index(), error).into()
+    }
+
+    fn in_scratch(&self, number: usize, error: PathError) -> PathError {
+        let mut opened = self.roots.iter().filter(|root| root.dir.is_some());
+        match opened.nth(number) {
+            Some(root) => error.under(&root.path),
+            None => error,
+        }
+    }
+
+    /// Tells if names of files are kept in memory for want of a place that may be written.
+    pub(super) fn tell_refused_scratch(&self) {
+        if let Some((number, error)) = self.groups.take_refused() {
+            let error = self.in_scratch(number, error);
+            let why = &error.source;
+            self.ctx
+                .monitor
+                .notice(&format!("{error}: {why}; what is known of files with several names stays in memory"));
+        }
     }
 
     /// Counts what the place cannot keep; a failing place stays an error.

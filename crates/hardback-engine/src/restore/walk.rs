@@ -1,6 +1,6 @@
 //! The walk: reads the record, makes the folders at the place and hands the entries out.
 
-use super::delete::{Bounds, Leftovers};
+use super::delete::{Bounds, Leftovers, tell_kept};
 use super::folder::{self, Folder, OPEN_LEVELS_MAX, Side, Standing, Start};
 use super::guard::{Entered, Guard};
 use super::make::set_aside;
@@ -72,14 +72,12 @@ impl Walk<'_, '_> {
             }
             let next = self.cursor.next_dir().map_err(|e| self.record_failed(e))?;
             for name in self.cursor.take_left_out() {
-                level.leftovers.iter_mut().for_each(|leftovers| leftovers.take(&name));
+                self.take_leftover(level, &name);
             }
             match next {
                 Some((entry, _)) => {
                     level.is_unread = false;
-                    if let Some(leftovers) = &mut level.leftovers {
-                        leftovers.take(&entry.name);
-                    }
+                    self.take_leftover(level, &entry.name);
                     let Some(mut below) = self.enter(level, entry)? else { continue };
                     self.hand_out_files(&mut below)?;
                     if let Some(far) = below.folder.ancestor(OPEN_LEVELS_MAX) {
@@ -151,32 +149,35 @@ impl Walk<'_, '_> {
         }
         self.map_owner(&mut entry);
         let volume = entry.volume().unwrap_or(0);
-        let guard = self.guard(&Guard::new(&self.shared.protections), &entry, place.as_ref(), Some(&tree))?;
+        let guard = self.guard(&Guard::new(&self.shared.protections), &entry, place.as_ref(), Some(&tree));
         let deletes = self.is_single && part == Part::Whole;
-        let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &guard)?;
+        let leftovers = self.leftovers(place.as_ref().filter(|_| deletes), &guard);
         let start = Start { entry, standing, stored: Some(tree), place, root };
         let folder = Arc::new(Folder::new(None, start));
         Ok(Level { folder, part, leftovers, guard, volume, is_unread: false })
     }
 
     /// Returns what must stay in a folder that is entered.
-    fn guard(
-        &self,
-        above: &Guard,
-        entry: &Entry,
-        place: Option<&Dir>,
-        stored: Option<&Dir>,
-    ) -> Result<Guard, PathError> {
-        let Some(place) = place.filter(|_| self.shared.options.delete) else { return Ok(above.clone()) };
+    fn guard(&self, above: &Guard, entry: &Entry, place: Option<&Dir>, stored: Option<&Dir>) -> Guard {
+        let Some(place) = place.filter(|_| self.shared.options.delete) else { return above.clone() };
         let below = self.below_source();
         let entered = Entered { place, stored, below: below.as_ref(), shown: self.path.as_bytes() };
-        above.below(self.shared, entry, &entered).map_err(|e| e.under(self.path.as_bytes()))
+        above.below(self.shared, entry, &entered)
     }
 
-    fn leftovers(&self, place: Option<&Dir>, guard: &Guard) -> Result<Option<Leftovers>, Error> {
-        match place.filter(|_| self.shared.options.delete && !guard.keeps_all) {
-            Some(dir) => Ok(Some(Leftovers::list(dir)?)),
-            None => Ok(None),
+    /// Lists a folder for a delete; if that fails, nothing in it is removed.
+    fn leftovers(&self, place: Option<&Dir>, guard: &Guard) -> Option<Leftovers> {
+        let dir = place.filter(|_| self.shared.options.delete && !guard.keeps_all)?;
+        let listed = Leftovers::list(dir);
+        listed.map_err(|error| tell_kept(self.shared, self.path.as_bytes(), &error)).ok()
+    }
+
+    /// The snapshot has an entry of this name: what is at the place under it stays.
+    fn take_leftover(&self, level: &mut Level, name: &[u8]) {
+        let Some(leftovers) = &mut level.leftovers else { return };
+        if let Err(error) = leftovers.take(name, || level.folder.dir(Side::Place)) {
+            tell_kept(self.shared, self.path.as_bytes(), &error);
+            level.leftovers = None;
         }
     }
 
@@ -203,7 +204,7 @@ impl Walk<'_, '_> {
         let Some((place, mut standing)) = placed else { return Ok(None) };
         let stored = self.stored_of(level, &entry);
         let existing = place.as_ref().filter(|_| !standing.is_fresh);
-        let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref())?;
+        let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref());
         if let Some(existing) = existing.filter(|_| root.is_none()) {
             // What is mounted there, unless it is where the user sent it, may be all of another disk: it may get entries
             // that it misses, and is not made into what the snapshot has.
@@ -213,7 +214,7 @@ impl Walk<'_, '_> {
             let was_mounted = entry.volume().is_some() && self.shared.options.place == Place::InPlace;
             guard.keeps_all |= is_mounted || was_mounted;
         }
-        let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard)?;
+        let leftovers = self.leftovers(existing.filter(|_| part == Part::Whole), &guard);
         let volume = entry.volume().unwrap_or(level.volume);
         let is_unread = part == Part::Whole && entry.problem().is_some_and(|p| p != ProblemKind::Metadata);
         Counters::add(&self.shared.sums.entries, 1);
@@ -371,9 +372,7 @@ impl Walk<'_, '_> {
                 _ if !self.selection.file(&self.path, &entry.name) => continue,
                 _ => {}
             }
-            if let Some(leftovers) = &mut level.leftovers {
-                leftovers.take(&entry.name);
-            }
+            self.take_leftover(level, &entry.name);
             self.map_owner(&mut entry);
             bytes += entry.size_bytes;
             entries.push(entry);

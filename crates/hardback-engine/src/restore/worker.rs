@@ -99,7 +99,8 @@ impl<'a, 'r> Worker<'a, 'r> {
         let content = if entry.nlink > 1 { self.maker.digest(entry) } else { None };
         let key = groups::key_of(volume, entry, content);
         let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
-        match self.shared.groups.turn(key, entry.nlink, self.shared)? {
+        let turn = self.shared.groups.turn(key, entry.nlink, self.shared);
+        match turn.map_err(|e| self.shared.groups_failed(e))? {
             Turn::Link(first) => self.join(at, place, entry, key, &first),
             Turn::First => self.first(at, place, entry, key),
             Turn::Stop => Ok(()),
@@ -116,7 +117,9 @@ impl<'a, 'r> Worker<'a, 'r> {
         match id {
             Some(id) => {
                 let (root, folder) = (at.folder.root, at.folder.place_path());
-                self.shared.groups.made(key, First { root, folder, name: entry.name.clone(), id })?;
+                let made = self.shared.groups.made(key, First { root, folder, name: entry.name.clone(), id });
+                made.map_err(|e| self.shared.groups_failed(e))?;
+                self.shared.tell_refused_scratch();
             }
             None => self.shared.groups.failed(key),
         }

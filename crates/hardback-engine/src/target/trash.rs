@@ -8,6 +8,8 @@ use hardback_platform::{Dir, Faults, Kind, PathError};
 /// Levels of a tree that are open at a time. A folder below them is moved up into the trash and removed from there: so
 /// depth costs neither handles nor, by paths from the top, its square in time.
 const LEVELS_MAX: usize = 32;
+/// Folders that are moved up before those are removed.
+const MOVED_UP_MAX: usize = 32;
 /// Failures that are named.
 const FAILURES_KEPT_MAX: usize = 10;
 
@@ -32,19 +34,26 @@ impl Failures {
 /// Moves an entry into the trash under a free name.
 pub(crate) fn move_to_trash(target: &Target, dir: &Dir, name: &[u8]) -> Result<(), PathError> {
     let trash = target.ours_dir(&[layout::TRASH])?;
-    move_up(dir, name, &trash, name).under(&target.ours_path(&[layout::TRASH])).map(drop)
+    move_up(dir, name, &trash, name, &mut 1).under(&target.ours_path(&[layout::TRASH])).map(drop)
 }
 
-/// Moves an entry into the trash under a name like this one that is free; returns that.
-fn move_up(dir: &Dir, name: &[u8], trash: &Dir, wanted: &[u8]) -> Result<Vec<u8>, PathError> {
-    let mut free = wanted.to_vec();
-    for n in 2.. {
-        match dir.rename_new(name, trash, &free) {
-            Err(e) if e.fault() == Faults::Exists => free = [wanted, format!("-{n}").as_bytes()].concat(),
-            other => return other.map(|()| free),
+/// Moves an entry into the trash under a name like this one that is free; returns that. `number` is the first one that
+/// is tried, and then the one behind that name's.
+fn move_up(dir: &Dir, name: &[u8], trash: &Dir, wanted: &[u8], number: &mut u64) -> Result<Vec<u8>, PathError> {
+    loop {
+        let free = match *number {
+            1 => wanted.to_vec(),
+            n => [wanted, format!("-{n}").as_bytes()].concat(),
+        };
+        let moved = dir.rename_new(name, trash, &free);
+        let is_taken = moved.as_ref().is_err_and(|e| e.fault() == Faults::Exists);
+        if is_taken || moved.is_ok() {
+            *number += 1;
+        }
+        if !is_taken {
+            return moved.map(|()| free);
         }
     }
-    unreachable!("there are more numbers than names")
 }
 
 /// Removes what is in the trash. What cannot be removed stays, with the folders above it, and does not keep the rest.
@@ -55,12 +64,15 @@ pub(crate) fn empty(target: &Target, cancel: &Cancel) -> Result<Failures, PathEr
     let Some(trash) = target.ours_dir_if_any(&[layout::TRASH])? else { return Ok(Failures::default()) };
     let path = target.ours_path(&[layout::TRASH]);
     let listing = trash.list().under(&path)?;
-    let mut removal = Removal { trash: &trash, path, cancel, moved_up: Vec::new(), failures: Failures::default() };
+    let failures = Failures::default();
+    let mut removal =
+        Removal { trash: &trash, path, cancel, moved_up: Vec::new(), next_number: 1, is_among_moved: false, failures };
     for entry in listing.iter() {
-        removal.entry(entry.name, entry.kind);
-        while let Some(name) = removal.moved_up.pop() {
-            removal.entry(&name, Kind::Dir);
+        if cancel.is_cancelled() {
+            break;
         }
+        removal.entry(entry.name, entry.kind);
+        removal.remove_moved_up();
     }
     Ok(removal.failures)
 }
@@ -72,6 +84,10 @@ struct Removal<'a> {
     cancel: &'a Cancel,
     /// Names in the trash of folders that lay too deep.
     moved_up: Vec<Vec<u8>>,
+    /// What the name of the next one is tried with: from the start each time, many of them would take their square.
+    next_number: u64,
+    /// What was moved up is being removed.
+    is_among_moved: bool,
     failures: Failures,
 }
 
@@ -129,10 +145,26 @@ impl Removal<'_> {
         let Some(level) = levels.last() else { return };
         // What is moved gets another parent, which is a change of it; Windows moves only what is closed.
         let writable = open_writable(&level.dir, name).map(drop);
-        let moved = writable.and_then(|()| move_up(&level.dir, name, self.trash, b"deep"));
+        let moved = writable.and_then(|()| move_up(&level.dir, name, self.trash, b"deep", &mut self.next_number));
         if let Some(name) = self.note(levels, moved) {
             self.moved_up.push(name);
         }
+        if self.moved_up.len() >= MOVED_UP_MAX {
+            self.remove_moved_up();
+        }
+    }
+
+    /// Removes what was moved up, and what lay too deep in that; not within itself, so that it holds two trees open.
+    fn remove_moved_up(&mut self) {
+        if std::mem::replace(&mut self.is_among_moved, true) {
+            return;
+        }
+        while !self.cancel.is_cancelled()
+            && let Some(name) = self.moved_up.pop()
+        {
+            self.entry(&name, Kind::Dir);
+        }
+        self.is_among_moved = false;
     }
 
     fn leave(&mut self, levels: &mut Vec<Level>) {
@@ -190,13 +222,14 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Counts directories that are opened, and lets nobody remove what is called `stuck`.
+    /// Counts directories that are opened and renames, and lets nobody remove what is called `stuck`.
     #[derive(Default)]
-    struct Opens(AtomicU64);
+    struct Opens(AtomicU64, AtomicU64);
 
     impl Watch for Opens {
         fn before(&self, call: &Call<'_>) -> Verdict {
             self.0.fetch_add(u64::from(call.op == Op::OpenDir), Ordering::SeqCst);
+            self.1.fetch_add(u64::from(call.op == Op::Rename), Ordering::SeqCst);
             match (call.op, call.name) {
                 (Op::Unlink, b"stuck") => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
                 _ => Verdict::Go,
@@ -238,6 +271,35 @@ mod tests {
         assert!(trash.list().unwrap().is_empty());
         let opened = opens.0.load(Ordering::SeqCst) - before;
         assert!(opened <= 3 * LEVELS, "{opened} folders were opened");
+    }
+
+    #[test]
+    fn many_folders_that_lie_too_deep_are_moved_once_each() {
+        let temp = tempfile::tempdir().unwrap();
+        let calls = Arc::new(Opens::default());
+        let (target, trash) = target_in(&temp, &calls);
+        // Names of an interrupted run.
+        for name in [&b"deep"[..], b"deep-2"] {
+            folder(&trash, name);
+        }
+        let mut dir = folder(&trash, b"top");
+        for _ in 1..LEVELS_MAX {
+            dir = folder(&dir, b"d");
+        }
+        for n in 0..500 {
+            folder(&folder(&dir, format!("{n}").as_bytes()), b"below");
+        }
+        let renames = || calls.1.load(Ordering::SeqCst);
+        let before = renames();
+        let cancelled = Cancel::default();
+        cancelled.cancel();
+        assert_eq!(empty(&target, &cancelled).unwrap().count, 0);
+        assert_eq!((renames(), trash.list().unwrap().len()), (before, 3));
+        let failures = empty(&target, &Cancel::default()).unwrap();
+        assert_eq!(failures.count, 0, "{:?}", failures.first);
+        assert!(trash.list().unwrap().is_empty());
+        let renamed = renames() - before;
+        assert!((500..510).contains(&renamed), "{renamed} renames");
     }
 
     #[test]

@@ -117,19 +117,21 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     }
     ctx.monitor.phase(Phase::Verifying);
     let mut missing = options.snapshots.clone();
+    let mut sealed = Vec::new();
     for job in &jobs {
-        let seals = match record::seals(&findings, target, job, &options.snapshots, &mut missing) {
-            Err(error) if options.job.is_none() => {
-                findings.tell(catalog::closed_job(job, error)?);
-                continue;
-            }
-            other => other?,
-        };
-        expect(ctx, &seals);
-        verify_job(&findings, target, job, &seals, options)?;
+        match record::seals(&findings, target, job, &options.snapshots, &mut missing) {
+            Err(error) if options.job.is_none() => findings.tell(catalog::closed_job(job, error)?),
+            other => sealed.push((job, other?)),
+        }
     }
     if let Some(name) = missing.first() {
         return Err(Error::not_found(format!("there is no whole snapshot {name:?} in this target")));
+    }
+    for (_, seals) in &sealed {
+        expect(ctx, seals);
+    }
+    for (job, seals) in sealed {
+        verify_job(&findings, target, job, &seals, options)?;
     }
     record::leftovers(&findings, target, &jobs)?;
     Ok(findings.report(began_ns))
@@ -157,7 +159,11 @@ fn verify_job(
                 findings.notice(format!("snapshot {} was deleted while this ran", seal.snapshot));
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let detail = format!("cannot {}: {}; nothing in it was verified", error.op, error.source);
+                findings.problem(seal.snapshot.as_bytes(), ProblemKind::Unreadable, detail);
+                continue;
+            }
         };
         Counters::add(&findings.snapshots, 1);
         findings.sealed_with_problems(seal);
