@@ -282,7 +282,7 @@ mod tests {
     const DAY_S: i64 = 86_400;
 
     fn berlin() -> TimeZone {
-        TimeZone::get("Europe/Berlin").unwrap()
+        TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
     }
 
     fn time(text: &str) -> Time {
