@@ -22,6 +22,7 @@ mod plan;
 mod problem;
 mod report;
 mod restore;
+pub mod retention;
 pub mod system;
 mod target;
 mod tree_order;
