@@ -739,6 +739,28 @@ fn a_sparse_file_that_was_stopped_in_its_hole_does_not_look_finished() {
     assert_eq!(listing(&bench.out.join("docs")), listing(&bench.source));
 }
 
+/// A disk that is full when something is to be written.
+struct FullAtWrite;
+
+impl Watch for FullAtWrite {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::Write { Verdict::Fail(std::io::ErrorKind::StorageFull.into()) } else { Verdict::Go }
+    }
+}
+
+#[test]
+fn a_full_place_is_named_and_no_snapshot_is_to_blame() {
+    let bench = Bench::new();
+    bench.write("a", "some bytes");
+    let snapshot = bench.backup();
+    let mut options = bench.options(&snapshot);
+    options.seam = Seam::watched(Arc::new(FullAtWrite));
+    let full = bench.try_restore(&options);
+    let Err(Error::Refused { message, hint: Some(hint) }) = full else { panic!("{full:?}") };
+    assert!(message.starts_with(&format!("{} is full: cannot write ", bench.out.display())), "{message}");
+    assert!(hint.contains("--to") && !hint.contains("snapshot"), "{hint}");
+}
+
 #[test]
 fn an_edit_with_size_and_time_put_back_is_replaced() {
     let bench = Bench::new();

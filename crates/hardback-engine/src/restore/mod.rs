@@ -35,7 +35,7 @@ use crate::report::Phase;
 use crate::target::Target;
 use crate::verify::manifest_fault;
 use crossbeam_channel::{Receiver, bounded};
-use hardback_platform::{Dir, RelPath};
+use hardback_platform::{Dir, Faults, PathError, RelPath};
 use select::Selection;
 use shared::{Ask, Parts, Shared};
 use std::sync::atomic::Ordering;
@@ -58,6 +58,30 @@ const WORKERS_MAX: usize = 64;
 /// There is no such snapshot or path, the place cannot be used, it is inside the target, or it failed as a whole
 /// (full, broken, read-only). What concerns single entries is in the report.
 pub fn restore(
+    ctx: &Context<'_>,
+    target: &Target,
+    options: &RestoreOptions,
+    ask: Ask<'_>,
+) -> Result<RestoreReport, Error> {
+    restore_all(ctx, target, options, ask).map_err(|error| match error {
+        Error::Path(error) if error.fault() == Faults::Full => no_room(options, &error),
+        other => other,
+    })
+}
+
+/// The hint of a full target would have the user remove snapshots, and those take no room here.
+fn no_room(options: &RestoreOptions, error: &PathError) -> Error {
+    let place = match &options.place {
+        Place::To(path) => path.display().to_string(),
+        Place::InPlace => "the volume of the source".to_owned(),
+    };
+    Error::refused(
+        format!("{place} is full: {error}: {}", error.source),
+        "what was restored stays; free some room there and restore again, or give another folder with --to",
+    )
+}
+
+fn restore_all(
     ctx: &Context<'_>,
     target: &Target,
     options: &RestoreOptions,
@@ -200,7 +224,7 @@ fn refuse_unknown(target: &Target, snapshot: &Snapshot, selection: &Selection) -
 }
 
 fn unknown(target: &Target, snapshot: &Snapshot, path: &RelPath) -> Error {
-    let message = format!("{path} is not in snapshot {}", snapshot.name);
+    let message = format!("{path} is not in snapshot {} of job {}", snapshot.name, snapshot.job);
     Error::NotFound { message, hint: lookup::hint(target, snapshot, path) }
 }
 
