@@ -42,13 +42,19 @@ pub(crate) fn hint(target: &Target, snapshot: &Snapshot, path: &RelPath) -> Opti
         return Some(format!("did you mean {meant}?"));
     }
     let (parent, similar) = nearest(target, snapshot, path).ok()?;
-    let similar: Vec<String> = similar.iter().map(|name| display(name).to_string()).collect();
+    let similar: Vec<String> = similar.iter().map(|name| as_word(name)).collect();
     let place = if parent.is_root() { "the top of the snapshot".to_owned() } else { parent.to_string() };
     Some(if similar.is_empty() {
-        format!("the nearest folder is {place}; `hardback find` looks everywhere")
+        format!("the nearest folder is {place}; `hardback find` looks in all snapshots")
     } else {
         format!("{place} has {}", similar.join(", "))
     })
+}
+
+/// Returns a name as it is shown, and as a shell takes it where it cannot be typed.
+fn as_word(name: &[u8]) -> String {
+    let shown = display(name).to_string();
+    if shown.as_bytes() == name { shown } else { format!("{shown} (in a shell: $'{}')", shown.replace('\'', "\\'")) }
 }
 
 /// Returns the path with its source's folder, if that was left out, or if it is the path that it was backed up from.

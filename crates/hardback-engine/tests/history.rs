@@ -90,8 +90,14 @@ fn a_path_that_is_nowhere_is_answered_with_what_is_near() {
     };
     assert_eq!(near("docs/letters/leter.odt"), "docs/letters has Letter.odt");
     assert_eq!(near("docs/leters/Letter.odt"), "docs has letters");
-    assert_eq!(near("docs/letters/zebra"), "the nearest folder is docs/letters; `hardback find` looks everywhere");
-    assert_eq!(near("nothing"), "the nearest folder is the top of the snapshot; `hardback find` looks everywhere");
+    assert_eq!(
+        near("docs/letters/zebra"),
+        "the nearest folder is docs/letters; `hardback find` looks in all snapshots"
+    );
+    assert_eq!(
+        near("nothing"),
+        "the nearest folder is the top of the snapshot; `hardback find` looks in all snapshots"
+    );
     assert_eq!(near("letters/Letter.odt"), "did you mean docs/letters/Letter.odt?");
     assert!(matches!(of(&bench, "docs/nothing"), Err(Error::NotFound { .. })));
     assert!(matches!(of(&bench, "../docs"), Err(Error::Refused { .. })));

@@ -47,7 +47,7 @@ impl Env {
                 end_at_once();
             }
             cancel.cancel();
-            ui.message("stopping; what is finished is kept for the next run (Ctrl-C again ends at once)");
+            ui.message("stopping (Ctrl-C again ends at once)");
         })
         .context("cannot listen for Ctrl-C")
     }

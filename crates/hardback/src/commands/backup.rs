@@ -41,9 +41,10 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
 
 /// Says what a backup would do. A target that does not exist yet is not made: everything is new.
 fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Result<Exit> {
-    check_new_target(job, path)?;
     let known = env.known_targets();
+    // Whether the disk is missing comes first: where it is not mounted, everything else is about another disk.
     let target = find_target(path, known.as_ref().and_then(|known| known.id_of(path)), Default::default())?;
+    check_new_target(job, path)?;
     if target.is_none() {
         env.ui.message(&format!("{} would be a new target; everything would be new there", path.display()));
     }
@@ -91,9 +92,13 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
 
 /// Opens the target, or makes it; refuses a wrong place before anything is made there.
 fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
-    check_new_target(job, path)?;
     let known = env.known_targets();
     let known_id = known.as_ref().and_then(|known| known.id_of(path));
+    if known_id.is_some() {
+        // Where the disk is not mounted, everything else is about another disk.
+        find_target(path, known_id, Default::default())?;
+    }
+    check_new_target(job, path)?;
     let opened = open_or_create_target(path, known_id, &env.clock, Default::default())?;
     if opened.created {
         env.ui.message(&format!("{} is a new target", path.display()));
@@ -116,7 +121,7 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     lines.extend(counts(report));
     lines.extend(limitation_lines(&report.limitations));
     if report.base.is_none() || env.ui.is_verbose() {
-        lines.extend(what_next(&env.program, target, &place, job));
+        lines.extend(what_next(env, target, &place, job));
     }
     lines.iter().try_for_each(|line| env.ui.summary(line))?;
     Ok(())
@@ -157,16 +162,20 @@ fn counts(report: &BackupReport) -> Vec<String> {
     lines
 }
 
-fn what_next(program: &str, target: &Path, place: &Path, job: &Job) -> Vec<String> {
+fn what_next(env: &Env, target: &Path, place: &Path, job: &Job) -> Vec<String> {
+    let program = &env.program;
     let (target, place) = (text::shell_word(target), text::shell_word(place));
     let folder = job.sources.first().map(|source| text::path(&source.folder)).unwrap_or_default();
     let what = if folder == "." { String::new() } else { format!(" {}", text::shell_word(Path::new(&folder))) };
+    // Without a word the other commands look at the job of this host's name.
+    let name = job.name.as_str();
+    let of_job = if name == env.host { String::new() } else { format!(" --job {}", text::shell_word(Path::new(name))) };
     vec![
         String::new(),
         "Try next:".to_owned(),
         format!("  ls {place}"),
         format!("  {program} snapshots {target}"),
-        format!("  {program} restore {target}{what} --to DIR"),
+        format!("  {program} restore {target}{what}{of_job} --to DIR"),
         format!("  {program} verify {target}"),
     ]
 }
