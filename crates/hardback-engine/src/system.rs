@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::target::{PRIVATE_DIR, open_or_make_dir, replace_file};
-use hardback_platform::{Dir, Faults, Kind, PathError, Seam};
+use hardback_platform::{Dir, Faults, Kind, Metadata, PathError, Seam};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -152,8 +152,17 @@ pub fn is_dir(path: &Path) -> Option<bool> {
     if name.is_empty() {
         return Some(true);
     }
-    let dir = Dir::open(parent_of(path), Seam::default()).ok()?;
-    dir.stat(&name).ok().map(|metadata| metadata.kind == Kind::Dir)
+    look_at(path, &name).map(|metadata| metadata.kind == Kind::Dir)
+}
+
+/// Returns the size of a regular file in bytes; `None` where there is none that can be looked at.
+pub fn file_bytes(path: &Path) -> Option<u64> {
+    let metadata = look_at(path, &last_component(path))?;
+    (metadata.kind == Kind::File).then_some(metadata.size_bytes)
+}
+
+fn look_at(path: &Path, name: &[u8]) -> Option<Metadata> {
+    Dir::open(parent_of(path), Seam::default()).ok()?.stat(name).ok()
 }
 
 fn parent_of(path: &Path) -> &Path {

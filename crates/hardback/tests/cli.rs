@@ -531,6 +531,13 @@ fn filter_explain_names_the_rule() {
     assert_eq!(by_list, "build/x.o: excluded\n  excludes: '*.o' (build/.hardbackignore:1)\n");
     let without = explain(&["build/x.o", "--source", "source", "--no-ignore-files"]);
     assert_eq!(without, "build/x.o: included\n  no rule matches\n");
+    env.write("source/large", &"x".repeat(2000));
+    let by_size = explain(&["large", "--source", "source", "--max-size-file", "1K"]);
+    assert_eq!(by_size, "large: excluded\n  excludes: --max-size-file\n");
+    let small = explain(&["large", "--source", "source", "--max-size-file", "2K"]);
+    assert_eq!(small, "large: included\n  no rule matches\n");
+    let output = env.hardback(&["filter", "explain", "large", "--source", "none"]).exits(2);
+    assert!(output.stderr.contains("there is no source $TMP/none"), "{}", output.stderr);
     let output = env.hardback(&["filter", "explain", "/etc", "--source", "source"]).exits(2);
     assert!(output.stderr.contains("is not below the source"), "{}", output.stderr);
 }

@@ -8,7 +8,7 @@ use crate::failure::Usage;
 use crate::ui::text;
 use hardback_engine::Error;
 use hardback_engine::exclude::{DIRECTORY_FILE_NAME, ExcludeError, ExcludeRules, presets as all_presets};
-use hardback_engine::system::{is_dir, read_text_file, snapshot_path};
+use hardback_engine::system::{file_bytes, is_dir, read_text_file, snapshot_path};
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -40,6 +40,10 @@ struct PresetsReport {
 /// Says which rule keeps a path in or out.
 pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
     let source = env.absolute(&args.source)?;
+    if is_dir(&source).is_none() {
+        let what = format!("there is no source {}", source.display());
+        return Err(Usage::new(what, "patterns count from the source: name it with --source").into());
+    }
     let path = env.absolute(&source.join(&args.path))?;
     let below = path.strip_prefix(&source).ok().filter(|below| !below.as_os_str().is_empty()).ok_or_else(|| {
         Usage::new(
@@ -55,6 +59,8 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
     };
     let below = snapshot_path(below)?;
     let explanation = rules.explain(&below, named_dir || is_dir(&path).unwrap_or(false));
+    let is_too_large = args.max_size_file.is_some_and(|max| file_bytes(&path).is_some_and(|bytes| bytes > max));
+    let by_size = is_too_large && !explanation.verdict.is_excluded();
     if !excludes.markers.is_empty() {
         env.ui.notice("only patterns are explained; --exclude-if-present and --exclude-caches are not");
     }
@@ -62,14 +68,18 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
         let rule = explanation.verdict.rule();
         let report = ExplainReport {
             path: text::json_bytes(&below),
-            excluded: explanation.verdict.is_excluded(),
+            excluded: explanation.verdict.is_excluded() || by_size,
             rule: rule.map(|rule| rule.pattern.clone()),
-            origin: rule.map(|rule| rule.origin.to_string()),
+            origin: rule.map(|rule| rule.origin.to_string()).or_else(|| by_size.then(|| "--max-size-file".to_owned())),
             excluded_parent: explanation.excluded_parent.as_deref().map(text::json_bytes),
         };
         return Ok(env.ui.report("explain", Exit::Done, &report)?);
     }
-    env.ui.line(&explanation.to_string())?;
+    if by_size {
+        env.ui.line(&format!("{}: excluded\n  excludes: --max-size-file", text::path(&below)))?;
+    } else {
+        env.ui.line(&explanation.to_string())?;
+    }
     Ok(Exit::Done)
 }
 
