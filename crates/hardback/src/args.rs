@@ -360,7 +360,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "ROOT", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) source: PathBuf,
     /// Files above this size are left out: 500M, 2G, 1.5T
-    #[arg(long, value_name = "SIZE", value_parser = values::size, help_heading = "What to back up")]
+    /// Leave out files above this size: 500M, 2G, 1.5T
+    #[arg(long, value_name = "SIZE", value_parser = values::size, help_heading = "What to leave out")]
     pub(crate) max_size_file: Option<u64>,
     #[command(flatten)]
     pub(crate) exclude: ExcludeArgs,
