@@ -359,7 +359,6 @@ pub(crate) struct ExplainArgs {
     /// Source that the patterns count from
     #[arg(long, value_name = "ROOT", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) source: PathBuf,
-    /// Files above this size are left out: 500M, 2G, 1.5T
     /// Leave out files above this size: 500M, 2G, 1.5T
     #[arg(long, value_name = "SIZE", value_parser = values::size, help_heading = "What to leave out")]
     pub(crate) max_size_file: Option<u64>,
