@@ -40,7 +40,7 @@ fn a_file_that_got_the_inode_of_a_group_during_the_run_is_not_linked_to_it() {
     let old = inode(&docs.join("a"));
     let is_reused = Arc::new(AtomicBool::new(false));
     let reused = is_reused.clone();
-    bench.source_seam = watch::before(Op::Stat, "b", move |call| {
+    bench.source_seam = watch::before(Op::OpenFile, "b", move |call| {
         if call == 1 {
             for name in ["a", "b"] {
                 fs::remove_file(docs.join(name)).unwrap();

@@ -303,6 +303,7 @@ mod tests {
                 }
             }
         }
-        assert!(open().list().unwrap().is_empty(), "the file is nameless");
+        drop(groups);
+        assert!(open().list().unwrap().is_empty(), "the file goes with its handle");
     }
 }

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_deep_tree_is_removed_in_steps_that_do_not_grow_with_its_depth() {
-        const LEVELS: u64 = 1_000;
+        const LEVELS: u64 = 300;
         let temp = tempfile::tempdir().unwrap();
         let opens = Arc::new(Opens::default());
         let (target, trash) = target_in(&temp, &opens);
@@ -265,6 +265,8 @@ mod tests {
             dir.set_mode(b"", if n % 7 == 0 { 0o500 } else { 0o700 }).ok();
             dir = below;
         }
+        // Windows keeps what is open.
+        drop(dir);
         let before = opens.0.load(Ordering::SeqCst);
         let failures = empty(&target, &Cancel::default()).unwrap();
         assert_eq!(failures.count, 0, "{:?}", failures.first);
@@ -286,9 +288,10 @@ mod tests {
         for _ in 1..LEVELS_MAX {
             dir = folder(&dir, b"d");
         }
-        for n in 0..500 {
+        for n in 0..100 {
             folder(&folder(&dir, format!("{n}").as_bytes()), b"below");
         }
+        drop(dir);
         let renames = || calls.1.load(Ordering::SeqCst);
         let before = renames();
         let cancelled = Cancel::default();
@@ -299,7 +302,7 @@ mod tests {
         assert_eq!(failures.count, 0, "{:?}", failures.first);
         assert!(trash.list().unwrap().is_empty());
         let renamed = renames() - before;
-        assert!((500..510).contains(&renamed), "{renamed} renames");
+        assert!((100..110).contains(&renamed), "{renamed} renames");
     }
 
     #[test]
