@@ -196,6 +196,11 @@ impl<'a> Checker<'a> {
         match read() {
             Ok(found) if entry.has_xattrs(&found) => {}
             Ok(_) => self.problem(chunk, entry, ProblemKind::Metadata, "its extended attributes are others"),
+            // A folder that keeps out whoever verifies, as it kept out the backup.
+            Err(error)
+                if entry.is_dir()
+                    && error.fault() == Faults::Denied
+                    && entry.problem() == Some(ProblemKind::Unreadable) => {}
             Err(error) => self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
         }
     }
