@@ -329,6 +329,11 @@ fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
     env.write("source/newer", "");
     let output = env.hardback(&["-q", "diff", "target", "latest"]).exits(0);
     assert_eq!(output.stdout, "m source/  (time)\n+ source/newer  (0 B)\n");
+    env.write("source/secret.txt", "secret");
+    env.hardback(&["backup", "source", "target", "--same-disk", "--exclude", "*.txt"]).exits(0).ignore();
+    let output = env.hardback(&["diff", "target", "latest"]).exits(0);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("1 left out by the backup's rules"), "{}", output.stderr);
     env.hardback(&["diff", "target", "someday"]).exits(1).ignore();
 }
 
