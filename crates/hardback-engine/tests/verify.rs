@@ -209,6 +209,8 @@ fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
         VerifyOptions { job: None, snapshots: Vec::new(), level: VerifyLevel::Full, against_source: true, workers: 2 };
     let report = bench.verify_with(&options);
     assert_eq!((found(&report.problems), report.changed_count), (vec![], 0));
+    assert_eq!((report.entries, report.files_read, &report.compared), (207, 203, &vec![snapshot.clone()]));
+    assert_eq!((report.source.entries, report.source.files, report.source.bytes), (206, 203, report.bytes_read));
     fs::remove_file(bench.source.join("many/007")).unwrap();
     bench.write("sub/a", "changed");
     bench.write("sub/new", "new");

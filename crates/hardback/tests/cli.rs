@@ -506,9 +506,11 @@ fn verify_finds_damage_and_exits_3() {
     env.write("nothing/a", "a");
     env.hardback(&["backup", "nothing", "elsewhere", "--same-disk"]).exits(0).ignore();
     let output = env.hardback(&["verify", "elsewhere", "--against-source"]).exits(0);
-    assert!(output.stdout.ends_with("\nNothing changed at the source since.\n"), "{}", output.stdout);
+    let compared = format!("\nNothing changed at the source since {}.\n", env.only_snapshot("elsewhere/host"));
+    assert!(output.stdout.ends_with(&compared), "{}", output.stdout);
     let output = env.hardback(&["verify", "target", "latest", "--quick", "--against-source"]).exits(0);
-    assert!(output.stdout.contains(&format!("\n  {second}/source/a\n")), "{}", output.stdout);
+    assert!(output.stdout.contains(&format!(" changed at the source since {second}:\n")), "{}", output.stdout);
+    assert!(output.stdout.contains("\n  source/a\n"), "{}", output.stdout);
 
     env.write(&format!("target/host/{first}/source/a"), "FIRST");
     env.hardback(&["verify", "target", &second]).exits(0).ignore();
