@@ -44,5 +44,5 @@ pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
 };
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
-pub use verify::{CHANGES_KEPT_MAX, VerifyLevel, VerifyOptions, VerifyReport, verify};
+pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

@@ -29,6 +29,9 @@ pub struct Versions {
     pub versions: Vec<Version>,
     /// Snapshots without the path that are newer than the first one with it, oldest first.
     pub absent: Vec<String>,
+    /// Snapshots that have nothing of the path but that it was there: it could not be read when they were made, and there
+    /// was no older version. Oldest first.
+    pub not_read: Vec<String>,
     /// Snapshots without a whole seal, and those whose record cannot be read, each oldest first; each is a problem.
     pub unreadable: Vec<String>,
     /// Number of problems.
@@ -101,6 +104,7 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
     let mut failure = None;
     for (snapshot, found) in snapshots.iter().zip(looked_up) {
         match found {
+            Ok(Some(entry)) if entry.kind == Kind::Other => result.not_read.push(snapshot.name.clone()),
             Ok(Some(entry)) => answer.add(ctx, &path, &snapshot.name, entry),
             Ok(None) if !answer.held.is_empty() => result.absent.push(snapshot.name.clone()),
             Ok(None) => {}
@@ -114,7 +118,7 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
     (result.problem_count, result.problems) = problems.take();
     result.versions = answer.held.into_iter().map(|(_, version)| version).collect();
     match failure {
-        _ if !result.versions.is_empty() => Ok(result),
+        _ if !result.versions.is_empty() || !result.not_read.is_empty() => Ok(result),
         Some(error) => Err(error),
         None => Err(not_found(target, &snapshots, &result.unreadable, &path)),
     }

@@ -11,7 +11,9 @@
 mod bench;
 
 use bench::Bench;
-use hardback_engine::{Change, DiffOptions, DiffReport, Difference, Error, diff};
+use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder};
+use hardback_engine::{BackupOptions, Change, DiffOptions, DiffReport, Difference, Error, Excludes, diff};
+use hardback_platform::Seam;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -394,4 +396,39 @@ fn a_damaged_record_is_an_error_that_names_the_snapshot() {
         assert!(error.to_string().contains(&b), "{error}");
     }
     assert!(matches!(run(&bench, &a, Some("2001-01-01_00.00.00")), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn what_the_rules_of_the_snapshot_leave_out_is_counted_and_not_added() {
+    let bench = Bench::new();
+    let excludes = Excludes {
+        rules: ExcludeBuilder::new().file(b"*.txt\ncache/\n", "test").build().unwrap(),
+        markers: DirectoryMarkers { if_present: vec![b".nobackup".to_vec()], ..DirectoryMarkers::default() },
+    };
+    for path in ["a", "b.txt", "cache/in/deep", "marked/in", "marked/.nobackup", "listed/x.tmp"] {
+        bench.write(path, "x");
+    }
+    bench.write("listed/.hardbackignore", "*.tmp\n");
+    bench.write("large", &"x".repeat(600));
+    let options = BackupOptions { max_size_file_bytes: Some(500), ..BackupOptions::default() };
+    let first = bench.backup_by("test", Seam::default(), &excludes, options);
+    let (all, report) = run(&bench, &first, None).unwrap();
+    assert_eq!((text(&all), report.left_out), (vec![], 5));
+    // What the snapshot has is compared, whatever the rules say by now; what is new and not left out is added.
+    bench.write("listed/y", "x");
+    bench.write("new/z", "x");
+    bench.write("new/z.txt", "x");
+    bench.write(".hardbackignore", "a\n");
+    bench.write("a", "other");
+    let (all, report) = run(&bench, &first, None).unwrap();
+    let expected = [
+        "m docs time",
+        "+ docs/.hardbackignore",
+        "c docs/a",
+        "m docs/listed time",
+        "+ docs/listed/y",
+        "+ docs/new",
+        "+ docs/new/z",
+    ];
+    assert_eq!((text(&all), report.left_out), (expected.map(String::from).to_vec(), 6));
 }

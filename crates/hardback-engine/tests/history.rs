@@ -104,6 +104,19 @@ fn a_path_that_is_nowhere_is_answered_with_what_is_near() {
 }
 
 #[test]
+fn a_path_that_was_there_and_could_not_be_read_is_no_version() {
+    let bench = Bench::new();
+    bench.write("a", "one");
+    let first = bench.backup_without(&["a"]);
+    let all = of(&bench, "docs/a").unwrap();
+    assert_eq!((all.versions.len(), &all.not_read, all.absent.len()), (0, &vec![first.clone()], 0));
+    let second = bench.backup();
+    let all = of(&bench, "docs/a").unwrap();
+    let held: Vec<_> = all.versions.iter().map(|v| (&v.first, &v.change)).collect();
+    assert_eq!((held, &all.not_read), (vec![(&second, &VersionChange::First)], &vec![first]));
+}
+
+#[test]
 fn a_damaged_record_does_not_hide_the_other_versions() {
     let bench = Bench::new();
     bench.write("a", "1");

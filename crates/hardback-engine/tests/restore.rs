@@ -12,7 +12,7 @@ mod support;
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeRules};
 use hardback_engine::{
     Answer, BackupOptions, Cancel, Context, Counters, Error, Excludes, Overwrite, Place, ProblemKind, RestoreAction,
-    RestoreOptions, SystemClock, restore,
+    RestoreOptions, SystemClock, open_or_create_target, restore,
 };
 use hardback_platform::{Attributes, Call, Dir, Kind, Op, Owner, Seam, Time, Verdict, Watch};
 use std::fs;
@@ -662,6 +662,22 @@ fn a_folder_that_was_not_read_is_named_unless_an_older_version_stands_in() {
     let third = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
     let report = bench.restore_well(&bench.options(&third));
     assert_eq!((report.stored_with_problem, read(&bench.out.join("docs/sub/a"))), (1, "old".into()));
+}
+
+#[test]
+fn a_folder_that_keeps_us_out_as_it_did_the_backup_is_told_once() {
+    let bench = Bench::new();
+    bench.write("sub/a", "a");
+    let snapshot = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
+    let target = open_or_create_target(&bench.target, None, &SystemClock, locked(b"sub")).unwrap().target;
+    let report = with_context(|ctx| restore(ctx, &target, &bench.options(&snapshot), &mut |_| Answer::Keep)).unwrap();
+    assert_eq!(found(&report.problems), [(ProblemKind::NotRestored, "docs/sub".into())]);
+    // At its place too.
+    let options = RestoreOptions { seam: locked(b"sub"), ..bench.options(&snapshot) };
+    let report = bench.restore(&options);
+    let told: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(found(&report.problems), [(ProblemKind::NotRestored, "docs/sub".into())]);
+    assert!(!told[0].contains("below it"), "{told:?}");
 }
 
 #[test]

@@ -10,8 +10,8 @@
 mod support;
 
 use hardback_engine::{
-    Cancel, Context, Counters, Error, ProblemKind, SystemClock, VerifyLevel, VerifyOptions, open_or_create_target,
-    verify,
+    Cancel, Context, Counters, Error, ProblemKind, SystemClock, VerifyLevel, VerifyOptions, VerifyReport,
+    open_or_create_target, verify,
 };
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -178,6 +178,29 @@ fn what_a_snapshot_lacks_since_it_was_made_is_told_and_is_no_damage() {
     assert_eq!(bench.verify_with(&options).problem_count, 0, "{whole}");
 }
 
+/// Verifies a target of which no folder of this name can be opened.
+fn verify_locked(bench: &Bench, name: &'static [u8]) -> VerifyReport {
+    let level = VerifyLevel::Full;
+    let options = VerifyOptions { job: None, snapshots: Vec::new(), level, against_source: false, workers: 0 };
+    let target = open_or_create_target(&bench.target, None, &SystemClock, locked(name)).unwrap().target;
+    with_context(|ctx| verify(ctx, &target, &options)).unwrap()
+}
+
+#[test]
+fn a_folder_that_keeps_us_out_as_it_did_the_backup_is_no_damage_and_one_with_entries_is_unreadable() {
+    let bench = Bench::new();
+    bench.write("sub/a", "a");
+    bench.write("b", "b");
+    let snapshot = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
+    let report = verify_locked(&bench, b"sub");
+    assert_eq!((found(&report.problems), report.incomplete), (vec![], vec![(snapshot, 1)]));
+    let whole = bench.backup();
+    // An older snapshot's stands in for what is in it.
+    let stands_in = bench.backup_watched(locked(b"sub")).snapshot.unwrap();
+    let expected = [whole, stands_in].map(|name| (ProblemKind::Unreadable, format!("{name}/docs/sub")));
+    assert_eq!(found(&verify_locked(&bench, b"sub").problems), expected);
+}
+
 #[test]
 fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
     let bench = filled();
@@ -186,6 +209,8 @@ fn against_the_source_changes_since_are_no_damage_and_older_differences_are() {
         VerifyOptions { job: None, snapshots: Vec::new(), level: VerifyLevel::Full, against_source: true, workers: 2 };
     let report = bench.verify_with(&options);
     assert_eq!((found(&report.problems), report.changed_count), (vec![], 0));
+    assert_eq!((report.entries, report.files_read, &report.compared), (207, 203, &vec![snapshot.clone()]));
+    assert_eq!((report.source.entries, report.source.files, report.source.bytes), (206, 203, report.bytes_read));
     fs::remove_file(bench.source.join("many/007")).unwrap();
     bench.write("sub/a", "changed");
     bench.write("sub/new", "new");

@@ -331,6 +331,11 @@ fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
     env.write("source/newer", "");
     let output = env.hardback(&["-q", "diff", "target", "latest"]).exits(0);
     assert_eq!(output.stdout, "m source/  (time)\n+ source/newer  (0 B)\n");
+    env.write("source/secret.txt", "secret");
+    env.hardback(&["backup", "source", "target", "--same-disk", "--exclude", "*.txt"]).exits(0).ignore();
+    let output = env.hardback(&["diff", "target", "latest"]).exits(0);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("1 left out by the backup's rules"), "{}", output.stderr);
     env.hardback(&["diff", "target", "someday"]).exits(1).ignore();
 }
 
@@ -504,9 +509,11 @@ fn verify_finds_damage_and_exits_3() {
     env.write("nothing/a", "a");
     env.hardback(&["backup", "nothing", "elsewhere", "--same-disk"]).exits(0).ignore();
     let output = env.hardback(&["verify", "elsewhere", "--against-source"]).exits(0);
-    assert!(output.stdout.ends_with("\nNothing changed at the source since.\n"), "{}", output.stdout);
+    let compared = format!("\nNothing changed at the source since {}.\n", env.only_snapshot("elsewhere/host"));
+    assert!(output.stdout.ends_with(&compared), "{}", output.stdout);
     let output = env.hardback(&["verify", "target", "latest", "--quick", "--against-source"]).exits(0);
-    assert!(output.stdout.contains(&format!("\n  {second}/source/a\n")), "{}", output.stdout);
+    assert!(output.stdout.contains(&format!(" changed at the source since {second}:\n")), "{}", output.stdout);
+    assert!(output.stdout.contains("\n  source/a\n"), "{}", output.stdout);
 
     env.write(&format!("target/host/{first}/source/a"), "FIRST");
     env.hardback(&["verify", "target", &second]).exits(0).ignore();

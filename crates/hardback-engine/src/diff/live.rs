@@ -3,6 +3,7 @@
 use super::Change;
 use super::compare::metadata_changes;
 use super::merge::path_of;
+use super::rules::{InFolder, Recorded};
 use super::tree::Tree;
 use crate::backup::{metadata::entry_of, rules_of};
 use crate::content::{ContentError, ContentReader};
@@ -31,6 +32,10 @@ struct Level {
     next_file: usize,
     next_dir: usize,
     rules: Rules,
+    /// What a backup leaves out of it.
+    left_out: InFolder,
+    /// A backup leaves the folder itself out.
+    is_left_out: bool,
     /// Number of its volume, where that is known.
     volume: Option<u64>,
     /// It cannot be listed.
@@ -50,6 +55,7 @@ pub(super) struct Live<'a> {
     /// Path of the current folder in its source.
     below: RelPath,
     stack: Vec<Level>,
+    recorded: Recorded,
     /// What the system said of the file that was returned last.
     last: Option<Metadata>,
     /// The target's top folder, which no backup contains.
@@ -92,6 +98,7 @@ impl<'a> Live<'a> {
             has_top,
             below: RelPath::root(),
             stack: Vec::new(),
+            recorded: Recorded::of(ctx, header),
             last: None,
             target_id: target.root.metadata()?.id,
             reader: ContentReader::new(ctx.counters, ctx.cancel),
@@ -107,6 +114,8 @@ impl<'a> Live<'a> {
                 next_file: 0,
                 next_dir: 0,
                 rules,
+                left_out: InFolder::default(),
+                is_left_out: false,
                 volume: None,
                 unknown: false,
             });
@@ -138,8 +147,34 @@ impl<'a> Live<'a> {
         if let Some(far) = self.stack.len().checked_sub(OPEN_LEVELS_MAX) {
             self.stack[far].dir = None;
         }
-        self.stack.push(Level { dir: Some(dir), listing, next_file: 0, next_dir: 0, rules, volume, unknown });
+        let (around, is_left_out) = self.around(Some(&metadata));
+        let left_out = self.recorded.enter(around, &dir, &listing, &self.below);
+        self.stack.push(Level {
+            dir: Some(dir),
+            listing,
+            next_file: 0,
+            next_dir: 0,
+            rules,
+            left_out,
+            is_left_out,
+            volume,
+            unknown,
+        });
         Ok(entry)
+    }
+
+    /// Returns what a backup leaves out of the folder that is entered, as far as that is known from outside, and whether
+    /// it leaves out the folder itself.
+    fn around(&self, metadata: Option<&Metadata>) -> (InFolder, bool) {
+        let Some(around) = self.stack.last().filter(|_| !self.below.is_root()) else {
+            return (self.recorded.top(), false);
+        };
+        let inside = around.left_out.clone();
+        let is_left_out =
+            inside.leaves_out(&self.below, true) || metadata.is_some_and(|metadata| self.recorded.leaves_out(metadata));
+        let is_crossed = metadata.is_some_and(|metadata| around.volume != Some(metadata.id.volume));
+        let is_closed = is_left_out || (is_crossed && self.recorded.stays_on_volume());
+        (if is_closed { inside.nothing() } else { inside }, is_left_out)
     }
 
     /// Enters a folder that cannot be opened.
@@ -153,7 +188,18 @@ impl<'a> Live<'a> {
         let path = self.path_of(b".");
         entry.extra_mut().problem = Some(self.problem(&path, error));
         let listing = Listing::default();
-        self.stack.push(Level { dir: None, listing, next_file: 0, next_dir: 0, rules, volume: None, unknown: true });
+        let (left_out, is_left_out) = self.around(metadata.as_ref());
+        self.stack.push(Level {
+            dir: None,
+            listing,
+            next_file: 0,
+            next_dir: 0,
+            rules,
+            left_out,
+            is_left_out,
+            volume: None,
+            unknown: true,
+        });
         entry
     }
 
@@ -342,6 +388,15 @@ impl Tree for Live<'_> {
 
     fn is_unknown(&self) -> bool {
         self.stack.last().is_some_and(|level| level.unknown)
+    }
+
+    fn leaves_out(&self, entry: &Entry) -> bool {
+        let Some(level) = self.stack.last() else { return false };
+        if entry.is_dir() {
+            return level.is_left_out;
+        }
+        level.left_out.leaves_out(&self.below.join(&entry.name), false)
+            || self.last.is_some_and(|metadata| self.recorded.leaves_out(&metadata))
     }
 
     fn snapshot(&self) -> Option<&str> {

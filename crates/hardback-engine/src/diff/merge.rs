@@ -108,6 +108,7 @@ impl<T: Tree> Merge<'_, '_, T> {
             match (old.take_if(|_| order.is_le()), new.take_if(|_| order.is_ge())) {
                 (Some(old), Some(new)) => self.both(&old, &new)?,
                 (Some(old), None) => self.wait(level, Side::Old, old),
+                (None, Some(new)) if self.new.leaves_out(&new) => self.moves.report.left_out += 1,
                 (None, Some(new)) => self.wait(level, Side::New, new),
                 (None, None) => {}
             }
@@ -148,10 +149,15 @@ impl<T: Tree> Merge<'_, '_, T> {
     fn enter(&mut self, level: &mut Level, old: Option<Entry>, new: Option<Entry>) -> Result<Level, Error> {
         let name = old.as_ref().or(new.as_ref()).map(|e| e.name.clone()).unwrap_or_default();
         self.tell_waiting(level, Some(&name));
-        let (mut in_old, in_new) = (old.is_some(), new.is_some());
+        let (mut in_old, mut in_new) = (old.is_some(), new.is_some());
         match (&old, &new) {
             (Some(old), Some(new)) => self.both(old, new)?,
             (Some(dir), None) => self.dir_of_one_side(level, Side::Old, dir),
+            (None, Some(dir)) if self.new.leaves_out(dir) => {
+                self.moves.report.left_out += 1;
+                self.new.leave()?;
+                in_new = false;
+            }
             (None, Some(dir)) => self.dir_of_one_side(level, Side::New, dir),
             (None, None) => {}
         }

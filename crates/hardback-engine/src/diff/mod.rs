@@ -4,13 +4,14 @@
 //! size. Nothing is written. A source is looked at as a backup would (`plan`): a file whose size, times, file id and
 //! metadata are those of the record is not read.
 //!
-//! The excludes and limits of the job are not known here. Against the sources, what a backup leaves out is therefore
-//! told as added.
+//! Against the sources, what a backup by the rules in the snapshot's record leaves out of them as they are now is counted
+//! and not told as added. Of a record without rules nothing is known to be left out.
 
 pub(crate) mod compare;
 mod live;
 mod merge;
 mod moves;
+mod rules;
 mod tree;
 
 use crate::context::Context;
@@ -100,6 +101,8 @@ pub struct DiffReport {
     pub moved: Tally,
     /// The same on both sides.
     pub unchanged: u64,
+    /// Entries of the sources that the rules of the snapshot leave out; a folder counts as one, with all that is in it.
+    pub left_out: u64,
     /// Number of entries that could not be compared.
     pub problem_count: u64,
     /// The first of them.

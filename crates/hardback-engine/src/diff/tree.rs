@@ -26,6 +26,8 @@ pub(super) trait Tree {
     fn leave(&mut self) -> Result<(), Error>;
     /// Returns whether this directory cannot be listed, so that nothing is known of what is in it.
     fn is_unknown(&self) -> bool;
+    /// Returns whether a backup by the rules of the old side leaves out the entry that was returned last.
+    fn leaves_out(&self, entry: &Entry) -> bool;
     /// Returns the name of the snapshot, if this is one.
     fn snapshot(&self) -> Option<&str>;
     /// Compares an old entry with the one of the same kind that was returned last; both are in a folder of this path.
@@ -134,6 +136,10 @@ impl Tree for Recorded<'_> {
     }
 
     fn is_unknown(&self) -> bool {
+        false
+    }
+
+    fn leaves_out(&self, _: &Entry) -> bool {
         false
     }
 

@@ -199,6 +199,11 @@ impl<R: ReadAt> TreeCursor<R> {
         })
     }
 
+    /// Returns whether nothing of this directory is left.
+    pub fn is_at_end(&mut self) -> Result<bool, ManifestError> {
+        Ok(!matches!(self.peek()?, Some((Line::Entry(_), _))))
+    }
+
     /// Returns the next file if its name is the given one; files with a lesser name are passed over and counted.
     pub fn file_named(&mut self, name: &[u8], passed: &mut u64) -> Result<Option<Entry>, ManifestError> {
         loop {

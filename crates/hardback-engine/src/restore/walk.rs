@@ -202,7 +202,7 @@ impl Walk<'_, '_> {
             None => self.place_of(level, &entry, part)?,
         };
         let Some((place, mut standing)) = placed else { return Ok(None) };
-        let stored = self.stored_of(level, &entry);
+        let stored = self.stored_of(level, &entry)?;
         let existing = place.as_ref().filter(|_| !standing.is_fresh);
         let mut guard = self.guard(&level.guard, &entry, existing, stored.as_ref());
         if let Some(existing) = existing.filter(|_| root.is_none()) {
@@ -234,17 +234,22 @@ impl Walk<'_, '_> {
         entry.owner = entry.owner.map(|owner| self.owners.local(owner, self.cursor.owner_names()));
     }
 
-    fn stored_of(&self, level: &Level, entry: &Entry) -> Option<Dir> {
+    fn stored_of(&mut self, level: &Level, entry: &Entry) -> Result<Option<Dir>, Error> {
         let parent = if entry.is_in_tree() { level.folder.dir(Side::Stored) } else { Ok(None) };
         match parent.and_then(|dir| dir.map(|d| d.open_dir(entry.stored_name())).transpose()) {
-            Ok(stored) => stored,
+            Ok(stored) => Ok(stored),
             Err(error) => {
+                let was_unreadable = entry.problem() == Some(ProblemKind::Unreadable);
+                if was_unreadable && self.cursor.is_at_end().map_err(|e| self.record_failed(e))? {
+                    // It may keep us out as its source did the backup; that nothing of it comes back is told once.
+                    return Ok(None);
+                }
                 let kind = match error.fault() {
                     Faults::Vanished | Faults::WrongKind => ProblemKind::Missing,
                     _ => ProblemKind::Unreadable,
                 };
                 self.shared.problem(Problem::new(self.path.as_bytes(), kind, &error));
-                None
+                Ok(None)
             }
         }
     }
@@ -323,7 +328,11 @@ impl Walk<'_, '_> {
     fn skip(&mut self, why: &str) -> Result<(), Error> {
         let path = self.path.clone();
         let below = self.pass_over()?;
-        let what = format!("{why}; {below} entries below it are not restored either");
+        let what = match below {
+            0 => why.to_owned(),
+            1 => format!("{why}; 1 entry below it is not restored either"),
+            _ => format!("{why}; {below} entries below it are not restored either"),
+        };
         self.shared.problem(Problem::with_detail(path.as_bytes(), ProblemKind::NotRestored, what));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Checks one entry of a tree, or of a source, against its record.
 
-use super::{Findings, Kept, Times, VerifyLevel};
+use super::{Findings, Kept, Looked, Times, VerifyLevel};
 use crate::backup::metadata::SET_ID_BITS;
 use crate::content::{ContentError, ContentReader, Stop};
 use crate::digests::{DigestLists, DigestWindow};
@@ -48,6 +48,10 @@ impl<'a> Checker<'a> {
         self.findings.is_stopped()
     }
 
+    fn looked(&self) -> &Looked {
+        if self.is_tree { &self.findings.in_trees } else { &self.findings.in_sources }
+    }
+
     /// Checks the entries of a chunk.
     pub(super) fn chunk(&mut self, chunk: &Chunk) {
         for entry in &chunk.entries {
@@ -59,7 +63,7 @@ impl<'a> Checker<'a> {
             } else {
                 self.live(chunk, entry);
             }
-            Counters::add(&self.findings.entries, 1);
+            Counters::add(&self.looked().entries, 1);
             Counters::add(&self.findings.ctx.counters.entries, 1);
         }
     }
@@ -196,6 +200,11 @@ impl<'a> Checker<'a> {
         match read() {
             Ok(found) if entry.has_xattrs(&found) => {}
             Ok(_) => self.problem(chunk, entry, ProblemKind::Metadata, "its extended attributes are others"),
+            // A folder that keeps out whoever verifies, as it kept out the backup.
+            Err(error)
+                if entry.is_dir()
+                    && error.fault() == Faults::Denied
+                    && entry.problem() == Some(ProblemKind::Unreadable) => {}
             Err(error) => self.problem(chunk, entry, ProblemKind::Unreadable, error.source.to_string()),
         }
     }
@@ -207,8 +216,8 @@ impl<'a> Checker<'a> {
             file.advise_sequential();
         }
         let read = self.contents.read(file, found.size_bytes, found.blocks, None)?;
-        Counters::add(&self.findings.files_read, 1);
-        Counters::add(&self.findings.bytes_read, read.size_bytes);
+        Counters::add(&self.looked().files_read, 1);
+        Counters::add(&self.looked().bytes_read, read.size_bytes);
         Ok(read.digest)
     }
 

@@ -58,12 +58,16 @@ pub enum VerifyLevel {
 pub struct VerifyReport {
     /// Snapshots that were looked at.
     pub snapshots: u64,
-    /// Entries that were looked at.
+    /// Entries of the snapshots that were looked at.
     pub entries: u64,
-    /// Files that were read.
+    /// Stored files that were read.
     pub files_read: u64,
-    /// Bytes that were read.
+    /// Bytes of them that were read.
     pub bytes_read: u64,
+    /// Snapshots that were compared with the sources.
+    pub compared: Vec<String>,
+    /// What was looked at in the sources.
+    pub source: SourceRead,
     /// Names whose file had been read under another name.
     pub shared: u64,
     /// Number of problems.
@@ -82,6 +86,25 @@ pub struct VerifyReport {
     pub elapsed_ns: u64,
 }
 
+/// What was looked at in the sources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceRead {
+    /// Entries.
+    pub entries: u64,
+    /// Files that were read.
+    pub files: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+}
+
+/// What was looked at on one side of a record.
+#[derive(Default)]
+struct Looked {
+    entries: AtomicU64,
+    files_read: AtomicU64,
+    bytes_read: AtomicU64,
+}
+
 /// What all threads share, and what they find.
 pub(crate) struct Findings<'a> {
     ctx: Context<'a>,
@@ -90,9 +113,9 @@ pub(crate) struct Findings<'a> {
     seed: u64,
     seen: Seen,
     snapshots: AtomicU64,
-    entries: AtomicU64,
-    files_read: AtomicU64,
-    bytes_read: AtomicU64,
+    in_trees: Looked,
+    in_sources: Looked,
+    compared: Mutex<Vec<String>>,
     shared: AtomicU64,
     problems: Problems,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
@@ -128,7 +151,7 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
         return Err(Error::not_found(format!("there is no whole snapshot {name:?} in this target")));
     }
     for (_, seals) in &sealed {
-        expect(ctx, seals);
+        expect(ctx, seals, options);
     }
     for (job, seals) in sealed {
         verify_job(&findings, target, job, &seals, options)?;
@@ -137,9 +160,15 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     Ok(findings.report(began_ns))
 }
 
-fn expect(ctx: &Context<'_>, seals: &[Seal]) {
-    let entries = seals.iter().map(|s| s.totals.entries).sum();
+fn expect(ctx: &Context<'_>, seals: &[Seal], options: &VerifyOptions) {
+    let sides = |index| 1 + u64::from(is_compared(options, index, seals));
+    let entries = seals.iter().enumerate().map(|(index, s)| s.totals.entries * sides(index)).sum();
     Counters::add(&ctx.counters.expected_entries, entries);
+}
+
+/// Returns whether a snapshot is compared with its sources too.
+fn is_compared(options: &VerifyOptions, index: usize, seals: &[Seal]) -> bool {
+    options.against_source && (!options.snapshots.is_empty() || index + 1 == seals.len())
 }
 
 fn verify_job(
@@ -168,7 +197,7 @@ fn verify_job(
         Counters::add(&findings.snapshots, 1);
         findings.sealed_with_problems(seal);
         let is_whole = record::check(findings, target, job, seal)?;
-        let live = options.against_source && (!options.snapshots.is_empty() || index + 1 == seals.len());
+        let live = is_compared(options, index, seals);
         let sides = [Some(walk::Side::Tree(tree)), live.then_some(walk::Side::Source)];
         for side in sides.into_iter().flatten() {
             let reader = match catalog::open_manifest(target, job, &seal.snapshot) {
@@ -177,6 +206,9 @@ fn verify_job(
                 Err(_) if !is_whole => break,
                 Err(error) => return Err(error),
             };
+            if matches!(side, walk::Side::Source) {
+                findings.compared.lock().expect("no panic while the list is held").push(seal.snapshot.clone());
+            }
             match walk::compare(findings, &digests, seal, reader, side) {
                 Err(Error::Manifest { .. }) if !is_whole => break,
                 other => other?,
@@ -196,9 +228,9 @@ impl<'a> Findings<'a> {
             seed: now.seconds.unsigned_abs() ^ (u64::from(now.nanos) << 32),
             seen: Seen::new(),
             snapshots: AtomicU64::new(0),
-            entries: AtomicU64::new(0),
-            files_read: AtomicU64::new(0),
-            bytes_read: AtomicU64::new(0),
+            in_trees: Looked::default(),
+            in_sources: Looked::default(),
+            compared: Mutex::new(Vec::new()),
             shared: AtomicU64::new(0),
             problems: Problems::default(),
             changed: Mutex::new((0, Vec::new())),
@@ -247,9 +279,15 @@ impl<'a> Findings<'a> {
         changed.sort();
         VerifyReport {
             snapshots: sum(&self.snapshots),
-            entries: sum(&self.entries),
-            files_read: sum(&self.files_read),
-            bytes_read: sum(&self.bytes_read),
+            entries: sum(&self.in_trees.entries),
+            files_read: sum(&self.in_trees.files_read),
+            bytes_read: sum(&self.in_trees.bytes_read),
+            compared: self.compared.into_inner().expect("all threads are done"),
+            source: SourceRead {
+                entries: sum(&self.in_sources.entries),
+                files: sum(&self.in_sources.files_read),
+                bytes: sum(&self.in_sources.bytes_read),
+            },
             shared: sum(&self.shared),
             problem_count,
             problems,

@@ -263,21 +263,32 @@ impl Walk<'_> {
         let dir = match opened {
             Ok(dir) => Some(dir),
             Err(error) => {
-                self.not_opened(&entry, &error);
-                self.cursor.leave().map_err(|e| self.record_failed(e))?;
+                let below = self.cursor.leave().map_err(|e| self.record_failed(e))?;
+                if self.is_tree && below == 0 && entry.problem() == Some(ProblemKind::Unreadable) {
+                    // It has the mode by which its source could not be read, and the snapshot has nothing of what is in it.
+                    self.check_folder(level, entry)?;
+                } else {
+                    self.not_opened(&entry, &error);
+                }
                 return Ok(None);
             }
         };
-        self.path.push(&entry.name);
+        let name = entry.name.clone();
         if root.is_none() {
-            level.folders.push(entry);
-            if level.folders.len() >= CHUNK_ENTRIES {
-                let parent = self.path.parent();
-                let folders = std::mem::take(&mut level.folders);
-                self.hand_out(level, parent, folders)?;
-            }
+            self.check_folder(level, entry)?;
         }
+        self.path.push(&name);
         Ok(Some(self.level(dir, stored)))
+    }
+
+    /// Keeps a subfolder of the current folder to be checked as an entry of it.
+    fn check_folder(&mut self, level: &mut Level, entry: Entry) -> Result<(), Error> {
+        level.folders.push(entry);
+        if level.folders.len() >= CHUNK_ENTRIES {
+            let folders = std::mem::take(&mut level.folders);
+            self.hand_out(level, self.path.clone(), folders)?;
+        }
+        Ok(())
     }
 
     /// Returns whether an entry can be compared with what the side has; if it should have it and cannot be, that is told.

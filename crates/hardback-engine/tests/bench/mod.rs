@@ -93,20 +93,26 @@ impl Bench {
     }
 
     fn backup_through(&self, job: &str, source_seam: Seam) -> String {
+        self.backup_by(job, source_seam, &Excludes::default(), BackupOptions::default())
+    }
+
+    /// Backs up by rules; returns the name of the snapshot.
+    pub(crate) fn backup_by(
+        &self,
+        job: &str,
+        source_seam: Seam,
+        excludes: &Excludes,
+        options: BackupOptions,
+    ) -> String {
         let source = JobSource {
             folder: if self.root { Vec::new() } else { b"docs".to_vec() },
             path: self.source.clone(),
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
-        let options = BackupOptions {
-            same_disk: true,
-            allow_empty: true,
-            hot_window_s: HOT_WINDOW_S,
-            ..BackupOptions::default()
-        };
+        let options = BackupOptions { same_disk: true, allow_empty: true, hot_window_s: HOT_WINDOW_S, ..options };
         let mut job = Job::new(JobName::new(job).unwrap(), vec![source], options).unwrap();
         job.source_seam = source_seam;
-        let report = self.with(|ctx, target| backup(ctx, target, &job, &Excludes::default())).unwrap();
+        let report = self.with(|ctx, target| backup(ctx, target, &job, excludes)).unwrap();
         report.snapshot.unwrap()
     }
 

@@ -79,6 +79,9 @@ fn tell(report: &DiffReport, options: &DiffOptions, env: &Env) -> anyhow::Result
         .collect();
     said.push(format!("{} unchanged", text::count(report.unchanged)));
     env.ui.message(&format!("from {} to {new}: {}", options.a, said.join(", ")));
+    if report.left_out > 0 {
+        env.ui.message(&format!("{} left out by the backup's rules", text::count(report.left_out)));
+    }
     tell_problems(report.problem_count, &report.problems, env);
     Ok(())
 }
@@ -137,6 +140,7 @@ struct DiffFields<'a> {
     other_kind: TallyFields,
     moved: TallyFields,
     unchanged: u64,
+    left_out: u64,
     problems: u64,
     first_problems: Vec<ProblemFields>,
 }
@@ -154,6 +158,7 @@ impl<'a> DiffFields<'a> {
             other_kind: report.kind.into(),
             moved: report.moved.into(),
             unchanged: report.unchanged,
+            left_out: report.left_out,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
         }

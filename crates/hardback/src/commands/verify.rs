@@ -100,18 +100,42 @@ fn tell(report: &VerifyReport, args: &VerifyArgs, env: &Env) -> anyhow::Result<(
         let entries = text::counted(*problems, "entry was", "entries were");
         lines.push(format!("note: {entries} missing or not exact when {snapshot} was made"));
     }
-    if args.against_source && report.changed_count == 0 {
-        lines.push("Nothing changed at the source since.".to_owned());
-    } else if args.against_source {
-        lines.push(format!("{} changed at the source since:", text::counted(report.changed_count, "entry", "entries")));
-        lines.extend(report.changed.iter().take(CHANGED_SHOWN).map(|path| format!("  {}", text::path(path))));
-        let more = report.changed_count.saturating_sub(CHANGED_SHOWN as u64);
-        if more > 0 {
-            lines.push(format!("  … and {} more", text::count(more)));
-        }
+    if args.against_source {
+        lines.extend(changes(report));
     }
     lines.iter().try_for_each(|line| env.ui.summary(line))?;
     Ok(())
+}
+
+/// Returns the lines of the comparison with the source.
+fn changes(report: &VerifyReport) -> Vec<String> {
+    // Where only one snapshot was compared, it is named once.
+    let (since, prefix) = match &report.compared[..] {
+        [snapshot] => (format!(" {snapshot}"), format!("{snapshot}/")),
+        _ => (String::new(), String::new()),
+    };
+    let mut lines = vec![format!(
+        "At the source: {}, read {}, {}",
+        text::counted(report.source.entries, "entry", "entries"),
+        text::counted(report.source.files, "file", "files"),
+        text::size(report.source.bytes)
+    )];
+    if report.changed_count == 0 {
+        lines.push(format!("Nothing changed at the source since{since}."));
+        return lines;
+    }
+    let entries = text::counted(report.changed_count, "entry", "entries");
+    lines.push(format!("{entries} changed at the source since{since}:"));
+    let shown = report.changed.iter().take(CHANGED_SHOWN);
+    lines.extend(shown.map(|path| {
+        let path = path.strip_prefix(prefix.as_bytes()).unwrap_or(path);
+        format!("  {}", text::path(path))
+    }));
+    let more = report.changed_count.saturating_sub(CHANGED_SHOWN as u64);
+    if more > 0 {
+        lines.push(format!("  … and {} more", text::count(more)));
+    }
+    lines
 }
 
 /// The report of `verify`.
@@ -124,6 +148,10 @@ struct VerifyFields<'a> {
     files_read: u64,
     bytes_read: u64,
     shared: u64,
+    compared: &'a [String],
+    source_entries: u64,
+    source_files_read: u64,
+    source_bytes_read: u64,
     changed: u64,
     first_changed: Vec<String>,
     incomplete: Vec<IncompleteFields<'a>>,
@@ -156,6 +184,10 @@ impl<'a> VerifyFields<'a> {
             files_read: report.files_read,
             bytes_read: report.bytes_read,
             shared: report.shared,
+            compared: &report.compared,
+            source_entries: report.source.entries,
+            source_files_read: report.source.files,
+            source_bytes_read: report.source.bytes,
             changed: report.changed_count,
             first_changed: report.changed.iter().map(|path| text::json_bytes(path)).collect(),
             incomplete: incomplete

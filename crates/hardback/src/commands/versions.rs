@@ -25,6 +25,7 @@ pub(crate) fn run(args: &VersionsArgs, env: &Env) -> anyhow::Result<Exit> {
             path: text::json_bytes(&path),
             versions: found.versions.len(),
             absent: &found.absent,
+            not_read: &found.not_read,
             unreadable: &found.unreadable,
             problems: found.problem_count,
             first_problems: ProblemFields::all(&found.problems),
@@ -55,7 +56,13 @@ fn tell(found: &Versions, env: &Env) -> anyhow::Result<()> {
             what_is_new(v),
         ]
     };
-    for line in text::table(heads, &found.versions.iter().map(row).collect::<Vec<_>>()) {
+    let mut rows: Vec<_> = found.versions.iter().map(row).collect();
+    if let (Some(first), Some(last)) = (found.not_read.first(), found.not_read.last()) {
+        let snapshots = text::count(found.not_read.len() as u64);
+        let none = || "-".to_owned();
+        rows.push([first.clone(), last.clone(), snapshots, none(), none(), "could not be read".to_owned()]);
+    }
+    for line in text::table(heads, &rows) {
         env.ui.line(&line)?;
     }
     if !found.absent.is_empty() {
@@ -115,6 +122,7 @@ struct VersionsFields<'a> {
     path: String,
     versions: usize,
     absent: &'a [String],
+    not_read: &'a [String],
     unreadable: &'a [String],
     problems: u64,
     first_problems: Vec<ProblemFields>,
