@@ -13,8 +13,8 @@
 )]
 
 use hardback_engine::{
-    BackupOptions, BackupReport, Cancel, Context, Counters, Excludes, Job, JobName, JobSource, Monitor, Phase, Problem,
-    SystemClock, Target, backup, catalog, open_or_create_target,
+    BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, HOT_WINDOW_S, Job, JobName, JobSource,
+    Monitor, Phase, Problem, SystemClock, Target, backup, catalog, open_or_create_target,
 };
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::fs;
@@ -54,6 +54,10 @@ impl Bench {
     }
 
     fn backup(&self) -> BackupReport {
+        self.try_backup().unwrap()
+    }
+
+    fn try_backup(&self) -> Result<BackupReport, Error> {
         let (counters, cancel) = (Counters::default(), Cancel::default());
         let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
         let source = JobSource {
@@ -62,7 +66,7 @@ impl Bench {
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
         let job = Job::new(JobName::new("test").unwrap(), vec![source], self.options.clone()).unwrap();
-        backup(&ctx, &self.open(), &job, &Excludes::default()).unwrap()
+        backup(&ctx, &self.open(), &job, &Excludes::default())
     }
 
     fn write(&self, path: &str, content: &str) {
@@ -222,4 +226,51 @@ fn a_same_size_edit_with_the_time_put_back_is_noticed() {
     fs::File::options().write(true).open(bench.source.join("a.txt")).unwrap().set_modified(mtime).unwrap();
     let second = bench.backup();
     assert_eq!(fs::read(bench.stored(&second, "a.txt")).unwrap(), b"two");
+}
+
+const ENOSPC: i32 = 28;
+
+/// A disk that is full when a file of this name is made.
+struct FullAt(&'static [u8]);
+
+impl Watch for FullAt {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::CreateFile if call.name == self.0 => Verdict::Fail(std::io::Error::from_raw_os_error(ENOSPC)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+impl Bench {
+    /// A bench whose files are hot, and are stored one after the other.
+    fn hot() -> Self {
+        let mut bench = Self::new();
+        bench.options.hot_window_s = HOT_WINDOW_S;
+        bench.options.workers = 1;
+        bench
+    }
+
+    /// Runs until the disk is full at this file.
+    fn full_at(&mut self, name: &'static str) -> Error {
+        self.target_seam = Seam::watched(Arc::new(FullAt(name.as_bytes())));
+        let error = self.try_backup().unwrap_err();
+        self.target_seam = Seam::default();
+        error
+    }
+}
+
+#[test]
+fn a_hot_file_of_an_interrupted_run_is_taken_over_if_the_source_still_has_it() {
+    let mut bench = Bench::hot();
+    bench.write("a", "12345");
+    bench.write("b", "123");
+    bench.write("z", "1");
+    bench.full_at("z");
+    bench.write("b", "321");
+    let report = bench.backup();
+    assert_eq!((report.adopted, report.adopted_bytes, report.bytes_read), (1, 5, 5 + 3 + 1));
+    assert_eq!(fs::read(bench.stored(&report, "b")).unwrap(), b"321");
+    // It is as hot as it was, and compared again.
+    assert_eq!(bench.backup().bytes_read, 5 + 3 + 1);
 }

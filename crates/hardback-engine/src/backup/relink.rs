@@ -7,7 +7,7 @@ use super::shared::{Item, Outcome};
 use super::store;
 use super::worker::{At, Worker, is_fatal, is_gone};
 use crate::error::{Error, UnderPath};
-use crate::manifest::{DIGEST_BYTES, Entry};
+use crate::manifest::{DIGEST_BYTES, Digest, Entry};
 use crate::plan::Action;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
@@ -222,7 +222,7 @@ impl Worker<'_> {
     }
 
     /// Takes over what an interrupted run finished, if it is still the source's version and its bytes are what was
-    /// read then.
+    /// read then. What was hot then may have changed without moving its times: it is compared with the source.
     pub(super) fn adopt(
         &mut self,
         at: &At<'_>,
@@ -243,7 +243,6 @@ impl Worker<'_> {
                 && old.inode == entry.inode
                 && old.mode == entry.mode
                 && old.owner == entry.owner
-                && !old.hot
                 && old.problem().is_none();
             if !same {
                 continue;
@@ -253,10 +252,12 @@ impl Worker<'_> {
             let offset = content.ordinal.saturating_mul(DIGEST_BYTES as u64);
             if partial.digests.read_full_at(&mut digest, offset).ok() != Some(DIGEST_BYTES)
                 || self.stored_digest(&dir, old) != Some(digest)
+                || (old.hot && !self.is_as_adopted(at, entry, metadata, old, digest))
             {
                 continue;
             }
-            let mut taken = Entry { nlink: metadata.nlink, ..old.clone() };
+            let hot = old.hot && self.is_hot(at, metadata);
+            let mut taken = Entry { nlink: metadata.nlink, hot, ..old.clone() };
             taken.content = None;
             let name_there = old.stored_name().to_vec();
             if store::link_from(self.shared, at, &mut taken, &dir, &name_there)? {
@@ -274,8 +275,16 @@ impl Worker<'_> {
         Ok(None)
     }
 
+    /// Returns whether the source's file, read again, is what an interrupted run stored while it was hot.
+    fn is_as_adopted(&mut self, at: &At<'_>, entry: &Entry, metadata: &Metadata, old: &Entry, known: Digest) -> bool {
+        let mut now = entry.clone();
+        // What cannot be read is told by the copy that is tried instead.
+        let same_xattrs = self.look(at, &mut now).is_ok() && now.xattrs() == old.xattrs();
+        same_xattrs && matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
+    }
+
     /// Hashes a file of an unfinished tree, from the disk and not from the cache.
-    fn stored_digest(&mut self, dir: &Dir, entry: &Entry) -> Option<crate::manifest::Digest> {
+    fn stored_digest(&mut self, dir: &Dir, entry: &Entry) -> Option<Digest> {
         let file = dir.open_file(entry.stored_name()).ok()?;
         file.drop_cache();
         let there = file.metadata().ok()?;

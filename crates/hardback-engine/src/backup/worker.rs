@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads what `stat` does not tell.
-    fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
+    pub(super) fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
         let source = at.source.as_ref().expect("looked at only with a source");
         let xattrs = source.xattrs(&entry.name)?;
         if !xattrs.is_empty() {
