@@ -4,6 +4,9 @@ use crate::manifest::ManifestError;
 use hardback_platform::{Faults, PathError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+const FULL_HINT: &str =
+    "the target is full: free some room or remove an old snapshot; the next run goes on where this one stopped";
+
 /// Why a verb stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,6 +14,16 @@ pub enum Error {
     /// The file system said no where the verb cannot go on.
     #[error(transparent)]
     Path(PathError),
+    /// The target is full, and unfinished snapshots are there.
+    #[error("{message}")]
+    Full {
+        /// What failed, and where.
+        message: String,
+        /// How many, beside that of the run.
+        unfinished: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A manifest cannot be read.
     #[error("cannot read the record of snapshot {snapshot}")]
     Manifest {
@@ -89,16 +102,18 @@ impl Error {
         match self {
             Self::Refused { hint, .. } | Self::NotFound { hint, .. } => hint.clone(),
             Self::Path(error) => match error.fault() {
-                Faults::Full => Some(
-                    "the target is full: free some room or remove an old snapshot; the next run goes on where this \
-                     one stopped"
-                        .into(),
-                ),
+                Faults::Full => Some(FULL_HINT.into()),
                 Faults::Denied => Some("run as a user who may read and write there".into()),
                 Faults::ReadOnly => Some("the volume is mounted read-only; look at the system's log for why".into()),
                 Faults::Io => Some("the disk reports errors: check its cable and its health before trusting it".into()),
                 _ => None,
             },
+            Self::Full { unfinished, .. } => Some(format!(
+                "{FULL_HINT}; {unfinished} older unfinished snapshot{} in .hardback/partial hold{} room too, until the \
+                 next whole run of the job",
+                if *unfinished == 1 { "" } else { "s" },
+                if *unfinished == 1 { "s" } else { "" },
+            )),
             Self::Locked { .. } => {
                 Some("wait for it to end; the lock goes with its process, even if that is killed".into())
             }

@@ -258,6 +258,17 @@ impl Bench {
         self.target_seam = Seam::default();
         error
     }
+
+    /// Names of files in unfinished snapshots, oldest first.
+    fn unfinished(&self) -> Vec<Vec<String>> {
+        let names = |path: &Path| {
+            let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names.into_iter().map(|n| n.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let partial = self.target.join(".hardback/partial/test");
+        names(&partial).iter().map(|n| names(&partial.join(n).join("tree/docs"))).collect()
+    }
 }
 
 #[test]
@@ -273,4 +284,34 @@ fn a_hot_file_of_an_interrupted_run_is_taken_over_if_the_source_still_has_it() {
     assert_eq!(fs::read(bench.stored(&report, "b")).unwrap(), b"321");
     // It is as hot as it was, and compared again.
     assert_eq!(bench.backup().bytes_read, 5 + 3 + 1);
+}
+
+#[test]
+fn unfinished_snapshots_keep_no_room_for_what_is_copied_anew_and_do_not_pile_up() {
+    let mut bench = Bench::hot();
+    for name in ["a", "m", "y", "z"] {
+        bench.write(name, "12345");
+    }
+    assert!(bench.full_at("z").hint().unwrap().ends_with("where this one stopped"));
+    assert_eq!(bench.unfinished(), [["a", "m", "y"]]);
+    // What is not taken over goes before it is copied; what the run does not come to stays.
+    bench.write("a", "changed");
+    bench.write("c", "new");
+    let hint = bench.full_at("c").hint().unwrap();
+    assert!(hint.contains("; 1 older unfinished snapshot in .hardback/partial holds room too"), "{hint}");
+    assert_eq!(bench.unfinished(), [vec!["m", "y"], vec!["a"]]);
+    for _ in 0..3 {
+        assert!(bench.full_at("z").hint().unwrap().ends_with("where this one stopped"));
+        assert_eq!(bench.unfinished(), [["a", "c", "m", "y"]]);
+    }
+    // A run that was killed has stored what is not in its record.
+    let partial = bench.target.join(".hardback/partial/test");
+    let partial = fs::read_dir(partial).unwrap().next().unwrap().unwrap().path();
+    fs::write(partial.join("tree/docs/n"), "not recorded").unwrap();
+    bench.write("n", "n");
+    bench.full_at("z");
+    assert_eq!(bench.unfinished(), [["a", "c", "m", "n", "y"]]);
+    let report = bench.backup();
+    assert_eq!((report.adopted, report.totals.new_files), (5, 6));
+    assert_eq!(bench.unfinished(), [[""; 0]; 0]);
 }

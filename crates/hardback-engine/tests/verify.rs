@@ -13,6 +13,7 @@ use hardback_engine::{
     Cancel, Context, Counters, Error, ProblemKind, SystemClock, VerifyLevel, VerifyOptions, VerifyReport,
     open_or_create_target, verify,
 };
+use hardback_platform::{Dir, Lock, Seam};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
@@ -254,4 +255,22 @@ fn a_snapshot_that_is_not_there_is_refused_before_any_is_verified() {
     let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &Cancel::default() };
     assert!(matches!(verify(&ctx, &bench.open(), &options), Err(Error::NotFound { .. })));
     assert_eq!(counters.entries.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_a_backup_at_work_has_not_finished_is_no_leftover() {
+    let bench = filled();
+    bench.backup();
+    let ours = bench.target.join(".hardback");
+    fs::create_dir_all(ours.join("partial/test/2026-11-21_10.00.00")).unwrap();
+    let leftover = "job test has 1 unfinished snapshot(s); the next backup takes them over";
+    let dir = Dir::open(&ours, Seam::default()).unwrap();
+    let lock = Lock::try_take(&dir, b"lock", b"job test, process 7\n").unwrap().unwrap();
+    let notices = || bench.verify(VerifyLevel::Quick).notices;
+    assert_eq!(notices(), ["a backup is at work (job test, process 7); what it has not finished is not looked at"]);
+    drop(lock);
+    assert_eq!(notices(), [leftover]);
+    // One that was killed could not take its words away.
+    fs::write(ours.join("lock"), "job test, process 7\n").unwrap();
+    assert_eq!(notices(), [leftover]);
 }

@@ -222,12 +222,14 @@ impl<'a> Collector<'a> {
         self.manifest.flush()
     }
 
-    /// Writes down what is known of a run that stops.
-    pub(super) fn abandon(mut self) {
+    /// Writes down what is known of a run that stops; returns whether it could.
+    pub(super) fn abandon(mut self) -> bool {
         // The run has failed already; what cannot be written down is copied again next time.
-        if let Err(error) = self.checkpoint() {
+        let written = self.checkpoint();
+        if let Err(error) = &written {
             self.shared.ctx.monitor.notice(&format!("the record of the unfinished run is incomplete: {error}"));
         }
+        written.is_ok()
     }
 
     /// Ends the record.

@@ -68,7 +68,8 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     }
     let began = hardback_platform::monotonic_now();
     let _lock = target.lock(&lock_info(ctx, job))?;
-    let mut report = with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable))?;
+    let mut report = with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable))
+        .map_err(|error| recover::with_unfinished(target, error))?;
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
 }
@@ -88,7 +89,15 @@ fn back_up(
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
-    let recorded = run.walk_and_store(&shared, excludes, job, &roots).map_err(|error| run.naming_base(error))?;
+    let recorded = match run.walk_and_store(&shared, excludes, job, &roots) {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let settled: Vec<bool> = shared.adoptable.iter().map(shared::Adoptable::is_settled).collect();
+            drop(shared);
+            run.discard_settled(ctx, target, job, &settled);
+            return Err(run.naming_base(error));
+        }
+    };
     let seal = match &run.partial {
         Some(partial) => Some(run.sealing(target, job, partial).seal(&shared, recorded.0)?),
         None => None,
@@ -192,6 +201,8 @@ struct Run {
     /// The folder of the unfinished snapshot; `None` in a dry run.
     partial: Option<Dir>,
     target_id: FileId,
+    /// The run has failed, and what it stored is in its record.
+    is_recorded: bool,
 }
 
 impl Run {
@@ -209,6 +220,7 @@ impl Run {
             recovered: recover::Recovered::default(),
             partial: None,
             target_id: FileId::default(),
+            is_recorded: false,
         }
     }
 
@@ -380,9 +392,7 @@ impl Run {
         });
         if let Some(error) = shared.take_failure() {
             // A record that was left in the middle of a line is not written down.
-            if is_sound {
-                collector.abandon();
-            }
+            self.is_recorded = is_sound && collector.abandon();
             return Err(error);
         }
         let recorded = collector.finish()?;
@@ -438,6 +448,14 @@ impl Run {
             utc_offset_s: self.utc_offset_s,
             base: self.base.as_ref().map(|base| &base.seal),
             partial,
+        }
+    }
+
+    /// Throws away the unfinished snapshots of which the run that failed has all that is wanted, or they would pile up.
+    fn discard_settled(&self, ctx: &Context<'_>, target: &Target, job: &Job, settled: &[bool]) {
+        let names = self.recovered.names.iter().zip(settled).filter(|(_, settled)| **settled && self.is_recorded);
+        if let Err(error) = recover::discard(target, job.name.as_str(), names.map(|(name, _)| name.as_slice())) {
+            ctx.monitor.notice(&format!("an older unfinished snapshot stays for now: {error}: {}", error.source));
         }
     }
 

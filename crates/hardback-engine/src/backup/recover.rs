@@ -10,6 +10,7 @@ use crate::manifest::Reader;
 use crate::target::{Target, layout, replace_file, trash};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, Kind, PathError};
+use std::sync::atomic::AtomicU64;
 
 /// Unfinished snapshots that are taken over at most; older ones go to the trash.
 const ADOPTABLE_MAX: usize = 3;
@@ -168,14 +169,32 @@ fn adoptable(partial: &Dir) -> Option<(Adoptable, Cursor)> {
     let (cursor, _) = Cursor::open_lenient(reader).ok()?;
     let tree = partial.open_dir(layout::PARTIAL_TREE).ok()?;
     let digests = partial.open_file(layout::PARTIAL_DIGESTS).ok()?;
-    Some((Adoptable { generation, tree, digests }, cursor))
+    Some((Adoptable { generation, tree, digests, settled: AtomicU64::new(0) }, cursor))
 }
 
-/// Throws away what runs left, after a run was sealed.
+/// Throws away what runs left, after a run was sealed or has what they stored.
 pub(super) fn discard<'a>(target: &Target, job: &str, names: impl Iterator<Item = &'a [u8]>) -> Result<(), PathError> {
     let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])? else { return Ok(()) };
     for name in names {
         trash::move_to_trash(target, &dir, name)?;
     }
     Ok(())
+}
+
+/// Tells with a full target how many unfinished snapshots hold room there, beside that of the run.
+pub(super) fn with_unfinished(target: &Target, error: Error) -> Error {
+    match error {
+        Error::Path(error) if error.fault() == Faults::Full => match unfinished(target).saturating_sub(1) {
+            0 => error.into(),
+            unfinished => Error::Full { message: error.to_string(), unfinished, source: error.source },
+        },
+        error => error,
+    }
+}
+
+/// Counts the unfinished snapshots of all jobs that can be seen.
+fn unfinished(target: &Target) -> usize {
+    let Ok(Some(dir)) = target.ours_dir_if_any(&[layout::PARTIAL]) else { return 0 };
+    let Ok(jobs) = dir.list() else { return 0 };
+    jobs.iter().filter_map(|job| dir.open_dir(job.name).ok()?.list().ok()).map(|listing| listing.len()).sum()
 }

@@ -62,6 +62,7 @@ impl Worker<'_> {
             Counters::add(&self.shared.sums.restamped, 1);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
+        self.settle(at, &item, None, &entry.name);
         let mut entry = entry;
         entry.content = base.content;
         match self.fill_from_base(at, base, &mut entry) {
@@ -266,6 +267,7 @@ impl Worker<'_> {
                 if taken.owner != self.shared.target.default_owner && !hardback_platform::is_privileged() {
                     self.shared.limitation(LimitationKind::Owners, path, "the interrupted run could not set them");
                 }
+                self.settle(at, item, Some(*index), &entry.name);
                 Counters::add(&self.shared.sums.adopted, 1);
                 Counters::add(&self.shared.sums.adopted_bytes, old.size_bytes);
                 let group = (metadata.nlink > 1).then_some(metadata.id);
@@ -273,6 +275,29 @@ impl Worker<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Removes what unfinished runs have of a file that is taken over from one of them or copied: it would keep its room
+    /// from this run. If it cannot be removed it stays until a run is sealed.
+    pub(super) fn settle(&self, at: &At<'_>, item: &Item, taken_from: Option<usize>, name: &[u8]) {
+        for (index, partial) in self.shared.adoptable.iter().enumerate() {
+            let recorded = item.adopted.iter().find(|(of, _)| *of == index).map(|(_, old)| old);
+            if recorded.is_some_and(|old| old.content.is_some_and(|c| c.generation == partial.generation)) {
+                Counters::add(&partial.settled, 1);
+            }
+            if taken_from == Some(index) {
+                continue;
+            }
+            // A run that was killed stored files that are not in its record.
+            let stored = recorded.map_or(name, Entry::stored_name);
+            let Ok(dir) = partial.tree.open_dir_at(&at.folder.stored_path()) else { continue };
+            if let Err(error) = dir.unlink(stored)
+                && error.fault() == Faults::Denied
+                && dir.set_mode(b"", 0o700).is_ok()
+            {
+                dir.unlink(stored).ok();
+            }
+        }
     }
 
     /// Returns whether the source's file, read again, is what an interrupted run stored while it was hot.

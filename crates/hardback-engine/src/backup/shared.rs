@@ -8,7 +8,7 @@ use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::groups::{Groups, Scratch};
 use crate::job::{BackupOptions, Job};
-use crate::manifest::Entry;
+use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
@@ -98,6 +98,16 @@ pub(super) struct Adoptable {
     pub(super) generation: u32,
     pub(super) tree: Dir,
     pub(super) digests: hardback_platform::FileRead,
+    /// Files of its own that this run took over or has no use for.
+    pub(super) settled: AtomicU64,
+}
+
+impl Adoptable {
+    /// Returns whether it has no file of its own left that may be wanted.
+    pub(super) fn is_settled(&self) -> bool {
+        let stored = self.digests.metadata().map(|list| list.size_bytes / DIGEST_BYTES as u64);
+        stored.is_ok_and(|stored| self.settled.load(Ordering::Relaxed) >= stored)
+    }
 }
 
 /// What all threads of a run share.

@@ -283,6 +283,7 @@ impl<'a> Worker<'a> {
             self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
+        self.settle(at, &item, None, &entry.name);
         if metadata.size_bytes >= super::LARGE_FILE_BYTES {
             self.shared.ctx.counters.set_current(&at.folder.path_of(&entry.name));
         }

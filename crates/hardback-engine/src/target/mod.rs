@@ -76,8 +76,19 @@ impl Target {
     pub(crate) fn lock(&self, info: &str) -> Result<Lock, Error> {
         match Lock::try_take(&self.ours, layout::LOCK, info.as_bytes()).under(&self.ours_path(&[]))? {
             Some(lock) => Ok(lock),
-            None => Err(Error::Locked { holder: Lock::holder(&self.ours, layout::LOCK).filter(|h| !h.is_empty()) }),
+            None => Err(Error::Locked { holder: self.named_holder() }),
         }
+    }
+
+    /// Returns what the run that is at work says of itself, if there is one.
+    pub(crate) fn holder(&self) -> Option<String> {
+        let holder = self.named_holder()?;
+        // A run that was killed leaves its words and no lock. Where nothing can be locked nothing is at work.
+        matches!(Lock::try_take(&self.ours, layout::LOCK, b""), Ok(None)).then_some(holder)
+    }
+
+    fn named_holder(&self) -> Option<String> {
+        Lock::holder(&self.ours, layout::LOCK).filter(|holder| !holder.is_empty())
     }
 }
 

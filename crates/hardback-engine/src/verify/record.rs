@@ -135,8 +135,12 @@ pub(super) fn check(findings: &Findings<'_>, target: &Target, job: &str, seal: &
     }
 }
 
-/// Tells of what interrupted runs left behind.
+/// Tells of what interrupted runs left behind, or that a run is at work: what it makes is no leftover.
 pub(super) fn leftovers(findings: &Findings<'_>, target: &Target, jobs: &[String]) -> Result<(), Error> {
+    if let Some(holder) = target.holder() {
+        findings.notice(format!("a backup is at work ({holder}); what it has not finished is not looked at"));
+        return Ok(());
+    }
     for job in jobs {
         let partial = match target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()]) {
             // Another user's, who hears of it.
