@@ -93,10 +93,18 @@ pub enum Faults {
 impl Faults {
     /// Classifies an I/O error.
     pub fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            // Also one without a number of the system: made by a library, or by a test that runs on every system.
+        crate::system::classify(error)
+    }
+
+    /// Classifies an error without a number of the system: made by a library, or by a test that runs on every system.
+    pub(crate) fn of_kind(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::NotFound => Self::Vanished,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::AlreadyExists => Self::Exists,
+            io::ErrorKind::Unsupported => Self::Unsupported,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => crate::system::classify(error),
+            _ => Self::Other,
         }
     }
 }

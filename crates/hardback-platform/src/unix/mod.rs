@@ -38,13 +38,7 @@ pub(crate) fn classify(error: &std::io::Error) -> Faults {
         if error.get_ref().is_some_and(|e| e.is::<WrongKind>()) {
             return Faults::WrongKind;
         }
-        return match error.kind() {
-            std::io::ErrorKind::NotFound => Faults::Vanished,
-            std::io::ErrorKind::PermissionDenied => Faults::Denied,
-            std::io::ErrorKind::AlreadyExists => Faults::Exists,
-            std::io::ErrorKind::Unsupported => Faults::Unsupported,
-            _ => Faults::Other,
-        };
+        return Faults::of_kind(error.kind());
     };
     match Errno::from_raw_os_error(raw) {
         Errno::NOENT => Faults::Vanished,

@@ -31,13 +31,7 @@ use windows_sys::Win32::Storage::FileSystem as fs;
 /// Classifies an error by its number.
 pub(crate) fn classify(error: &io::Error) -> Faults {
     let Some(raw) = error.raw_os_error() else {
-        return match error.kind() {
-            io::ErrorKind::NotFound => Faults::Vanished,
-            io::ErrorKind::PermissionDenied => Faults::Denied,
-            io::ErrorKind::AlreadyExists => Faults::Exists,
-            io::ErrorKind::Unsupported => Faults::Unsupported,
-            _ => Faults::Other,
-        };
+        return Faults::of_kind(error.kind());
     };
     match u32::try_from(raw).unwrap_or(0) {
         code::ERROR_FILE_NOT_FOUND | code::ERROR_PATH_NOT_FOUND | code::ERROR_DELETE_PENDING => Faults::Vanished,
