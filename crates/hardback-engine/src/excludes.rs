@@ -1,7 +1,8 @@
 //! What a backup leaves out: rules on paths, and folders that mark themselves.
 
-use crate::exclude::{DirectoryMarkers, ExcludeRules, MarkerKind, is_cachedir_tag};
-use hardback_platform::{Dir, Kind, Listing};
+use crate::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, is_cachedir_tag};
+use crate::manifest::ExcludeRecord;
+use hardback_platform::{Attributes, Dir, Kind, Listing, Metadata};
 
 /// Bytes of a tag file that are looked at.
 const TAG_BYTES: usize = 64;
@@ -18,7 +19,19 @@ pub struct Excludes {
     pub markers: DirectoryMarkers,
 }
 
+/// Returns whether an entry is left out for what it is now: a file above a size in bytes, or one that says "no dump".
+pub(crate) fn is_left_out(metadata: &Metadata, max_size_file_bytes: Option<u64>, nodump: bool) -> bool {
+    let is_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
+    (nodump && metadata.attributes.0 & Attributes::NODUMP != 0) || max_size_file_bytes.is_some_and(is_large)
+}
+
 impl Excludes {
+    /// Makes them of what a manifest says.
+    pub(crate) fn of_record(record: &ExcludeRecord) -> Result<Self, ExcludeError> {
+        let rules = ExcludeBuilder::from_written(&record.rules).build()?;
+        Ok(Self { rules, markers: record.markers.clone() })
+    }
+
     /// Looks for a marker among the entries of a folder; returns its name.
     pub(crate) fn marker_in(&self, listing: &Listing, dir: &Dir) -> Option<Vec<u8>> {
         if self.markers.is_empty() {

@@ -6,13 +6,14 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::excludes::is_left_out;
 use crate::groups::{Groups, Scratch};
 use crate::job::{BackupOptions, Job};
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Attributes, Dir, FileId, FileRead, Kind, Metadata, Owner, RelPath};
+use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -197,9 +198,7 @@ impl<'a> Shared<'a> {
 
     /// Returns whether an entry is left out for what it is: its size, an attribute.
     pub(super) fn leaves_out(&self, metadata: &Metadata) -> bool {
-        let too_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        let is_nodump = self.options.exclude_nodump && metadata.attributes.0 & Attributes::NODUMP != 0;
-        is_nodump || self.options.max_size_file_bytes.is_some_and(too_large)
+        is_left_out(metadata, self.options.max_size_file_bytes, self.options.exclude_nodump)
     }
 
     /// Tells of a problem: the only way to report one.

@@ -1,10 +1,10 @@
 //! What a backup by the rules of a snapshot leaves out of its sources as they are now.
 
 use crate::context::Context;
-use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeBuilder, ExcludeRules};
-use crate::excludes::{Excludes, IGNORE_FILE_BYTES_MAX};
+use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
+use crate::excludes::{Excludes, IGNORE_FILE_BYTES_MAX, is_left_out};
 use crate::manifest::{ExcludeRecord, Header};
-use hardback_platform::{Attributes, Dir, Kind, Listing, Metadata, RelPath};
+use hardback_platform::{Dir, Listing, Metadata, RelPath};
 
 /// The rules of a snapshot.
 #[derive(Default)]
@@ -25,11 +25,8 @@ pub(super) struct InFolder {
 impl Recorded {
     pub(super) fn of(ctx: &Context<'_>, header: &Header) -> Self {
         let Some(record) = &header.excludes else { return Self::default() };
-        match ExcludeBuilder::from_written(&record.rules).build() {
-            Ok(rules) => {
-                let excludes = Excludes { rules, markers: record.markers.clone() };
-                Self { excludes, record: Some(record.clone()) }
-            }
+        match Excludes::of_record(record) {
+            Ok(excludes) => Self { excludes, record: Some(record.clone()) },
             Err(error) => {
                 let snapshot = &header.snapshot;
                 ctx.monitor.notice(&format!(
@@ -66,11 +63,8 @@ impl Recorded {
 
     /// Returns whether an entry is left out for its size or an attribute.
     pub(super) fn leaves_out(&self, metadata: &Metadata) -> bool {
-        let is_large = |max| metadata.kind == Kind::File && metadata.size_bytes > max;
-        self.record.as_ref().is_some_and(|record| {
-            (record.nodump && metadata.attributes.0 & Attributes::NODUMP != 0)
-                || record.max_size_file_bytes.is_some_and(is_large)
-        })
+        let record = self.record.as_ref();
+        record.is_some_and(|record| is_left_out(metadata, record.max_size_file_bytes, record.nodump))
     }
 }
 

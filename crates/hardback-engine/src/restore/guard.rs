@@ -8,11 +8,11 @@ use super::delete::tell_kept;
 use super::options::{Protected, RestoreOptions};
 use super::shared::Shared;
 use crate::error::Error;
-use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeBuilder, ExcludeRules};
-use crate::excludes::{Excludes, IGNORE_FILE_BYTES_MAX};
+use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
+use crate::excludes::{Excludes, IGNORE_FILE_BYTES_MAX, is_left_out};
 use crate::manifest::{Entry, ExcludeRecord};
 use crate::problem::{Problem, ProblemKind};
-use hardback_platform::{Attributes, Dir, Faults, Kind, PathError, RelPath};
+use hardback_platform::{Dir, Faults, Kind, PathError, RelPath};
 
 /// What a delete leaves alone for one reason: as the record says it, or as the user does.
 pub(super) struct Protection {
@@ -63,12 +63,12 @@ pub(super) fn protections(
     }
     let mut all = Vec::new();
     if let Some(recorded) = recorded {
-        let rules = ExcludeBuilder::from_written(&recorded.rules).build().map_err(|error| {
+        let excludes = Excludes::of_record(recorded).map_err(|error| {
             let what = format!("the record says by which rules the backup left things out, and one is wrong: {error}");
             Error::refused(what, "restore without --delete, or remove what was left out too with --delete-excluded")
         })?;
         let what = Protected {
-            excludes: Excludes { rules, markers: recorded.markers.clone() },
+            excludes,
             max_size_file_bytes: recorded.max_size_file_bytes,
             nodump: recorded.nodump,
             no_ignore_files: recorded.no_ignore_files,
@@ -183,10 +183,7 @@ fn is_left_out_for_what_it_is(shared: &Shared<'_>, dir: &Dir, name: &[u8], shown
             return true;
         }
     };
-    let is_large = |max| found.kind == Kind::File && found.size_bytes > max;
-    asking.any(|what| {
-        (what.nodump && found.attributes.0 & Attributes::NODUMP != 0) || what.max_size_file_bytes.is_some_and(is_large)
-    })
+    asking.any(|what| is_left_out(&found, what.max_size_file_bytes, what.nodump))
 }
 
 impl Rules {
