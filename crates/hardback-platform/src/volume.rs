@@ -45,6 +45,8 @@ pub struct FreeSpace {
     pub total_bytes: u64,
     /// Entries that can still be made; `None` where the volume has no such limit.
     pub free_entries: Option<u64>,
+    /// Entries that the volume can hold; `None` where it has no such limit.
+    pub total_entries: Option<u64>,
 }
 
 impl VolumeTraits {

@@ -490,3 +490,21 @@ fn the_seam_fails_each_call_in_turn_and_that_call_is_not_made() {
         }
     }
 }
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the attribute of both systems is set by the standard library")]
+fn a_name_of_a_read_only_file_goes_and_the_other_stays_read_only() {
+    let Scratch { dir, temp } = Scratch::new();
+    write(&dir, b"a", b"x");
+    dir.link(b"a", &dir, b"b").unwrap();
+    let path = temp.path().join("b");
+    let is_read_only = || std::fs::metadata(&path).unwrap().permissions().readonly();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    dir.unlink(b"a").unwrap();
+    assert_eq!(names(&dir), ["b"]);
+    assert!(is_read_only());
+    dir.unlink(b"b").unwrap();
+    assert!(names(&dir).is_empty());
+}

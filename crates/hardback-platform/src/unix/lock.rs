@@ -17,11 +17,41 @@ impl Lock {
     ///
     /// `info` is written into the file for messages only; the lock is the kernel's.
     pub fn try_take(dir: &Dir, name: &[u8], info: &[u8]) -> Result<Option<Self>, PathError> {
+        Self::take_as(dir, name, info, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes the lock as [`Lock::try_take`] does, and waits for it: for locks that are held for moments.
+    pub fn take(dir: &Dir, name: &[u8], info: &[u8]) -> Result<Self, PathError> {
+        loop {
+            match Self::take_as(dir, name, info, FlockOperation::LockExclusive) {
+                Ok(Some(lock)) => return Ok(lock),
+                // A signal came; its handler may end the process.
+                Err(e) if e.source.kind() != std::io::ErrorKind::Interrupted => return Err(e),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes a share of the lock, which others may have too; waits while somebody has it whole.
+    pub fn share(dir: &Dir, name: &[u8]) -> Result<Self, PathError> {
+        let fail = |e: std::io::Error| PathError::new("lock", name, e);
+        dir.seam().pass(Op::Lock, name, dir.handle()).map_err(fail)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened = match openat(dir.fd(), name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => openat(dir.fd(), name, flags | OFlags::CREATE, Mode::from_raw_mode(0o600)),
+            other => other,
+        };
+        let file = opened.map_err(|e| fail(e.into()))?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockShared)).map_err(|e| fail(e.into()))?;
+        Ok(Self { file })
+    }
+
+    fn take_as(dir: &Dir, name: &[u8], info: &[u8], how: FlockOperation) -> Result<Option<Self>, PathError> {
         let fail = |e: std::io::Error| PathError::new("lock", name, e);
         dir.seam().pass(Op::Lock, name, dir.handle()).map_err(fail)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = openat(dir.fd(), name, flags, Mode::from_raw_mode(0o600)).map_err(|e| fail(e.into()))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&file, how) {
             Ok(()) => {}
             Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),
             Err(e) => return Err(fail(e.into())),
@@ -61,5 +91,28 @@ mod tests {
         drop(lock);
         assert!(Lock::try_take(&dir, b"lock", b"second").unwrap().is_some());
         drop(copy_of_a_child);
+    }
+
+    #[test]
+    fn shares_exclude_only_who_wants_it_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path(), Seam::default()).unwrap();
+        let shares = [0, 1].map(|_| Lock::share(&dir, b"lock").unwrap());
+        assert!(Lock::try_take(&dir, b"lock", b"").unwrap().is_none());
+        drop(shares);
+        assert!(Lock::try_take(&dir, b"lock", b"").unwrap().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_a_lock_gets_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path(), Seam::default()).unwrap();
+        let lock = Lock::take(&dir, b"lock", b"first").unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::take(&dir, b"lock", b"second").unwrap());
+            drop(lock);
+            drop(waiting.join().unwrap());
+        });
+        assert!(Lock::try_take(&dir, b"lock", b"third").unwrap().is_some());
     }
 }

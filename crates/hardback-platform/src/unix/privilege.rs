@@ -18,3 +18,11 @@ pub fn raise_open_file_limit() {
     // A refusal leaves the old limit, which the engine's own bound on open folders respects.
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
 }
+
+/// Lets the calling thread stand back, for the processor and for the disk, until it ends: on Linux a thread has a nice
+/// value of its own, and its input and output follow that (ioprio_set(2), "I/O priority").
+pub fn lower_thread_priority() {
+    const LOWEST: i32 = 19;
+    // A refusal leaves the priority as it is.
+    rustix::process::setpriority_process(None, LOWEST).ok();
+}

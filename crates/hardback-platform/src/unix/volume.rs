@@ -41,5 +41,6 @@ pub(crate) fn free_space_of(stat: &StatVfs) -> FreeSpace {
         free_bytes: stat.f_bavail * stat.f_frsize,
         total_bytes: stat.f_blocks * stat.f_frsize,
         free_entries: (stat.f_files > 0).then_some(stat.f_favail),
+        total_entries: (stat.f_files > 0).then_some(stat.f_files),
     }
 }

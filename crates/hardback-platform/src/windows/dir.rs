@@ -341,10 +341,30 @@ impl Dir {
                     || sys::is(&e, code::ERROR_NOT_SUPPORTED)
                     || sys::is(&e, code::ERROR_CALL_NOT_IMPLEMENTED) =>
             {
-                sys::remove_on_close(&file)
+                match sys::remove_on_close(&file) {
+                    Err(e) if sys::is(&e, code::ERROR_ACCESS_DENIED) => self.remove_read_only(name, e),
+                    other => other,
+                }
             }
             other => other,
         }
+    }
+
+    /// Removes a name of a read-only file where that attribute is in the way. It belongs to the file, so it is put back
+    /// for the names that stay.
+    fn remove_read_only(&self, name: &[u8], refusal: io::Error) -> io::Result<()> {
+        let access = fs::DELETE | fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES;
+        let file = open(&self.child(name)?, access, ITSELF)?;
+        let attributes = sys::by_handle(&file)?.dwFileAttributes;
+        if attributes & fs::FILE_ATTRIBUTE_READONLY == 0 {
+            return Err(refusal);
+        }
+        let writable = attributes & !fs::FILE_ATTRIBUTE_READONLY;
+        // No attribute at all is a word of its own; 0 would change none.
+        sys::set_attributes(&file, if writable == 0 { fs::FILE_ATTRIBUTE_NORMAL } else { writable })?;
+        let removed = sys::remove_on_close(&file);
+        sys::set_attributes(&file, attributes)?;
+        removed
     }
 
     /// Sets owner and group: Windows has other owners.
@@ -429,7 +449,7 @@ impl Dir {
     pub fn free_space(&self) -> Result<FreeSpace, PathError> {
         let (free_bytes, total_bytes) =
             sys::free_and_total_bytes(&self.path_with_slash()).map_err(fail("ask the volume of", b""))?;
-        Ok(FreeSpace { free_bytes, total_bytes, free_entries: None })
+        Ok(FreeSpace { free_bytes, total_bytes, free_entries: None, total_entries: None })
     }
 }
 

@@ -17,10 +17,32 @@ impl Lock {
     ///
     /// `info` is written into the file for messages only; the lock is the kernel's.
     pub fn try_take(dir: &Dir, name: &[u8], info: &[u8]) -> Result<Option<Self>, PathError> {
+        Self::take_as(dir, name, info, sys::IfLocked::Fail)
+    }
+
+    /// Takes the lock as [`Lock::try_take`] does, and waits for it: for locks that are held for moments.
+    pub fn take(dir: &Dir, name: &[u8], info: &[u8]) -> Result<Self, PathError> {
+        loop {
+            if let Some(lock) = Self::take_as(dir, name, info, sys::IfLocked::Wait)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Takes a share of the lock, which others may have too; waits while somebody has it whole.
+    pub fn share(dir: &Dir, name: &[u8]) -> Result<Self, PathError> {
         let fail = |e| PathError::new("lock", name, e);
         dir.seam().pass(Op::Lock, name, dir.handle()).map_err(fail)?;
         let file = dir.open_or_create(name).map_err(fail)?;
-        if !sys::lock_far_byte(&file).map_err(fail)? {
+        while !sys::lock_far_byte(&file, sys::IfLocked::WaitToShare).map_err(fail)? {}
+        Ok(Self { file })
+    }
+
+    fn take_as(dir: &Dir, name: &[u8], info: &[u8], how: sys::IfLocked) -> Result<Option<Self>, PathError> {
+        let fail = |e| PathError::new("lock", name, e);
+        dir.seam().pass(Op::Lock, name, dir.handle()).map_err(fail)?;
+        let file = dir.open_or_create(name).map_err(fail)?;
+        if !sys::lock_far_byte(&file, how).map_err(fail)? {
             return Ok(None);
         }
         let lock = Self { file };

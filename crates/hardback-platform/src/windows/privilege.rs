@@ -13,3 +13,8 @@ pub fn clear_umask() {}
 
 /// Does nothing: Windows limits open handles by memory alone.
 pub fn raise_open_file_limit() {}
+
+/// Lets the calling thread stand back, for the processor and for the disk, until it ends.
+pub fn lower_thread_priority() {
+    sys::begin_background_mode();
+}

@@ -16,7 +16,9 @@ use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, OVERLAPPED};
 use windows_sys::Win32::System::Ioctl as ioctl;
 use windows_sys::Win32::System::SystemInformation::{ComputerNamePhysicalDnsHostname, GetComputerNameExW};
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+use windows_sys::Win32::System::Threading::{
+    GetCurrentProcess, GetCurrentThread, OpenProcessToken, SetThreadPriority, THREAD_MODE_BACKGROUND_BEGIN,
+};
 
 /// Longest path of Windows in 16-bit units, with the NUL.
 const PATH_UNITS_MAX: usize = 32_768;
@@ -100,6 +102,11 @@ pub(super) fn remove_on_close(file: &File) -> io::Result<()> {
     set_information(file, fs::FileDispositionInfo, &fs::FILE_DISPOSITION_INFO { DeleteFile: true })
 }
 
+/// Sets the attributes of an open entry with `FileBasicInfo`, and none of its times.
+pub(super) fn set_attributes(file: &File, attributes: u32) -> io::Result<()> {
+    set_information(file, fs::FileBasicInfo, &fs::FILE_BASIC_INFO { FileAttributes: attributes, ..Default::default() })
+}
+
 /// `SetFileInformationByHandle`; the class is that of the structure.
 fn set_information<T: Copy>(file: &File, class: fs::FILE_INFO_BY_HANDLE_CLASS, info: &T) -> io::Result<()> {
     let length = length_of(std::slice::from_ref(info));
@@ -130,13 +137,28 @@ pub(super) fn move_file(from: &OsStr, to: &OsStr, flags: fs::MOVE_FILE_FLAGS) ->
     check(unsafe { fs::MoveFileExW(from.as_ptr(), to.as_ptr(), flags) })
 }
 
+/// What is wanted of a lock, and what to do while another handle has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum IfLocked {
+    /// All of it; an answer at once.
+    Fail,
+    /// All of it, whenever that is.
+    Wait,
+    /// A share of it, whenever that is.
+    WaitToShare,
+}
+
 /// Takes an exclusive lock on one byte that no file reaches, without waiting; false when another handle has it.
-pub(super) fn lock_far_byte(file: &File) -> io::Result<bool> {
+pub(super) fn lock_far_byte(file: &File, how: IfLocked) -> io::Result<bool> {
     /// A locked byte cannot be read through another handle, so it lies behind every text that a holder leaves.
     const OFFSET_HIGH: u32 = 0x4000_0000;
     let mut overlapped = OVERLAPPED::default();
     overlapped.Anonymous.Anonymous.OffsetHigh = OFFSET_HIGH;
-    let flags = fs::LOCKFILE_EXCLUSIVE_LOCK | fs::LOCKFILE_FAIL_IMMEDIATELY;
+    let flags = match how {
+        IfLocked::Fail => fs::LOCKFILE_EXCLUSIVE_LOCK | fs::LOCKFILE_FAIL_IMMEDIATELY,
+        IfLocked::Wait => fs::LOCKFILE_EXCLUSIVE_LOCK,
+        IfLocked::WaitToShare => 0,
+    };
     // SAFETY: the handle is synchronous (std opens it so), so nothing uses `overlapped` after the call.
     match check(unsafe { fs::LockFileEx(handle(file), flags, 0, 1, 0, &raw mut overlapped) }) {
         Ok(()) => Ok(true),
@@ -257,4 +279,10 @@ pub(super) fn is_elevated() -> io::Result<bool> {
         GetTokenInformation(token.as_raw_handle(), TokenElevation, to, length, &raw mut written)
     })?;
     Ok(elevation.TokenIsElevated != 0)
+}
+
+/// `SetThreadPriority` with the mode that lowers the priority of input and output too.
+pub(super) fn begin_background_mode() {
+    // SAFETY: the pseudo handle of the calling thread is always good. A refusal leaves the priority as it is.
+    unsafe { SetThreadPriority(GetCurrentThread(), THREAD_MODE_BACKGROUND_BEGIN) };
 }
