@@ -125,7 +125,7 @@ pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry
     };
     let base_name = entry.stored_name().to_vec();
     let _counted = shared.count_links();
-    if !may_link(shared, at.folder, &entry.name, base, &base_name) {
+    if !may_link(shared, at.folder, &entry.name, base, &base_name, Spread::of(entry)) {
         return Ok(false);
     }
     let linked = with_name(shared, at.folder, entry, |name| base.link(&base_name, target, name));
@@ -142,7 +142,7 @@ pub(super) fn link_from(
 ) -> Result<bool, Error> {
     let target = at.target.as_ref().expect("linked only into a target");
     let _counted = shared.count_links();
-    if !may_link(shared, at.folder, &entry.name, dir, name_there) {
+    if !may_link(shared, at.folder, &entry.name, dir, name_there, Spread::None) {
         return Ok(false);
     }
     let linked = with_name(shared, at.folder, entry, |name| dir.link(name_there, target, name));
@@ -168,19 +168,48 @@ fn open_near(folder: &Arc<Folder>, path: &RelPath) -> Result<Arc<Dir>, PathError
     if rest.is_root() { Ok(dir) } else { Ok(Arc::new(dir.open_dir_at(&rest)?)) }
 }
 
+/// Least limit of names under which fresh copies are spread over runs: below it a file is copied often anyway.
+const SPREAD_FROM_LINKS: u64 = 100;
+
+/// Whether a file may get its fresh copy before it has to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// Somewhere in the upper half of the limit: a tree that was stored in one run would else meet it in one run too.
+    UpperHalf,
+    /// Only at the limit: the names of a group stay one file as long as they can.
+    None,
+}
+
+impl Spread {
+    fn of(entry: &Entry) -> Self {
+        if entry.nlink > 1 { Self::None } else { Self::UpperHalf }
+    }
+
+    /// Returns how many names a stored file may have.
+    fn links_max(self, max: u64, file: u64) -> u64 {
+        if self == Self::None || max < SPREAD_FROM_LINKS {
+            return max;
+        }
+        // The golden ratio puts the numbers of neighbouring inodes evenly into the range.
+        let even = u128::from(file.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let early = (even * u128::from(max / 2)) >> 64;
+        max - u64::try_from(early).unwrap_or(0)
+    }
+}
+
 /// Returns whether the target has hard links and the file may get one more name. Its names are counted only where we
 /// set a limit of our own; the volume's own limit is met by trying.
-fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8], dir: &Dir, name_there: &[u8]) -> bool {
+fn may_link(shared: &Shared<'_>, folder: &Folder, name: &[u8], dir: &Dir, name_there: &[u8], spread: Spread) -> bool {
     if !shared.target.links {
         shared.limitation(LimitationKind::Links, || folder.path_of(name), "a link was tried and shares nothing");
         return false;
     }
     let Some(max) = shared.target.links_max else { return true };
-    if dir.stat(name_there).is_ok_and(|there| there.nlink >= max) {
+    let Ok(there) = dir.stat(name_there) else { return true };
+    if there.nlink >= max {
         shared.limitation(LimitationKind::LinkLimit, || folder.path_of(name), format_args!("{max} links"));
-        return false;
     }
-    true
+    there.nlink < spread.links_max(max, there.id.file)
 }
 
 fn linked_or_not(
@@ -276,4 +305,35 @@ pub(super) fn finish_folder(shared: &Shared<'_>, folder: &Arc<Folder>) -> Result
 /// Returns what a stored content is recorded as.
 pub(super) fn known(entry: &Entry) -> Stored {
     entry.content.map_or(Stored::Nothing, Stored::Known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_copies_of_a_tree_are_spread_over_runs() {
+        const MAX: u64 = 1000;
+        const FILES: u64 = 1000;
+        let mut copies = vec![0; 1101];
+        // Inode and names of each file; the tree was stored in one run, its inodes stand near each other.
+        let mut files: Vec<(u64, u64)> = (0..FILES).map(|n| (4000 + n, 1)).collect();
+        let mut next_inode = 90_000;
+        for copied in copies.iter_mut().skip(1) {
+            for (inode, links) in &mut files {
+                if *links < Spread::UpperHalf.links_max(MAX, *inode) {
+                    *links += 1;
+                } else {
+                    (*inode, *links) = (next_inode, 1);
+                    next_inode += 1;
+                    *copied += 1;
+                }
+            }
+        }
+        let (most, all) = (copies.iter().max().unwrap(), copies.iter().sum::<u64>());
+        assert!(*most <= FILES / 100, "{most} copies in one run");
+        assert!((FILES..FILES * 2).contains(&all), "{all} copies in 1,100 runs");
+        assert_eq!(Spread::UpperHalf.links_max(99, 4000), 99);
+        assert_eq!(Spread::None.links_max(MAX, 4000), MAX);
+    }
 }
