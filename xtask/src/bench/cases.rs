@@ -1,7 +1,8 @@
-//! What is measured. The limits are those of the project's second issue; what
+//! What is measured. The limits are those of the project's second and third issue; what
 //! has none is measured to be known.
 
 mod copies;
+mod prune;
 mod rest;
 mod snapshots;
 
@@ -64,6 +65,12 @@ pub const CASES: &[Case] = &[
         about: "Every byte of a snapshot of the small files read and compared.",
         corpus: Corpus::Small,
         run: rest::verify_full,
+    },
+    Case {
+        name: "prune",
+        about: "One of ten snapshots of the small files removed, its unlinking and a sync included.",
+        corpus: Corpus::Small,
+        run: prune::one_of_ten,
     },
     // Changes the small files, so it comes after the others.
     Case {

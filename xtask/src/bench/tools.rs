@@ -17,6 +17,9 @@ pub const CP: &str = r#"cp -a "$1" "$2" && sync -f "$2""#;
 pub const CP_LINKS: &str = r#"cp -al "$1" "$2" && sync -f "$2""#;
 pub const TAR: &str = r#"mkdir "$2" && tar -C "$1" -cf - . | tar -C "$2" -xf - && sync -f "$2""#;
 pub const RSNAPSHOT: &str = r#"rsnapshot -c "$1" alpha && sync -f "$2""#;
+pub const RM: &str = r#"rm -rf "$1" && sync -f "$2""#;
+/// Looks at every entry.
+pub const STAT_ALL: &str = r#"find "$1" -size +1000000G"#;
 /// Through a pipe, as GNU tar reads nothing when it writes to /dev/null itself.
 pub const TAR_READ: &str = r#"tar -C "$1" -cf - . | cat >/dev/null"#;
 
@@ -57,6 +60,15 @@ impl Hardback {
         let restore = self.verb("restore", &[target.as_os_str(), OsStr::new("--to"), to.as_os_str()]);
         let mut synced = shell(r#"to=$1; shift; "$@" && sync -f "$to""#, &[to]);
         synced.arg(restore.get_program()).args(restore.get_args()).env(Self::STATE_DIR, &self.state);
+        synced
+    }
+
+    /// Removes all snapshots but so many; ends with the sync that `rm` is measured with too.
+    pub fn prune(&self, target: &Path, keep: usize) -> Command {
+        let keep = format!("--keep-last={keep}");
+        let prune = self.verb("prune", &[target.as_os_str(), OsStr::new(&keep)]);
+        let mut synced = shell(r#"target=$1; shift; "$@" && sync -f "$target""#, &[target]);
+        synced.arg(prune.get_program()).args(prune.get_args()).env(Self::STATE_DIR, &self.state);
         synced
     }
 
