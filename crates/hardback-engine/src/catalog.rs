@@ -205,8 +205,7 @@ pub(crate) fn open_manifest_file(target: &Target, job: &str, snapshot: &str) -> 
 /// Returns the highest generation that has a digest list, 0 if there is none.
 fn highest_digest_list(target: &Target, job: &str) -> Result<u32, Error> {
     let Some(dir) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])? else { return Ok(0) };
-    let number = |name: &[u8]| std::str::from_utf8(name).ok()?.strip_suffix(".b3")?.parse::<u32>().ok();
-    Ok(dir.list()?.iter().filter_map(|e| number(e.name)).max().unwrap_or(0))
+    Ok(dir.list()?.iter().filter_map(|e| layout::generation_of_digests(e.name)).max().unwrap_or(0))
 }
 
 /// Finds the job that is meant: the given one, or the only one.

@@ -82,6 +82,15 @@ impl Error {
         all
     }
 
+    /// Returns whether the target has no room left.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Path(error) => error.fault() == Faults::Full,
+            _ => false,
+        }
+    }
+
     /// Makes an error for what is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::NotFound { message: message.into(), hint: None }

@@ -1,6 +1,7 @@
 //! What to back up: validated input that cannot be inconsistent.
 
 use crate::error::Error;
+use crate::prune::PruneOptions;
 use hardback_platform::Seam;
 use std::path::PathBuf;
 
@@ -53,6 +54,10 @@ pub struct BackupOptions {
     pub hot_window_s: i64,
     /// Threads that store entries; 0 chooses.
     pub workers: usize,
+    /// Make no snapshot where nothing changed since the base.
+    pub skip_unchanged: bool,
+    /// What may go when the target has no room for the new snapshot.
+    pub prune: PruneOptions,
 }
 
 /// Default of [`BackupOptions::hot_window_s`]: four times the time after which Linux writes dirty pages back.

@@ -18,11 +18,14 @@ mod groups;
 mod job;
 mod lookup;
 pub mod manifest;
+mod notes;
 mod plan;
 mod problem;
+mod prune;
 mod report;
 mod restore;
 pub mod retention;
+mod runs;
 pub mod system;
 mod target;
 mod tree_order;
@@ -38,11 +41,16 @@ pub use error::Error;
 pub use excludes::Excludes;
 pub use find::{FindOptions, FindReport, Found, find};
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
+pub use notes::{Note, Notes, change_notes, notes};
 pub use problem::{Problem, ProblemKind};
+pub use prune::{
+    Amount, Cause, Decided, Fate, GuardLimits, PruneOptions, PruneReport, Room, Suspension, prune, unpin_all,
+};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
 };
+pub use runs::note_failed_run;
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

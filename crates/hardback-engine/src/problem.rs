@@ -22,6 +22,8 @@ pub enum ProblemKind {
     Unsupported,
     /// It could not be written back.
     NotRestored,
+    /// It could not be removed.
+    NotRemoved,
     /// The record has it and the snapshot's tree has not.
     Missing,
     /// The snapshot's tree has it and the record has not.
@@ -48,6 +50,7 @@ impl ProblemKind {
             Self::Metadata => "metadata",
             Self::Unsupported => "unsupported",
             Self::NotRestored => "not-restored",
+            Self::NotRemoved => "not-removed",
             Self::Missing => "missing",
             Self::Extra => "extra",
             Self::Damaged => "damaged",
@@ -68,6 +71,7 @@ impl ProblemKind {
             Self::Metadata,
             Self::Unsupported,
             Self::NotRestored,
+            Self::NotRemoved,
             Self::Missing,
             Self::Extra,
             Self::Damaged,
@@ -98,6 +102,7 @@ impl fmt::Display for ProblemKind {
             Self::Metadata => "lacks part of its metadata",
             Self::Unsupported => "is of a kind that cannot be backed up",
             Self::NotRestored => "could not be restored",
+            Self::NotRemoved => "could not be removed",
             Self::Missing => "is missing from the snapshot's folder",
             Self::Extra => "is in the snapshot's folder and was not backed up",
             Self::Damaged => "is damaged",

@@ -220,8 +220,10 @@ impl Limitations {
 pub struct BackupReport {
     /// Job.
     pub job: String,
-    /// Name of the snapshot; `None` for a dry run.
+    /// Name of the snapshot; `None` for a dry run, and where nothing changed and none was wanted then.
     pub snapshot: Option<String>,
+    /// All is as in the base. Known after a look ahead only: a dry run, or one that skips what did not change.
+    pub is_unchanged: bool,
     /// Generation.
     pub generation: u32,
     /// Name of the base.
@@ -245,6 +247,8 @@ pub struct BackupReport {
     pub bytes_read: u64,
     /// Bytes of the record beside the tree: manifest and digest list.
     pub record_bytes: u64,
+    /// Snapshots that were removed because there was no room.
+    pub removed_for_room: Vec<String>,
     /// What the target cannot keep.
     pub limitations: Vec<Limitation>,
     /// The first problems; all are counted in the totals and marked in the manifest.

@@ -2,6 +2,7 @@
 //! snapshot with its reason goes out. Nothing rotates, so a run that was missed or failed costs no history.
 
 use crate::clock::timestamp;
+use crate::error::Error;
 use hardback_platform::Time;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -42,6 +43,34 @@ pub struct Rules {
     pub tags: Vec<String>,
     /// The newest ones that stay whatever happens.
     pub at_least: usize,
+}
+
+/// A stretch of time that a person wrote: 36 hours, a year and 6 months.
+#[derive(Debug, Clone, Copy)]
+pub struct Span(jiff::Span);
+
+impl Span {
+    /// Parses it; `None` for what is no stretch of time, or one that points ahead.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let span: jiff::Span = text.trim().parse().ok()?;
+        (span.signum() > 0).then_some(Self(span))
+    }
+
+    /// Returns how long it is, counted back from a time: months and days are those of the calendar.
+    ///
+    /// # Errors
+    /// Refused: further back than the calendar goes.
+    pub fn before(self, now: Time, zone: &TimeZone) -> Result<SignedDuration, Error> {
+        let now = timestamp(now).to_zoned(zone.clone());
+        let then = now.checked_sub(self.0).map_err(|_| {
+            Error::refused(
+                "this stretch of time begins before the calendar",
+                "write a shorter one, such as \"10 years\"",
+            )
+        })?;
+        Ok(now.timestamp().duration_since(then.timestamp()))
+    }
 }
 
 /// A part of the local calendar.

@@ -6,9 +6,11 @@
     reason = "tests make and look at files with other code than the product's"
 )]
 
+use hardback_engine::retention::Rules;
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Place, Problem, RestoreOptions, SystemClock, Target, backup, catalog, open_or_create_target, restore,
+    Phase, Place, Problem, PruneOptions, PruneReport, RestoreOptions, SystemClock, Target, backup, catalog,
+    change_notes, open_or_create_target, prune, restore,
 };
 use hardback_platform::{Dir, Kind, RelPath, Seam};
 use std::path::{Path, PathBuf};
@@ -56,6 +58,16 @@ impl Bench {
     fn backup(&self) -> BackupReport {
         let report = self.try_backup(BackupOptions { same_disk: true, ..BackupOptions::default() }).unwrap();
         assert_eq!(report.totals.problems, 0, "{:?}", report.problems);
+        report
+    }
+
+    fn keep_last(&self, last: usize) -> PruneReport {
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        let rules = Rules { last: Some(last), at_least: 1, ..Rules::default() };
+        let options = PruneOptions { rules, ..PruneOptions::default() };
+        let report = prune(&ctx, &self.open(), "test", &options).unwrap();
+        assert_eq!((report.problem_count, report.suspended.len()), (0, 0), "{:?}", report.problems);
         report
     }
 
@@ -276,4 +288,34 @@ fn a_restore_that_deletes_keeps_a_file_whose_name_changed_its_case() {
     // Where case counts, the others are no part of the snapshot.
     let names: Vec<_> = std::fs::read_dir(&bench.source).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn pruning_removes_deep_trees_and_read_only_files_and_keeps_what_is_shared() {
+    let bench = Bench::new();
+    let deep = "a folder with a long name/".repeat(15);
+    bench.write(&format!("{deep}file"), "deep");
+    bench.write("shared", "shared");
+    let first = bench.backup();
+    let second = bench.backup();
+    let third = bench.backup();
+    // The attribute is that of the file, and so of all its names.
+    let shared = bench.target.join("test").join(third.snapshot.as_ref().unwrap()).join("docs/shared");
+    let read_only = |path: &Path| std::fs::metadata(path).unwrap().permissions().readonly();
+    let mut permissions = std::fs::metadata(&shared).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&shared, permissions).unwrap();
+    let pinned = first.snapshot.clone().unwrap();
+    change_notes(&bench.open(), "test", std::slice::from_ref(&pinned), |note| {
+        note.is_pinned = true;
+        Ok(())
+    })
+    .unwrap();
+    let report = bench.keep_last(1);
+    assert_eq!(report.removed, [second.snapshot.unwrap()]);
+    assert!(read_only(&shared));
+    assert_eq!(bench.id(&first, "shared"), bench.id(&third, "shared"));
+    assert_eq!(bench.content(&third, &format!("{deep}file")), "deep");
+    let trash = bench.target.join(".hardback").join("trash");
+    assert_eq!(std::fs::read_dir(trash).unwrap().count(), 0);
 }

@@ -1,8 +1,10 @@
 //! A source, a target and the engine between them.
 
+use hardback_engine::retention::Rules;
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Problem, RestoreOptions, RestoreReport, SystemClock, Target, backup, open_or_create_target, restore,
+    Phase, Problem, PruneOptions, PruneReport, RestoreOptions, RestoreReport, SystemClock, Target, backup,
+    open_or_create_target, prune, restore,
 };
 use hardback_platform::Seam;
 use std::path::{Path, PathBuf};
@@ -75,6 +77,25 @@ impl Rig {
         let mut job = Job::new(JobName::new(JOB)?, vec![source], self.options.clone())?;
         job.source_seam = seams.source;
         backup(&ctx, &target, &job, &Excludes::default())
+    }
+
+    /// Removes all snapshots but the last ones, and all that is in the trash.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn prune(&self, last: usize, seam: Seam) -> Result<PruneReport, Error> {
+        let rules = Rules { last: Some(last), at_least: 1, ..Rules::default() };
+        self.prune_with(&PruneOptions { rules, ..PruneOptions::default() }, seam)
+    }
+
+    /// Prunes.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn prune_with(&self, options: &PruneOptions, seam: Seam) -> Result<PruneReport, Error> {
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        prune(&ctx, &self.open_watched(seam)?, JOB, options)
     }
 
     /// Restores.

@@ -69,6 +69,15 @@ impl Volume {
 
     /// As [`Volume::mount`], with more options, each after a comma.
     pub fn mount_with(kind: VolumeKind, mib: u64, options: &str) -> Result<Self, String> {
+        Self::make(kind, mib, &[], options)
+    }
+
+    /// Makes an ext4 with room for so many entries.
+    pub fn mount_starved(mib: u64, entries: u64) -> Result<Self, String> {
+        Self::make(VolumeKind::Ext4, mib, &["-N", &entries.to_string()], "")
+    }
+
+    fn make(kind: VolumeKind, mib: u64, more: &[&str], options: &str) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can mount volumes".into());
         }
@@ -79,7 +88,7 @@ impl Volume {
         std::fs::create_dir(&root).unwrap();
         std::fs::File::create(&image).unwrap().set_len(mib.max(kind.mib_min()) << 20).unwrap();
         let (tool, arguments) = kind.make();
-        try_run(Command::new(tool).args(arguments).arg(&image))?;
+        try_run(Command::new(tool).args(arguments).args(more).arg(&image))?;
         mount(kind, options, &image, &root)?;
         Ok(Self { root, kind, _temp: temp })
     }

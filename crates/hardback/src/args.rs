@@ -1,10 +1,14 @@
 //! What a user can say: one struct a verb. The help texts are the reference; man page and completions come from them.
 
+mod notes;
 mod protect;
+mod retention;
 mod sources;
 mod values;
 
+pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
+pub(crate) use retention::RetentionArgs;
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
 
@@ -26,7 +30,8 @@ use std::path::PathBuf;
 
 Exit codes:
   0 done              1 stopped, nothing was made      2 wrong arguments
-  3 done, but some entries are missing or differ       4 another run is at work       130 interrupted"
+  3 done, but some entries are missing or differ       4 another run is at work       130 interrupted
+  5 done, but a guard let no snapshot be removed"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -61,6 +66,10 @@ pub(crate) enum Command {
     Find(FindArgs),
     Restore(Box<RestoreArgs>),
     Verify(VerifyArgs),
+    Prune(Box<PruneArgs>),
+    Pin(PinArgs),
+    Unpin(UnpinArgs),
+    Tag(TagArgs),
     #[command(subcommand)]
     Filter(FilterCommand),
     Completions(CompletionsArgs),
@@ -116,12 +125,17 @@ pub(crate) struct BackupArgs {
     pub(crate) max_size_file: Option<u64>,
     #[command(flatten)]
     pub(crate) exclude: ExcludeArgs,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
     /// Compare the content of every file, also where size and times agree
     #[arg(long, help_heading = "How")]
     pub(crate) checksum: bool,
     /// Most names that one stored file may have
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "How")]
     pub(crate) max_links: Option<u64>,
+    /// Make no snapshot where nothing changed since the last one
+    #[arg(long, help_heading = "How")]
+    pub(crate) skip_unchanged: bool,
     /// Say what would be done, and do nothing
     #[arg(short = 'n', long, help_heading = "How")]
     pub(crate) dry_run: bool,
@@ -339,6 +353,35 @@ pub(crate) struct VerifyArgs {
     /// Only the snapshots of this job
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
+}
+
+/// Remove snapshots that need not be kept
+///
+/// Each rule names snapshots to keep; what no rule keeps goes. Periods are those of the local calendar, and only such as
+/// have a snapshot count, so missed runs cost no history. The newest snapshot, the newest without problems and pinned
+/// ones always stay. Nothing is removed while the last run failed, the source shrank, or far more changed than ever
+/// before: look, then say `hardback unpin`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback prune /mnt/disk/backup --keep-daily 30 --keep-weekly 52 --dry-run
+  hardback prune /mnt/disk/backup --keep time-machine
+  hardback prune /mnt/disk/backup --keep-last 100 --min-free 10%
+  hardback prune /mnt/disk/backup --finish           go on where a deletion was interrupted")]
+pub(crate) struct PruneArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    /// Say what would go and why, and remove nothing
+    #[arg(short = 'n', long, help_heading = "How")]
+    pub(crate) dry_run: bool,
+    /// Only remove what an interrupted pruning left in the trash
+    #[arg(long, conflicts_with_all = ["dry_run", "job"], help_heading = "How")]
+    pub(crate) finish: bool,
 }
 
 /// See what exclude patterns do

@@ -8,7 +8,9 @@ mod filter;
 mod find;
 mod init;
 mod man;
+mod notes;
 mod output;
+mod prune;
 mod reports;
 mod restore;
 mod snapshots;
@@ -30,6 +32,10 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Find(args) => find::run(&args, env),
         Command::Restore(args) => restore::run(&args, env),
         Command::Verify(args) => verify::run(&args, env),
+        Command::Prune(args) => prune::run(&args, env),
+        Command::Pin(args) => notes::pin(&args, env),
+        Command::Unpin(args) => notes::unpin(&args, env),
+        Command::Tag(args) => notes::tag(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Incomplete,
     /// Another run works on the target.
     Locked,
+    /// It was done, and a guard let nothing be removed.
+    Suspended,
     /// The user asked to stop.
     Interrupted,
 }
@@ -28,6 +30,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Incomplete => 3,
             Self::Locked => 4,
+            Self::Suspended => 5,
             Self::Interrupted => 130,
         }
     }

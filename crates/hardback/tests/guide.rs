@@ -36,6 +36,14 @@ hardback backup -q "$SOURCE" "$TARGET"
 }
 
 #[test]
+fn snapshots_are_kept_and_removed_as_the_guide_says() {
+    let three_snapshots = r#"
+for N in 1 2 3; do echo "$N" > "$SOURCE/notes/plan.txt"; hardback backup -q "$SOURCE" "$TARGET"; done
+"#;
+    pages::run("docs/guide/keep.md", &format!("{SOURCE}{three_snapshots}"));
+}
+
+#[test]
 fn the_two_commands_of_the_readme_work() {
     // The build is not what is tested here.
     let cargo = r#"

@@ -31,7 +31,9 @@ use crate::job::{BackupOptions, Job};
 use crate::manifest::{Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{BackupReport, LimitationKind, Phase};
+use crate::prune::{FoundChanged, RoomMaker};
+use crate::report::{BackupReport, Counters, LimitationKind, Phase};
+use crate::runs;
 use crate::target::{PRIVATE_DIR, Target, layout};
 use crate::verify::manifest_fault;
 use collect::{Appender, Collector, Output, Recorded};
@@ -41,6 +43,7 @@ use hardback_platform::{Dir, FileId, Kind, Seam, Time};
 use moved::MovedFiles;
 use seal::Sealing;
 use shared::{Parts, Shared};
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use throttle::Throttle;
 use walk::{Chunk, Cursor, Walk};
@@ -67,11 +70,49 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
         return preview(ctx, Some(target), job, excludes);
     }
     let began = hardback_platform::monotonic_now();
-    let _lock = target.lock(&lock_info(ctx, job))?;
-    let mut report = with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable))
-        .map_err(|error| recover::with_unfinished(target, error))?;
+    let name = job.name.as_str();
+    let lock = target.lock(&lock_info(ctx, job))?;
+    let mut room = RoomMaker::new(ctx, target, name, &job.options.prune)?;
+    let running = runs::begin(ctx, target, name);
+    if job.options.skip_unchanged {
+        // What cannot be looked at is told by the run itself.
+        let ahead = with_readable_base(ctx, |unreadable| look_ahead(ctx, Some(target), job, excludes, unreadable));
+        if let Ok(mut report) = ahead
+            && report.is_unchanged
+        {
+            running.end(None);
+            report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+            return Ok(report);
+        }
+    }
+    let result = with_room(&mut room, |found| {
+        with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable, found))
+    });
+    let result = result.map_err(|error| recover::with_unfinished(target, error));
+    running.end(result.as_ref().err());
+    let mut report = result?;
+    report.removed_for_room = room.removed;
+    // What is deleted from here on is in nobody's way.
+    drop(lock);
+    ctx.monitor.phase(Phase::Cleaning);
+    recover::empty_trash(ctx, target);
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
+}
+
+/// Tries again where the target was full and something could go: what the first attempt stored is taken over.
+fn with_room<T>(
+    room: &mut RoomMaker<'_>,
+    mut attempt: impl FnMut(&Cell<FoundChanged>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    room.foresee()?;
+    loop {
+        let found = Cell::default();
+        match attempt(&found) {
+            Err(error) if error.is_full() && room.make_in_the_middle(found.get())? => {}
+            other => return other,
+        }
+    }
 }
 
 /// Makes one snapshot, on a base that is none of those given.
@@ -81,9 +122,10 @@ fn back_up(
     job: &Job,
     excludes: &Excludes,
     unreadable: &[String],
+    found: &Cell<FoundChanged>,
 ) -> Result<BackupReport, Error> {
     let roots = open_sources(job)?;
-    probe::check_places(&target.root, &roots, &job.options)?;
+    probe::check_places(target, &roots, &job.options)?;
     let mut run = Run::prepare(ctx, target, job, unreadable)?;
     let shared = run.shared(ctx, Some(target), job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
@@ -92,6 +134,7 @@ fn back_up(
     let recorded = match run.walk_and_store(&shared, excludes, job, &roots) {
         Ok(recorded) => recorded,
         Err(error) => {
+            found.set(run.changed(&shared));
             let settled: Vec<bool> = shared.adoptable.iter().map(shared::Adoptable::is_settled).collect();
             drop(shared);
             run.discard_settled(ctx, target, job, &settled);
@@ -156,9 +199,9 @@ fn look_ahead(
     let roots = open_sources(job)?;
     let mut run = Run::new(ctx);
     if let Some(target) = target {
-        probe::check_places(&target.root, &roots, &job.options)?;
+        probe::check_places(target, &roots, &job.options)?;
         run.choose_base(ctx, target, job, unreadable)?;
-        run.target_id = target.root.metadata()?.id;
+        run.target_id = target.root.metadata().under(&target.shown_path(&[]))?.id;
     }
     let shared = run.shared(ctx, target, job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
@@ -197,6 +240,7 @@ struct Run {
     host: String,
     base: Option<Snapshot>,
     base_cursor: Option<Cursor>,
+    base_top: Option<Entry>,
     recovered: recover::Recovered,
     /// The folder of the unfinished snapshot; `None` in a dry run.
     partial: Option<Dir>,
@@ -217,6 +261,7 @@ impl Run {
             host: hardback_platform::local_host_name(),
             base: None,
             base_cursor: None,
+            base_top: None,
             recovered: recover::Recovered::default(),
             partial: None,
             target_id: FileId::default(),
@@ -228,7 +273,7 @@ impl Run {
         let name = job.name.as_str();
         ctx.monitor.phase(Phase::Recovering);
         let mut run = Self::new(ctx);
-        run.target_id = target.root.metadata()?.id;
+        run.target_id = target.root.metadata().under(&target.shown_path(&[]))?.id;
         run.recovered = recover::recover(ctx, target, name)?;
         run.choose_base(ctx, target, job, unreadable)?;
         let seals = catalog::seals(target, name)?;
@@ -268,7 +313,8 @@ impl Run {
             let reader = catalog::open_manifest(target, name, &base.name)?;
             let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
             tell_other_sources(ctx, job, reader.header());
-            self.base_cursor = Some(Cursor::open(reader).map_err(failed)?.0);
+            let (cursor, top) = Cursor::open(reader).map_err(failed)?;
+            (self.base_cursor, self.base_top) = (Some(cursor), Some(top));
             self.base = Some(base.clone());
             break;
         }
@@ -431,6 +477,9 @@ impl Run {
             }
             let attributes = root.attributes();
             entry.extra_mut().attributes = attributes;
+            if !self.base_top.as_ref().is_some_and(|base| walk::is_same_folder(base, &entry)) {
+                Counters::add(&shared.sums.changed_top, 1);
+            }
             handles.source = Some(root.try_clone()?);
         }
         handles.base = shared.base_tree.as_ref().map(Dir::try_clone).transpose()?;
@@ -464,12 +513,32 @@ impl Run {
         if !sealed {
             return;
         }
-        ctx.monitor.phase(Phase::Cleaning);
         let names = self.recovered.names.iter().map(Vec::as_slice).chain([self.snapshot.as_bytes()]);
         if let Err(error) = recover::discard(target, job.name.as_str(), names) {
             ctx.monitor.notice(&format!("what unfinished runs left stays for now: {error}: {}", error.source));
         }
-        recover::empty_trash(ctx, target);
+    }
+
+    /// Returns whether a look ahead found everything as in the base. What it cannot tell counts as a change.
+    fn is_unchanged(&self, sums: &shared::Sums, totals: &Totals) -> bool {
+        let sum = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let Some(base) = &self.base else { return false };
+        let of_base = &base.seal.totals;
+        let same = sum(&sums.linked) + sum(&sums.same_dirs);
+        let changes = [totals.problems, of_base.problems, totals.new_files, sum(&sums.removed), sum(&sums.changed_top)];
+        changes == [0; 5] && (same, totals.entries, totals.bytes) == (totals.entries, of_base.entries, of_base.bytes)
+    }
+
+    /// Returns how much of the base this run has found changed so far.
+    fn changed(&self, shared: &Shared<'_>) -> FoundChanged {
+        let sum = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let sums = &shared.sums;
+        let under_new_names = sum(&sums.removed).min(sum(&sums.added));
+        let totals = self.base.as_ref().map(|base| base.seal.totals).unwrap_or_default();
+        FoundChanged {
+            files: sum(&sums.replaced) + sum(&sums.renamed) + under_new_names,
+            of: totals.entries.saturating_sub(totals.dirs),
+        }
     }
 
     fn report(&self, shared: &Shared<'_>, job: &Job, seal: Option<&Seal>, totals: Totals) -> BackupReport {
@@ -485,6 +554,7 @@ impl Run {
         BackupReport {
             job: job.name.as_str().to_owned(),
             snapshot: seal.map(|s| s.snapshot.clone()),
+            is_unchanged: seal.is_none() && self.is_unchanged(sums, &totals),
             generation: self.generation,
             base: self.base.as_ref().map(|b| b.name.clone()),
             totals,
@@ -497,6 +567,7 @@ impl Run {
             bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
             record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
             limitations: shared.limitations.list(),
+            removed_for_room: Vec::new(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
             elapsed_ns: 0,
             would_copy,

@@ -1,9 +1,11 @@
 //! Finds out by trying what a target can do. Limits that cannot be tried come with the kind of its file system.
 
 use super::shared::{Ignored, TargetFacts, TimeStep};
-use crate::error::Error;
+use crate::error::{Error, UnderPath};
 use crate::job::{BackupOptions, Job};
 use crate::report::TIME_STEP_NS_MAX;
+use crate::system::path_bytes;
+use crate::target::Target;
 use hardback_platform::{Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -132,10 +134,10 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 }
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
-pub(super) fn check_places(target: &Dir, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
+pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
     for (path, root) in roots {
-        check_apart(target, path, root, options)?;
-        if is_above(target, root)? {
+        check_apart(&target.root, &target.path, path, root, options)?;
+        if is_above(&target.root, root).under(path.as_bytes())? {
             return Err(Error::refused(
                 format!("the source {path} is inside the target"),
                 "snapshots are never backed up into their own target; choose another source",
@@ -155,20 +157,23 @@ pub fn check_new_target(job: &Job, target: &Path) -> Result<(), Error> {
         return Ok(());
     };
     for (path, root) in super::open_sources(job)? {
-        check_apart(&existing, &path, &root, &job.options)?;
+        check_apart(&existing, target, &path, &root, &job.options)?;
     }
     Ok(())
 }
 
 /// A target may be below a source only on another volume that the walk stays out of: `backup -x / /mnt/disk`.
-fn check_apart(target: &Dir, path: &str, root: &Dir, options: &BackupOptions) -> Result<(), Error> {
-    let (source_id, target_id) = (root.metadata()?.id, target.metadata()?.id);
+fn check_apart(target: &Dir, target_path: &Path, path: &str, root: &Dir, options: &BackupOptions) -> Result<(), Error> {
+    let (in_target, in_source) = (path_bytes(target_path), path.as_bytes());
+    let source_id = root.metadata().under(in_source)?.id;
+    let target_id = target.metadata().under(&in_target)?.id;
     let stays_out = options.one_file_system && source_id.volume != target_id.volume;
-    if source_id == target_id || (!stays_out && is_above(root, target)?) {
+    if source_id == target_id || (!stays_out && is_above(root, target).under(&in_target)?) {
         return Err(inside_source(path, source_id.volume != target_id.volume));
     }
-    let pool = target.volume()?.pool;
-    let same_disk = source_id.volume == target_id.volume || (pool.is_some() && pool == root.volume()?.pool);
+    let pool = target.volume().under(&in_target)?.pool;
+    let pool_of_source = root.volume().under(in_source)?.pool;
+    let same_disk = source_id.volume == target_id.volume || (pool.is_some() && pool == pool_of_source);
     if same_disk && !options.same_disk { Err(same_volume(path)) } else { Ok(()) }
 }
 

@@ -7,7 +7,9 @@ use crate::catalog;
 use crate::context::Context;
 use crate::error::{Error, UnderPath};
 use crate::manifest::Reader;
-use crate::target::{Target, layout, replace_file, trash};
+use crate::report::Counters;
+use crate::target::trash::{self, IfBusy};
+use crate::target::{Target, layout, replace_file};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, Kind, PathError};
 use std::sync::atomic::AtomicU64;
@@ -32,15 +34,13 @@ pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<R
     if let Some(dir) = target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])? {
         look_at_partials(ctx, target, job, &dir, &mut recovered)?;
     }
-    // Before anything is stored: on a full disk what nobody takes over would be in the way of every run to come.
-    empty_trash(ctx, target);
     Ok(recovered)
 }
 
 /// Removes what is in the trash; a failure costs room, not safety.
 pub(super) fn empty_trash(ctx: &Context<'_>, target: &Target) {
-    let failures = match trash::empty(target, ctx.cancel) {
-        Ok(failures) => failures,
+    let failures = match trash::empty(target, ctx.cancel, &Counters::default(), IfBusy::Leave) {
+        Ok(emptied) => emptied.failures,
         Err(error) => trash::Failures { first: vec![error], count: 1 },
     };
     for error in &failures.first {

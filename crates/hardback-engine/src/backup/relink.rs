@@ -5,7 +5,7 @@ use super::groups::Stored;
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
-use super::worker::{At, Worker, is_fatal, is_gone};
+use super::worker::{At, MOVED, Worker, is_fatal, is_gone};
 use crate::error::{Error, UnderPath};
 use crate::manifest::{DIGEST_BYTES, Digest, Entry};
 use crate::plan::Action;
@@ -441,6 +441,9 @@ impl Worker<'_> {
     ) -> Result<Option<Outcome>, Error> {
         entry.content = found.entry.content;
         entry.hot = self.is_hot(at, metadata);
+        if found.entry.name != entry.name {
+            Counters::add(&self.shared.sums.renamed, 1);
+        }
         let group = (metadata.nlink > 1).then_some(metadata.id);
         if found.same_metadata && store::link_from(self.shared, at, &mut entry, &found.dir, found.entry.stored_name())?
         {
@@ -449,7 +452,7 @@ impl Worker<'_> {
             Counters::add(&self.shared.sums.linked, 1);
             return Ok(Some(Outcome { stored: store::known(&entry), entry, group }));
         }
-        self.copy(at, item, entry, metadata, "moved")
+        self.copy(at, item, entry, metadata, MOVED)
     }
 }
 

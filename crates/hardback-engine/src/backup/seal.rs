@@ -145,6 +145,8 @@ impl Sealing<'_> {
             generations: recorded.manifest.generations.clone(),
             totals: recorded.manifest.totals,
             limitations: self.limitations(shared),
+            renamed: shared.sums.renamed.load(Ordering::Relaxed),
+            base: self.base.map(Into::into),
         }
     }
 }

@@ -79,6 +79,16 @@ impl Default for TimeStep {
 pub(super) struct Sums {
     pub(super) linked: AtomicU64,
     pub(super) moved: AtomicU64,
+    /// Those of them that have another last name than in the base.
+    pub(super) renamed: AtomicU64,
+    /// Folders whose own metadata is that of the base.
+    pub(super) same_dirs: AtomicU64,
+    /// The source is the top, and that has other metadata than in the base.
+    pub(super) changed_top: AtomicU64,
+    /// Files of the base that have another content.
+    pub(super) replaced: AtomicU64,
+    /// Files that the base does not have.
+    pub(super) added: AtomicU64,
     /// Paths of the base that are gone because their file moved.
     pub(super) moved_away: AtomicU64,
     pub(super) adopted: AtomicU64,

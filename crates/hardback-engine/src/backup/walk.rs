@@ -121,7 +121,7 @@ impl Walk<'_> {
             let (entry, base_entry) = self.enter_named(&source.folder, in_base)?;
             let in_adopted = self.enter_adopted(&source.folder, &in_adopted)?;
             let mut entry = entry;
-            self.describe_root(&mut entry, root)?;
+            self.describe_root(&mut entry, root, base_entry.as_ref())?;
             let handles = self.handles(&top, &mut entry, Some(root.try_clone()?), base_entry.as_ref())?;
             let base_name = base_entry.as_ref().map(Entry::stored_name);
             let folder = Arc::new(Folder::new(Some(top.clone()), entry, base_name, handles));
@@ -167,14 +167,17 @@ impl Walk<'_> {
         if attributes.0 != 0 {
             entry.extra_mut().attributes = attributes;
         }
+        if base.is_some_and(|base| is_same_folder(base, &entry)) {
+            Counters::add(&self.shared.sums.same_dirs, 1);
+        }
         entry
     }
 
-    fn describe_root(&self, entry: &mut Entry, root: &Dir) -> Result<(), Error> {
+    fn describe_root(&self, entry: &mut Entry, root: &Dir, base: Option<&Entry>) -> Result<(), Error> {
         let metadata = root.metadata()?;
         let rules = (self.rules)(root);
         let name = entry.name.clone();
-        *entry = self.folder_entry(&name, &metadata, rules, root, None, &|| name.to_vec());
+        *entry = self.folder_entry(&name, &metadata, rules, root, base, &|| name.to_vec());
         entry.extra_mut().volume = Some(metadata.id.volume);
         Ok(())
     }
@@ -579,4 +582,10 @@ fn join(below: &[u8], name: &[u8]) -> Vec<u8> {
 
 fn deep_error(name: &[u8]) -> PathError {
     PathError::new("list", name, std::io::Error::other(format!("deeper than {DEPTH_MAX} folders")))
+}
+
+/// Returns whether a folder's own metadata is that of the base.
+pub(super) fn is_same_folder(base: &Entry, entry: &Entry) -> bool {
+    let own = |e: &Entry| (e.kind, e.mode, e.owner, e.mtime, e.attributes().0, e.problem().is_some());
+    own(base) == own(entry) && base.xattrs() == entry.xattrs()
 }

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
 const READ_ATTEMPTS_MAX: u32 = 3;
+/// Why a file is copied that the base has under another name.
+pub(super) const MOVED: &str = "moved";
 
 /// A folder's handles while a chunk of it is worked on.
 pub(super) struct At<'a> {
@@ -282,6 +284,11 @@ impl<'a> Worker<'a> {
         if at.target.is_none() {
             self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
             return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
+        }
+        let sums = &self.shared.sums;
+        // What moved is counted by its name.
+        if why != MOVED {
+            Counters::add(if item.base.is_some() { &sums.replaced } else { &sums.added }, 1);
         }
         self.settle(at, &item, None, &entry.name);
         if metadata.size_bytes >= super::LARGE_FILE_BYTES {

@@ -28,6 +28,32 @@ pub struct Seal {
     pub totals: Totals,
     /// Kinds of limitation that were met.
     pub limitations: Vec<String>,
+    /// Files whose content the base has in a file of another name.
+    pub renamed: u64,
+    /// What the snapshot was made on; none for the first of a job.
+    pub base: Option<SealBase>,
+}
+
+/// The base of a snapshot as it was then: it may be pruned when somebody wants to know how much changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealBase {
+    /// Generation.
+    pub generation: u32,
+    /// When its run started.
+    pub started: Time,
+    /// Its entries, folders among them.
+    pub entries: u64,
+    /// Its folders.
+    pub dirs: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+impl From<&Seal> for SealBase {
+    fn from(seal: &Seal) -> Self {
+        let Totals { entries, dirs, bytes, .. } = seal.totals;
+        Self { generation: seal.generation, started: seal.started, entries, dirs, bytes }
+    }
 }
 
 const MAGIC: &str = "hardback seal ";
@@ -37,10 +63,11 @@ impl Seal {
     pub fn to_text(&self) -> String {
         let t = &self.totals;
         let generations: Vec<String> = self.generations.iter().map(u32::to_string).collect();
+        let base = self.base.map(|base| base.to_line()).unwrap_or_default();
         let body = format!(
             "{MAGIC}{FORMAT_VERSION}\nsnapshot {}\ngeneration {}\nstarted {}.{:09}\nutc-offset {}\nsealed {}.{:09}\n\
              manifest {}\nmanifest-bytes {}\ndigests {}\ngenerations {}\nentries {}\ndirs {}\nbytes {}\nnew-files {}\n\
-             new-bytes {}\nproblems {}\nexcluded {}\nlimitations {}\n",
+             new-bytes {}\nproblems {}\nexcluded {}\nlimitations {}\nrenamed {}\n{base}",
             self.snapshot,
             self.generation,
             self.started.seconds,
@@ -60,6 +87,7 @@ impl Seal {
             t.problems,
             t.excluded,
             self.limitations.join(" "),
+            self.renamed,
         );
         let digest = blake3::hash(body.as_bytes());
         format!("{body}seal {}\n", digest.to_hex())
@@ -98,6 +126,30 @@ impl Seal {
                 excluded: field("excluded")?.parse().ok()?,
             },
             limitations: field("limitations")?.split_whitespace().map(str::to_owned).collect(),
+            renamed: field("renamed")?.parse().ok()?,
+            base: match lines.next() {
+                Some(line) => Some(SealBase::from_line(line)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl SealBase {
+    fn to_line(self) -> String {
+        let Self { generation, started, entries, dirs, bytes } = self;
+        format!("base {generation} {}.{:09} {entries} {dirs} {bytes}\n", started.seconds, started.nanos)
+    }
+
+    fn from_line(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.strip_prefix("base ")?.split(' ').collect();
+        let [generation, started, entries, dirs, bytes] = words[..] else { return None };
+        Some(Self {
+            generation: generation.parse().ok()?,
+            started: time(started)?,
+            entries: entries.parse().ok()?,
+            dirs: dirs.parse().ok()?,
+            bytes: bytes.parse().ok()?,
         })
     }
 }

@@ -63,6 +63,7 @@ pub fn restore(
     options: &RestoreOptions,
     ask: Ask<'_>,
 ) -> Result<RestoreReport, Error> {
+    let _kept = target.share();
     restore_all(ctx, target, options, ask).map_err(|error| match error {
         Error::Path(error) if error.fault() == Faults::Full => no_room(options, &error),
         other => other,

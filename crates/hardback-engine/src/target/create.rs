@@ -3,7 +3,7 @@
 use super::{PRIVATE_DIR, Target, layout, open_or_make_dir, replace_file, temporary_name};
 use crate::clock::{Clock, timestamp};
 use crate::error::Error;
-use hardback_platform::{Dir, Faults, Kind, Listing, PathError, Seam};
+use hardback_platform::{Dir, Faults, Kind, Listing, Lock, PathError, Seam};
 use std::path::Path;
 
 const FORMAT: i64 = 1;
@@ -179,6 +179,13 @@ fn make_target(path: &Path, clock: &dyn Clock, seam: Seam) -> Result<Target, Err
     };
     let ours = open_or_make_dir(&root, layout::OURS, PRIVATE_DIR).map_err(|e| at(path, e))?;
     let id = new_id()?;
+    // Made while there is room: a target that is full must be able to give some back.
+    for folder in [layout::TRASH, layout::RUNS] {
+        open_or_make_dir(&ours, folder, PRIVATE_DIR).map_err(|e| at(path, e))?;
+    }
+    for lock in [layout::TRASH_LOCK, layout::NOTES_LOCK, layout::READERS_LOCK] {
+        drop(Lock::share(&ours, lock).map_err(|e| at(path, e))?);
+    }
     if root.stat(layout::README).is_err() {
         replace_file(&root, layout::README, README.as_bytes()).map_err(|e| at(path, e))?;
     }

@@ -17,6 +17,16 @@ pub(crate) const DIGESTS: &[u8] = b"digests";
 pub(crate) const PARTIAL: &[u8] = b"partial";
 /// Folder of what is being deleted.
 pub(crate) const TRASH: &[u8] = b"trash";
+/// The lock of whoever empties the trash.
+pub(crate) const TRASH_LOCK: &[u8] = b"trash.lock";
+/// Folder of the notes that people and guards made about snapshots, one folder a job.
+pub(crate) const NOTES: &[u8] = b"notes";
+/// The lock of whoever changes notes, or removes snapshots by them.
+pub(crate) const NOTES_LOCK: &[u8] = b"notes.lock";
+/// The lock that everyone shares who reads snapshots at length, and that removing them needs whole.
+pub(crate) const READERS_LOCK: &[u8] = b"readers.lock";
+/// Folder of what became of each job's last run.
+pub(crate) const RUNS: &[u8] = b"runs";
 /// The tree in a partial snapshot.
 pub(crate) const PARTIAL_TREE: &[u8] = b"tree";
 /// The manifest in a partial snapshot.
@@ -36,6 +46,31 @@ pub(crate) fn manifest_name(snapshot: &str) -> Vec<u8> {
 /// Returns the name of a snapshot's seal.
 pub(crate) fn seal_name(snapshot: &str) -> Vec<u8> {
     format!("{snapshot}.seal").into_bytes()
+}
+
+/// Returns the name of the note about a snapshot.
+pub(crate) fn note_name(snapshot: &str) -> Vec<u8> {
+    format!("{snapshot}.toml").into_bytes()
+}
+
+/// Returns the snapshot that a note is about.
+pub(crate) fn snapshot_of_note(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok()?.strip_suffix(".toml")
+}
+
+/// Returns the snapshot that a manifest belongs to.
+pub(crate) fn snapshot_of_manifest(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok()?.strip_suffix(".manifest.zst")
+}
+
+/// Returns the generation that a digest list belongs to.
+pub(crate) fn generation_of_digests(name: &[u8]) -> Option<u32> {
+    std::str::from_utf8(name).ok()?.strip_suffix(".b3")?.parse().ok()
+}
+
+/// Returns the name of the file that says what became of a job's last run.
+pub(crate) fn run_name(job: &str) -> Vec<u8> {
+    format!("{job}.toml").into_bytes()
 }
 
 /// Returns the snapshot that a seal belongs to.

@@ -8,7 +8,7 @@ pub(crate) mod trash;
 pub use create::{Initialised, Opened, find_target, init_target, open_or_create_target, open_target};
 
 use crate::error::{Error, UnderPath};
-use hardback_platform::{Dir, Faults, Lock, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, Lock, PathError};
 use std::path::PathBuf;
 
 /// Mode of the folders that gate a target: set-user-id programs in it are nobody's but the owner's to run.
@@ -80,6 +80,17 @@ impl Target {
         }
     }
 
+    /// Keeps snapshots from being removed while they are read. Where nothing can be locked, as on a target that this user
+    /// may only read, nothing is kept.
+    pub(crate) fn share(&self) -> Option<Lock> {
+        Lock::share(&self.ours, layout::READERS_LOCK).ok()
+    }
+
+    /// Takes what removing snapshots needs: that nobody reads them at length. `None` while somebody does.
+    pub(crate) fn keep_readers_out(&self) -> Result<Option<Lock>, Error> {
+        Ok(Lock::try_take(&self.ours, layout::READERS_LOCK, b"").under(&self.ours_path(&[]))?)
+    }
+
     /// Returns what the run that is at work says of itself, if there is one.
     pub(crate) fn holder(&self) -> Option<String> {
         let holder = self.named_holder()?;
@@ -109,6 +120,21 @@ pub(crate) fn open_or_make_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<Dir,
 /// Writes a small file whole: a temporary name, sync, rename over the old, sync of the folder.
 pub(crate) fn replace_file(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<(), PathError> {
     let temporary = temporary_name(name);
+    drop(write_temporary(dir, name, bytes)?);
+    dir.rename_over(&temporary, dir, name)?;
+    dir.sync()
+}
+
+/// Writes a small file whole as [`replace_file`] does, and keeps it open, to be written over.
+pub(crate) fn replace_file_and_keep(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<FileWrite, PathError> {
+    let file = write_temporary(dir, name, bytes)?;
+    dir.rename_over(&temporary_name(name), dir, name)?;
+    dir.sync()?;
+    Ok(file)
+}
+
+fn write_temporary(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<FileWrite, PathError> {
+    let temporary = temporary_name(name);
     match dir.unlink(&temporary) {
         Err(e) if e.fault() != Faults::Vanished => return Err(e),
         _ => {}
@@ -116,9 +142,7 @@ pub(crate) fn replace_file(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<(), P
     let file = dir.create_file(&temporary, 0o644)?;
     file.write_all_at(bytes, 0).map_err(|e| e.under(name))?;
     file.sync().map_err(|e| e.under(name))?;
-    drop(file);
-    dir.rename_over(&temporary, dir, name)?;
-    dir.sync()
+    Ok(file)
 }
 
 /// Returns the name that a small file has until it is whole.

@@ -1,17 +1,39 @@
-//! Deleting: a rename into the trash, then the unlinking behind it, resumable after any crash.
+//! Deleting: a rename into the trash, then the unlinking behind it: by folder handles, on several threads, resumable
+//! after any crash.
+//!
+//! A thread removes one tree from its top down and hands folders of it to threads that have nothing to do. Who removes
+//! the last entry of a folder removes the folder.
 
 use super::{Target, layout};
 use crate::error::UnderPath;
-use crate::report::Cancel;
-use hardback_platform::{Dir, Faults, Kind, PathError};
+use crate::report::{Cancel, Counters};
+use hardback_platform::{Dir, Faults, Kind, Lock, PathError, VolumeKind};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Levels of a tree that are open at a time. A folder below them is moved up into the trash and removed from there: so
-/// depth costs neither handles nor, by paths from the top, its square in time.
+/// Levels of a tree that a thread has open at a time. A folder below them is moved up into the trash and removed from
+/// there: so depth costs neither handles nor, by paths from the top, its square in time.
 const LEVELS_MAX: usize = 32;
-/// Folders that are moved up before those are removed.
+/// Folders that wait in the trash's top after they were moved up, before those are removed.
 const MOVED_UP_MAX: usize = 32;
 /// Failures that are named.
 const FAILURES_KEPT_MAX: usize = 10;
+/// Most threads: more of them only wait for the volume's journal.
+const THREADS_MAX: usize = 4;
+/// Folders after which a thread looks again whether another run is at work.
+const FOLDERS_BETWEEN_LOOKS: u32 = 256;
+
+/// What became of the trash.
+#[derive(Debug, Default)]
+pub(crate) struct Emptied {
+    /// Another process empties it.
+    pub(crate) is_busy: bool,
+    /// Names that were removed, folders too.
+    pub(crate) entries: u64,
+    /// What stays.
+    pub(crate) failures: Failures,
+}
 
 /// What could not be removed.
 #[derive(Debug, Default)]
@@ -29,6 +51,15 @@ impl Failures {
             self.first.push(error);
         }
     }
+}
+
+/// What to do while another process empties the trash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfBusy {
+    /// Wait for its end, and remove what it left.
+    Wait,
+    /// Leave it to that process.
+    Leave,
 }
 
 /// Moves an entry into the trash under a free name.
@@ -57,160 +88,433 @@ fn move_up(dir: &Dir, name: &[u8], trash: &Dir, wanted: &[u8], number: &mut u64)
 }
 
 /// Removes what is in the trash. What cannot be removed stays, with the folders above it, and does not keep the rest.
+/// Needs no lock of the target: nothing in the trash is anything else's.
 ///
 /// # Errors
-/// The trash itself cannot be listed.
-pub(crate) fn empty(target: &Target, cancel: &Cancel) -> Result<Failures, PathError> {
-    let Some(trash) = target.ours_dir_if_any(&[layout::TRASH])? else { return Ok(Failures::default()) };
+/// The trash itself cannot be locked or listed.
+pub(crate) fn empty(
+    target: &Target,
+    cancel: &Cancel,
+    counters: &Counters,
+    if_busy: IfBusy,
+) -> Result<Emptied, PathError> {
+    let Some(trash) = target.ours_dir_if_any(&[layout::TRASH])? else { return Ok(Emptied::default()) };
     let path = target.ours_path(&[layout::TRASH]);
-    let listing = trash.list().under(&path)?;
-    let failures = Failures::default();
-    let mut removal =
-        Removal { trash: &trash, path, cancel, moved_up: Vec::new(), next_number: 1, is_among_moved: false, failures };
-    for entry in listing.iter() {
-        if cancel.is_cancelled() {
-            break;
-        }
-        removal.entry(entry.name, entry.kind);
-        removal.remove_moved_up();
+    if trash.list().under(&path)?.is_empty() {
+        return Ok(Emptied::default());
     }
-    Ok(removal.failures)
+    let info = format!("process {}\n", std::process::id());
+    let lock = match if_busy {
+        IfBusy::Leave => Lock::try_take(&target.ours, layout::TRASH_LOCK, info.as_bytes()),
+        IfBusy::Wait => Lock::take(&target.ours, layout::TRASH_LOCK, info.as_bytes()).map(Some),
+    };
+    let Some(_lock) = lock.under(&target.ours_path(&[]))? else {
+        return Ok(Emptied { is_busy: true, ..Emptied::default() });
+    };
+    remove_all_in(target, trash, path, cancel, counters)
+}
+
+/// Removes what is in a folder of ours, where it is: for a volume that has not even room for a rename.
+pub(crate) fn remove_in_place(target: &Target, names: &[&[u8]], cancel: &Cancel) -> Result<Emptied, PathError> {
+    let Some(dir) = target.ours_dir_if_any(names)? else { return Ok(Emptied::default()) };
+    remove_all_in(target, dir, target.ours_path(names), cancel, &Counters::default())
+}
+
+fn remove_all_in(
+    target: &Target,
+    trash: Dir,
+    path: Vec<u8>,
+    cancel: &Cancel,
+    counters: &Counters,
+) -> Result<Emptied, PathError> {
+    let work = trash.list().under(&path)?.iter().map(|entry| Work::top(entry.name, entry.kind)).collect();
+    let removal = Removal {
+        target,
+        trash: Arc::new(trash),
+        path,
+        cancel,
+        counters,
+        queue: Mutex::new(Queue { work, busy: 0, entries: 0, failures: Failures::default() }),
+        wake: Condvar::new(),
+        hungry: AtomicUsize::new(0),
+        next_number: Mutex::new(1),
+        is_gentle: AtomicBool::new(false),
+    };
+    let threads = threads(&removal.trash);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| removal.work());
+        }
+        // The caller's thread is not made gentle: it has other things to do behind this.
+        scope.spawn(|| removal.work());
+    });
+    let Queue { entries, mut failures, .. } = removal.queue.into_inner().unwrap_or_else(|e| e.into_inner());
+    failures.first.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Emptied { is_busy: false, entries, failures })
+}
+
+/// Returns how many threads the volume rewards.
+fn threads(trash: &Dir) -> usize {
+    match trash.volume().map(|traits| traits.kind) {
+        // One tree of its own for all folders, or one process for all calls.
+        Ok(VolumeKind::Btrfs | VolumeKind::Fuse | VolumeKind::Ntfs) => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from).clamp(1, THREADS_MAX),
+    }
 }
 
 /// A run through the trash.
 struct Removal<'a> {
-    trash: &'a Dir,
+    target: &'a Target,
+    trash: Arc<Dir>,
     path: Vec<u8>,
     cancel: &'a Cancel,
-    /// Names in the trash of folders that lay too deep.
-    moved_up: Vec<Vec<u8>>,
-    /// What the name of the next one is tried with: from the start each time, many of them would take their square.
-    next_number: u64,
-    /// What was moved up is being removed.
-    is_among_moved: bool,
+    counters: &'a Counters,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Threads that wait for work.
+    hungry: AtomicUsize,
+    /// What the name of the next folder that is moved up is tried with: from the start each time, many of them would take
+    /// their square.
+    next_number: Mutex<u64>,
+    /// Another run was at work, and the threads stand back.
+    is_gentle: AtomicBool,
+}
+
+/// What the threads share.
+struct Queue {
+    work: VecDeque<Work>,
+    /// Threads that have some.
+    busy: usize,
+    entries: u64,
     failures: Failures,
+}
+
+/// A tree to remove, or an entry that is none.
+struct Work {
+    /// Where it is; at the top of the trash without one.
+    holder: Option<Arc<Level>>,
+    name: Vec<u8>,
+    kind: Kind,
+}
+
+impl Work {
+    fn top(name: &[u8], kind: Kind) -> Self {
+        Self { holder: None, name: name.to_vec(), kind }
+    }
 }
 
 /// A folder that is being emptied.
 struct Level {
+    holder: Option<Arc<Level>>,
     name: Vec<u8>,
-    dir: Dir,
-    folders: Vec<Vec<u8>>,
+    depth: usize,
+    /// Closed before the folder is removed, as Windows removes none that is open.
+    dir: Mutex<Option<Arc<Dir>>>,
+    /// Subfolders that are not done, and one for the thread that goes through it.
+    pending: AtomicUsize,
     /// Something in it stays.
-    stays: bool,
+    stays: AtomicBool,
+}
+
+/// A folder that a thread goes through, with the subfolders that it did not begin.
+struct Open {
+    level: Arc<Level>,
+    dir: Arc<Dir>,
+    folders: Vec<Vec<u8>>,
 }
 
 impl Removal<'_> {
-    fn entry(&mut self, name: &[u8], kind: Kind) {
-        let mut levels = Vec::new();
-        if kind != Kind::Dir {
-            let removed = remove_file(self.trash, name);
-            self.note(&mut levels, removed);
+    /// A thread's work.
+    fn work(&self) {
+        let mut pace = Pace::default();
+        while let Some(work) = self.next() {
+            self.remove(work, &mut pace);
+            let mut queue = self.queue();
+            queue.busy -= 1;
+            queue.entries += std::mem::take(&mut pace.entries);
+            drop(queue);
+            self.wake.notify_all();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // What a thread that panicked left is still right: each change is one step.
+        self.queue.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Waits for work; `None` at the end.
+    fn next(&self) -> Option<Work> {
+        let mut queue = self.queue();
+        loop {
+            if self.cancel.is_cancelled() {
+                return None;
+            }
+            if let Some(work) = queue.work.pop_front() {
+                queue.busy += 1;
+                return Some(work);
+            }
+            if queue.busy == 0 {
+                return None;
+            }
+            self.hungry.fetch_add(1, Ordering::Relaxed);
+            queue = self.wake.wait(queue).unwrap_or_else(|e| e.into_inner());
+            self.hungry.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, work: Work, pace: &mut Pace) {
+        if work.kind == Kind::Dir {
+            self.tree(work.holder, &work.name, pace);
             return;
         }
-        self.enter(&mut levels, name);
-        while let Some(level) = levels.last_mut() {
+        let removed = remove_file(&self.trash, &work.name, &mut true);
+        if self.note(None, removed).is_some() {
+            pace.count(self);
+        }
+    }
+
+    /// Removes a tree, or the part of it that no other thread takes.
+    fn tree(&self, holder: Option<Arc<Level>>, name: &[u8], pace: &mut Pace) {
+        let mut stack = Vec::new();
+        self.enter(holder, name, &mut stack, pace);
+        while let Some(open) = stack.last_mut() {
             if self.cancel.is_cancelled() {
                 return;
             }
-            match level.folders.pop() {
-                Some(folder) if levels.len() < LEVELS_MAX => self.enter(&mut levels, &folder),
-                Some(folder) => self.move_up(&mut levels, &folder),
-                None => self.leave(&mut levels),
+            let Some(folder) = open.folders.pop() else {
+                let Some(Open { level, dir, .. }) = stack.pop() else { return };
+                drop(dir);
+                self.release(level, pace);
+                continue;
+            };
+            if open.level.depth + 1 < LEVELS_MAX {
+                let level = Arc::clone(&open.level);
+                level.pending.fetch_add(1, Ordering::SeqCst);
+                self.enter(Some(level), &folder, &mut stack, pace);
+                self.share(&mut stack);
+            } else if let Some(moved) = self.move_up(open, &folder) {
+                self.moved_up(moved, pace);
             }
         }
+    }
+
+    /// Gives a folder near the top of what a thread goes through to one that has nothing to do.
+    fn share(&self, stack: &mut [Open]) {
+        if self.hungry.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let Some(open) = stack.iter_mut().find(|open| !open.folders.is_empty()) else { return };
+        let Some(name) = open.folders.pop() else { return };
+        open.level.pending.fetch_add(1, Ordering::SeqCst);
+        let holder = Some(Arc::clone(&open.level));
+        self.queue().work.push_back(Work { holder, name, kind: Kind::Dir });
+        self.wake.notify_one();
     }
 
     /// Opens a folder and removes what is in it but folders.
-    fn enter(&mut self, levels: &mut Vec<Level>, name: &[u8]) {
-        let holder = levels.last().map_or(self.trash, |level| &level.dir);
-        let opened = open_writable(holder, name).and_then(|dir| Ok((dir.list().under(name)?, dir)));
-        let Some((listing, dir)) = self.note(levels, opened) else { return };
-        levels.push(Level { name: name.to_vec(), dir, folders: Vec::new(), stays: false });
+    fn enter(&self, holder: Option<Arc<Level>>, name: &[u8], stack: &mut Vec<Open>, pace: &mut Pace) {
+        pace.folder(self);
+        let dir_above = holder.as_ref().map_or_else(|| Some(Arc::clone(&self.trash)), |level| level.dir());
+        // A folder is closed only when all in it are done.
+        let Some(dir_above) = dir_above else { return };
+        let opened = open_readable(&dir_above, name).and_then(|dir| Ok((dir.list().under(name)?, dir)));
+        drop(dir_above);
+        let Some((listing, dir)) = self.note(holder.as_deref(), opened) else {
+            if let Some(holder) = holder {
+                self.release(holder, pace);
+            }
+            return;
+        };
+        let dir = Arc::new(dir);
+        let depth = holder.as_ref().map_or(0, |holder| holder.depth + 1);
+        let level = Arc::new(Level {
+            holder,
+            name: name.to_vec(),
+            depth,
+            dir: Mutex::new(Some(Arc::clone(&dir))),
+            pending: AtomicUsize::new(1),
+            stays: AtomicBool::new(false),
+        });
+        let mut folders = Vec::new();
+        let mut may_open = true;
         for entry in listing.iter() {
             if self.cancel.is_cancelled() {
+                break;
+            }
+            if entry.kind == Kind::Dir {
+                folders.push(entry.name.to_vec());
+            } else {
+                let removed = remove_file(&dir, entry.name, &mut may_open);
+                if self.note(Some(&level), removed).is_some() {
+                    pace.count(self);
+                }
+            }
+        }
+        stack.push(Open { level, dir, folders });
+    }
+
+    /// Moves a folder that lies too deep into the trash; returns its name there.
+    fn move_up(&self, open: &Open, name: &[u8]) -> Option<Vec<u8>> {
+        let mut number = self.next_number.lock().unwrap_or_else(|e| e.into_inner());
+        // What is moved gets another parent, which is a change of it; Windows moves only what is closed.
+        let writable = open_readable(&open.dir, name).and_then(|dir| make_writable(&dir).under(name));
+        let moved = writable.and_then(|()| match move_up(&open.dir, name, &self.trash, b"deep", &mut number) {
+            Err(e) if e.fault() == Faults::Denied => {
+                make_writable(&open.dir)?;
+                move_up(&open.dir, name, &self.trash, b"deep", &mut number)
+            }
+            other => other,
+        });
+        self.note(Some(&open.level), moved)
+    }
+
+    /// Leaves what was moved up to whoever has time; removes it here where too much waits, but not within itself, so that
+    /// a thread holds two trees open.
+    fn moved_up(&self, name: Vec<u8>, pace: &mut Pace) {
+        let mut queue = self.queue();
+        let is_enough = queue.work.len() >= MOVED_UP_MAX && !pace.is_among_moved;
+        if !is_enough {
+            queue.work.push_back(Work::top(&name, Kind::Dir));
+            drop(queue);
+            self.wake.notify_one();
+            return;
+        }
+        drop(queue);
+        pace.is_among_moved = true;
+        self.tree(None, &name, pace);
+        pace.is_among_moved = false;
+    }
+
+    /// One part of a folder is done; behind the last one the folder goes, and so on upwards.
+    fn release(&self, level: Arc<Level>, pace: &mut Pace) {
+        let mut level = Some(level);
+        while let Some(done) = level {
+            if done.pending.fetch_sub(1, Ordering::SeqCst) > 1 {
                 return;
             }
-            let Some(level) = levels.last_mut() else { return };
-            if entry.kind == Kind::Dir {
-                level.folders.push(entry.name.to_vec());
-            } else {
-                let removed = remove_file(&level.dir, entry.name);
-                self.note(levels, removed);
+            drop(done.close());
+            let holder = done.holder.as_ref();
+            if done.stays.load(Ordering::SeqCst) {
+                if let Some(holder) = holder {
+                    holder.stays.store(true, Ordering::SeqCst);
+                }
+            } else if let Some(dir) = holder.map_or_else(|| Some(Arc::clone(&self.trash)), |holder| holder.dir()) {
+                let removed = remove_dir(&dir, &done.name);
+                drop(dir);
+                if self.note(holder.map(|holder| &**holder), removed).is_some() {
+                    pace.count(self);
+                }
             }
+            level = done.holder.clone();
         }
     }
 
-    fn move_up(&mut self, levels: &mut [Level], name: &[u8]) {
-        let Some(level) = levels.last() else { return };
-        // What is moved gets another parent, which is a change of it; Windows moves only what is closed.
-        let writable = open_writable(&level.dir, name).map(drop);
-        let moved = writable.and_then(|()| move_up(&level.dir, name, self.trash, b"deep", &mut self.next_number));
-        if let Some(name) = self.note(levels, moved) {
-            self.moved_up.push(name);
+    /// Takes a result; a failure is kept with its path, and the folder that it is in stays.
+    fn note<T>(&self, level: Option<&Level>, result: Result<T, PathError>) -> Option<T> {
+        let mut error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let mut above = level;
+        while let Some(level) = above {
+            level.stays.store(true, Ordering::SeqCst);
+            error = error.under(&level.name);
+            above = level.holder.as_deref();
         }
-        if self.moved_up.len() >= MOVED_UP_MAX {
-            self.remove_moved_up();
-        }
+        self.queue().failures.push(error.under(&self.path));
+        None
+    }
+}
+
+impl Level {
+    fn dir(&self) -> Option<Arc<Dir>> {
+        self.dir.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Removes what was moved up, and what lay too deep in that; not within itself, so that it holds two trees open.
-    fn remove_moved_up(&mut self) {
-        if std::mem::replace(&mut self.is_among_moved, true) {
+    fn close(&self) -> Option<Arc<Dir>> {
+        self.dir.lock().unwrap_or_else(|e| e.into_inner()).take()
+    }
+}
+
+/// What a thread keeps of its own.
+#[derive(Default)]
+struct Pace {
+    /// Names that it removed and has not told.
+    entries: u64,
+    folders: u32,
+    /// What was moved up is being removed.
+    is_among_moved: bool,
+    /// This thread stands back.
+    is_gentle: bool,
+}
+
+impl Pace {
+    fn count(&mut self, removal: &Removal<'_>) {
+        self.entries += 1;
+        Counters::add(&removal.counters.entries, 1);
+    }
+
+    /// Stands back, for good, when another run is at work: a deletion can wait.
+    fn folder(&mut self, removal: &Removal<'_>) {
+        if self.is_gentle {
             return;
         }
-        while !self.cancel.is_cancelled()
-            && let Some(name) = self.moved_up.pop()
-        {
-            self.entry(&name, Kind::Dir);
+        if self.folders.is_multiple_of(FOLDERS_BETWEEN_LOOKS) && removal.target.holder().is_some() {
+            removal.is_gentle.store(true, Ordering::Relaxed);
         }
-        self.is_among_moved = false;
-    }
-
-    fn leave(&mut self, levels: &mut Vec<Level>) {
-        let Some(Level { name, stays, .. }) = levels.pop() else { return };
-        if stays {
-            levels.iter_mut().for_each(|level| level.stays = true);
-            return;
-        }
-        let removed = levels.last().map_or(self.trash, |level| &level.dir).remove_dir(&name);
-        self.note(levels, removed);
-    }
-
-    /// Takes a result; a failure is kept with its path, and the folders that are open stay.
-    fn note<T>(&mut self, levels: &mut [Level], result: Result<T, PathError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let error = levels.iter().rev().fold(error, |error, level| error.under(&level.name));
-                self.failures.push(error.under(&self.path));
-                levels.iter_mut().for_each(|level| level.stays = true);
-                None
-            }
+        self.folders = self.folders.wrapping_add(1);
+        if removal.is_gentle.load(Ordering::Relaxed) {
+            hardback_platform::lower_thread_priority();
+            self.is_gentle = true;
         }
     }
 }
 
-fn remove_file(dir: &Dir, name: &[u8]) -> Result<(), PathError> {
-    match dir.unlink(name) {
-        Err(e) if e.fault() != Faults::Vanished => Err(e),
-        _ => Ok(()),
-    }
+/// Removes a file; a folder without write permission (a source's own mode) gets it, once.
+fn remove_file(dir: &Dir, name: &[u8], may_open: &mut bool) -> Result<(), PathError> {
+    let removed = match dir.unlink(name) {
+        Err(e) if e.fault() == Faults::Denied && std::mem::replace(may_open, false) => {
+            make_writable(dir)?;
+            dir.unlink(name)
+        }
+        other => other,
+    };
+    removed.or_else(unless_gone)
 }
 
-/// Opens a folder; one without write permission (a source's own mode) gets it first.
-fn open_writable(holder: &Dir, name: &[u8]) -> Result<Dir, PathError> {
-    let dir = match holder.open_dir(name) {
+/// Removes an empty folder, from a folder that may have no write permission.
+fn remove_dir(dir: &Dir, name: &[u8]) -> Result<(), PathError> {
+    let removed = match dir.remove_dir(name) {
+        Err(e) if e.fault() == Faults::Denied => {
+            make_writable(dir)?;
+            dir.remove_dir(name)
+        }
+        other => other,
+    };
+    removed.or_else(unless_gone)
+}
+
+fn unless_gone(error: PathError) -> Result<(), PathError> {
+    if error.fault() == Faults::Vanished { Ok(()) } else { Err(error) }
+}
+
+/// Opens a folder; one that its owner may not read (a source's own mode) is opened to him first.
+fn open_readable(holder: &Dir, name: &[u8]) -> Result<Dir, PathError> {
+    match holder.open_dir(name) {
         Err(e) if e.fault() == Faults::Denied => {
             holder.set_mode(name, 0o700)?;
-            holder.open_dir(name)?
+            holder.open_dir(name)
         }
-        other => other?,
-    };
-    if dir.metadata().under(name)?.mode.is_some_and(|m| m & 0o300 != 0o300) {
-        dir.set_mode(b"", 0o700).under(name)?;
+        other => other,
     }
-    Ok(dir)
+}
+
+/// Lets the owner of a folder change what is in it.
+fn make_writable(dir: &Dir) -> Result<(), PathError> {
+    if dir.metadata()?.mode.is_some_and(|mode| mode & 0o300 != 0o300) {
+        dir.set_mode(b"", 0o700)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -268,7 +572,8 @@ mod tests {
         // Windows keeps what is open.
         drop(dir);
         let before = opens.0.load(Ordering::SeqCst);
-        let failures = empty(&target, &Cancel::default()).unwrap();
+        let failures =
+            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
         assert_eq!(failures.count, 0, "{:?}", failures.first);
         assert!(trash.list().unwrap().is_empty());
         let opened = opens.0.load(Ordering::SeqCst) - before;
@@ -296,9 +601,13 @@ mod tests {
         let before = renames();
         let cancelled = Cancel::default();
         cancelled.cancel();
-        assert_eq!(empty(&target, &cancelled).unwrap().count, 0);
+        assert_eq!(
+            empty(&target, &cancelled, &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap().count,
+            0
+        );
         assert_eq!((renames(), trash.list().unwrap().len()), (before, 3));
-        let failures = empty(&target, &Cancel::default()).unwrap();
+        let failures =
+            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
         assert_eq!(failures.count, 0, "{:?}", failures.first);
         assert!(trash.list().unwrap().is_empty());
         let renamed = renames() - before;
@@ -317,7 +626,8 @@ mod tests {
                 }
             }
         }
-        let failures = empty(&target, &Cancel::default()).unwrap();
+        let failures =
+            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
         assert_eq!((failures.count, failures.first.len()), (2, 2));
         let first = failures.first[0].to_string();
         assert!(first.starts_with("cannot remove ") && first.ends_with("/.hardback/trash/a/sub/stuck"), "{first}");

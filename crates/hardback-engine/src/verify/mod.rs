@@ -130,6 +130,7 @@ pub(crate) struct Findings<'a> {
 /// is in the report.
 pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Result<VerifyReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
+    let _kept = target.share();
     let findings = Findings::new(*ctx, options);
     let mut jobs = catalog::jobs(target)?;
     if let Some(job) = &options.job {

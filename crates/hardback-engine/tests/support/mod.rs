@@ -82,6 +82,17 @@ impl Bench {
         with_context(|ctx| backup(ctx, &target, &job, &Excludes::default())).unwrap()
     }
 
+    /// Tries to back up while something watches the target.
+    pub(crate) fn try_backup_into(
+        &self,
+        seam: Seam,
+        options: BackupOptions,
+        excludes: &Excludes,
+    ) -> Result<BackupReport, Error> {
+        let target = open_or_create_target(&self.target, None, &SystemClock, seam).unwrap().target;
+        with_context(|ctx| backup(ctx, &target, &self.job(options), excludes))
+    }
+
     pub(crate) fn try_backup(&self) -> Result<BackupReport, Error> {
         let job = self.job(BackupOptions::default());
         with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default()))

@@ -1,5 +1,7 @@
-//! Backs up a source into a target with one worker, for tests that kill it: `hb-run SOURCE TARGET`.
+//! Backs up a source into a target with one worker, for tests that kill it: `hb-run SOURCE TARGET`. With a number behind
+//! it removes all but so many snapshots instead.
 
+use hardback_platform::Seam;
 use hardback_testing::rig::{Rig, Seams};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +12,14 @@ fn main() -> ExitCode {
     let mut rig = Rig::below(&source);
     rig.source = source;
     rig.target = target;
+    if let Some(last) = arguments.next() {
+        let Some(last) = last.to_str().and_then(|last| last.parse().ok()) else { return ExitCode::from(2) };
+        return match rig.prune(last, Seam::default()) {
+            Ok(report) if report.problem_count == 0 && report.suspended.is_empty() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::from(3),
+            Err(_) => ExitCode::from(1),
+        };
+    }
     match rig.backup(Seams::default()) {
         Ok(report) if report.totals.problems == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(3),

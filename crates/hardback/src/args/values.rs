@@ -1,5 +1,8 @@
 //! Values with a unit.
 
+use hardback_engine::Amount;
+use hardback_engine::retention::Span;
+
 /// Bytes of one unit, by its letter.
 const UNITS: [(char, u64); 5] = [('B', 1), ('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
 
@@ -37,6 +40,24 @@ pub(crate) fn percent(text: &str) -> Result<Percent, String> {
         Some(hundredths @ 1..=10_000) => Ok(Percent(u16::try_from(hundredths).unwrap_or(10_000))),
         _ => Err("write a part between 0.01% and 100%, such as 5%".to_owned()),
     }
+}
+
+/// Parses a size, or a part of the volume: `50G`, `10%`.
+pub(crate) fn amount_of_bytes(text: &str) -> Result<Amount, String> {
+    if text.ends_with('%') { percent(text).map(|p| Amount::Part(p.part())) } else { size(text).map(Amount::Number) }
+}
+
+/// Parses a number, or a part of a whole: `100000`, `5%`.
+pub(crate) fn amount(text: &str) -> Result<Amount, String> {
+    if text.ends_with('%') {
+        return percent(text).map(|p| Amount::Part(p.part()));
+    }
+    text.parse().map(Amount::Number).map_err(|_| "write a number or a part, such as 100000 or 5%".to_owned())
+}
+
+/// Parses a stretch of time: `36h`, `30 days`.
+pub(crate) fn span(text: &str) -> Result<Span, String> {
+    Span::new(text).ok_or_else(|| "write a time such as 36h, \"30 days\" or \"1 year 6 months\"".to_owned())
 }
 
 /// Parses a decimal number into units of `10^-digits`.

@@ -1,6 +1,7 @@
 //! `hardback backup`: a new snapshot.
 
 use super::excludes::excludes;
+use super::prune::{self as prune_command, PruneFields};
 use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
 use crate::args::BackupArgs;
 use crate::env::Env;
@@ -9,8 +10,8 @@ use crate::failure::Usage;
 use crate::ui::text;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
-    BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, backup, check_new_target,
-    find_target, open_or_create_target, preview,
+    BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, PruneOptions, PruneReport, Target,
+    backup, check_new_target, find_target, note_failed_run, open_or_create_target, preview, prune,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -30,13 +31,74 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     }
     let opened = open(&path, &job, env)?;
     let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
-    let exit = Exit::of_problems(report.totals.problems);
-    if env.ui.is_json() {
-        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, &path, opened.created))?);
+    if !env.ui.is_json() {
+        tell(&report, &path, &job, env)?;
+        tell_problems(report.totals.problems, &report.problems, env);
     }
-    tell(&report, &path, &job, env)?;
-    tell_problems(report.totals.problems, &report.problems, env);
+    let pruned = if job.options.prune.may_remove() { prune_behind(&opened.target, &job, env)? } else { Pruned::Not };
+    let exit = pruned.exit(Exit::of_problems(report.totals.problems));
+    if env.ui.is_json() {
+        let fields =
+            BackupFields { pruned: pruned.fields(), ..BackupFields::new(&report, &path, (opened.created, false)) };
+        return Ok(env.ui.report("backup", exit, &fields)?);
+    }
+    pruned.tell(env)?;
     Ok(exit)
+}
+
+/// What became of the pruning behind a snapshot.
+enum Pruned {
+    /// It was not asked for, or another run is at work and will do it.
+    Not,
+    Done(PruneReport),
+    /// The snapshot is made all the same.
+    Failed(String),
+}
+
+/// Prunes behind a snapshot, which is sealed whatever comes of it.
+fn prune_behind(target: &Target, job: &Job, env: &Env) -> anyhow::Result<Pruned> {
+    match env.with_progress(|ctx| prune(ctx, target, job.name.as_str(), &job.options.prune)) {
+        Ok(report) => Ok(Pruned::Done(report)),
+        Err(Error::Locked { .. }) => {
+            env.ui.notice("another run is at work on the target: pruning is left to the next one");
+            Ok(Pruned::Not)
+        }
+        Err(Error::Interrupted) => Err(Error::Interrupted.into()),
+        Err(error) => Ok(Pruned::Failed(format!("{:#}", anyhow::Error::from(error)))),
+    }
+}
+
+impl Pruned {
+    fn exit(&self, of_backup: Exit) -> Exit {
+        match self {
+            Self::Not => of_backup,
+            Self::Failed(_) => Exit::Incomplete,
+            Self::Done(report) => match prune_command::exit_of(report) {
+                Exit::Done => of_backup,
+                exit => exit,
+            },
+        }
+    }
+
+    fn fields(&self) -> PrunedFields {
+        match self {
+            Self::Not => PrunedFields { prune: None, prune_error: None },
+            Self::Done(report) => PrunedFields { prune: Some(PruneFields::new(report, false)), prune_error: None },
+            Self::Failed(error) => PrunedFields { prune: None, prune_error: Some(error.clone()) },
+        }
+    }
+
+    fn tell(&self, env: &Env) -> anyhow::Result<()> {
+        match self {
+            Self::Not => {}
+            Self::Failed(error) => env.ui.problem_line(&format!("pruning failed: {error}")),
+            Self::Done(report) => {
+                prune_command::tell(report, false, env)?;
+                tell_problems(report.problem_count, &report.problems, env);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Says what a backup would do. A target that does not exist yet is not made: everything is new.
@@ -51,7 +113,7 @@ fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Re
     let report = env.with_progress(|ctx| preview(ctx, target.as_ref(), job, excludes))?;
     let exit = Exit::of_problems(report.totals.problems);
     if env.ui.is_json() {
-        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, path, false))?);
+        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, path, (false, true)))?);
     }
     tell_dry_run(&report, env)?;
     tell_problems(report.totals.problems, &report.problems, env);
@@ -78,6 +140,7 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         one_file_system: args.one_file_system,
         max_size_file_bytes: args.max_size_file,
         checksum: args.checksum,
+        skip_unchanged: args.skip_unchanged,
         max_links: args.max_links,
         dry_run: args.dry_run,
         allow_empty: args.allow_empty,
@@ -86,6 +149,10 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         same_disk: args.same_disk,
         hot_window_s: args.hot_window,
         workers: args.workers.map_or(0, usize::from),
+        prune: match args.retention.is_asked() {
+            true => args.retention.options(&env.clock).map_err(usage)?,
+            false => PruneOptions::default(),
+        },
     };
     Ok(Job::new(name, sources, options).map_err(usage)?)
 }
@@ -98,7 +165,13 @@ fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
         // Where the disk is not mounted, everything else is about another disk.
         find_target(path, known_id, Default::default())?;
     }
-    check_new_target(job, path)?;
+    if let Err(error) = check_new_target(job, path) {
+        // Who would remove snapshots next is to know that the sources were not what they should be.
+        if let Ok(Some(target)) = find_target(path, known_id, Default::default()) {
+            env.with_progress(|ctx| note_failed_run(ctx, &target, &job.name, &error));
+        }
+        return Err(error.into());
+    }
     let opened = open_or_create_target(path, known_id, &env.clock, Default::default())?;
     if opened.created {
         env.ui.message(&format!("{} is a new target", path.display()));
@@ -110,7 +183,11 @@ fn open(path: &Path, job: &Job, env: &Env) -> anyhow::Result<Opened> {
 fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::Result<()> {
     let totals = &report.totals;
     let mut lines = Vec::new();
-    let name = report.snapshot.as_deref().unwrap_or_default();
+    let Some(name) = report.snapshot.as_deref() else {
+        let since = report.base.as_deref().unwrap_or_default();
+        let took = text::duration(Duration::from_nanos(report.elapsed_ns));
+        return Ok(env.ui.summary(&format!("Nothing changed since {since}; no snapshot was made ({took})."))?);
+    };
     let place = target.join(&report.job).join(name);
     lines.push(format!("Snapshot {name} of job {} is complete:", report.job));
     if totals.problems > 0 {
@@ -207,6 +284,7 @@ struct BackupFields {
     generation: u32,
     base: Option<String>,
     dry_run: bool,
+    unchanged: bool,
     #[serde(flatten)]
     totals: TotalsFields,
     linked: u64,
@@ -217,10 +295,20 @@ struct BackupFields {
     removed: u64,
     bytes_read: u64,
     record_bytes: u64,
+    removed_for_room: Vec<String>,
     limitations: Vec<LimitationFields>,
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
+    #[serde(flatten)]
+    pruned: PrunedFields,
+}
+
+/// The pruning behind a backup.
+#[derive(Default, Serialize)]
+struct PrunedFields {
+    prune: Option<PruneFields>,
+    prune_error: Option<String>,
 }
 
 /// A file that a dry run found.
@@ -232,7 +320,7 @@ struct WouldCopyFields {
 }
 
 impl BackupFields {
-    fn new(report: &BackupReport, target: &Path, target_created: bool) -> Self {
+    fn new(report: &BackupReport, target: &Path, (target_created, dry_run): (bool, bool)) -> Self {
         let place = report.snapshot.as_ref().map(|name| target.join(&report.job).join(name));
         let would_copy = report.would_copy.iter();
         Self {
@@ -243,7 +331,8 @@ impl BackupFields {
             path: place.map(|place| text::json_bytes(&path_bytes(&place))),
             generation: report.generation,
             base: report.base.clone(),
-            dry_run: report.snapshot.is_none(),
+            dry_run,
+            unchanged: report.is_unchanged,
             totals: TotalsFields::new(&report.totals),
             linked: report.linked,
             moved: report.moved,
@@ -253,12 +342,14 @@ impl BackupFields {
             removed: report.removed,
             bytes_read: report.bytes_read,
             record_bytes: report.record_bytes,
+            removed_for_room: report.removed_for_room.clone(),
             limitations: LimitationFields::all(&report.limitations),
             first_problems: ProblemFields::all(&report.problems),
             elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
             would_copy: would_copy
                 .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
                 .collect(),
+            pruned: PrunedFields::default(),
         }
     }
 }

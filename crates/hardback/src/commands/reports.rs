@@ -5,7 +5,7 @@ use crate::ui::text::{self, json_bytes};
 use hardback_engine::catalog::Snapshot;
 use hardback_engine::manifest::Totals;
 use hardback_engine::system::path_bytes;
-use hardback_engine::{Limitation, Problem, timestamp};
+use hardback_engine::{Limitation, Note, Problem, timestamp};
 use serde::Serialize;
 use std::path::Path;
 
@@ -44,11 +44,13 @@ pub(crate) struct SnapshotItem {
     #[serde(flatten)]
     totals: TotalsFields,
     limitation_kinds: Vec<String>,
+    #[serde(flatten)]
+    note: NoteFields,
 }
 
 impl SnapshotItem {
-    /// Takes over what a seal says.
-    pub(crate) fn new(target: &Path, snapshot: &Snapshot) -> Self {
+    /// Takes over what a seal and a note say.
+    pub(crate) fn new(target: &Path, snapshot: &Snapshot, note: NoteFields) -> Self {
         let seal = &snapshot.seal;
         Self {
             job: snapshot.job.clone(),
@@ -59,7 +61,42 @@ impl SnapshotItem {
             sealed: timestamp(seal.sealed).to_string(),
             totals: TotalsFields::new(&seal.totals),
             limitation_kinds: seal.limitations.clone(),
+            note,
         }
+    }
+}
+
+/// What is said about a snapshot.
+#[derive(Serialize)]
+pub(crate) struct NoteFields {
+    pinned: bool,
+    held: Option<String>,
+    alarm: Option<String>,
+    tags: Vec<String>,
+    comment: Option<String>,
+}
+
+impl NoteFields {
+    /// Takes over the engine's.
+    pub(crate) fn new(note: &Note) -> Self {
+        Self {
+            pinned: note.is_pinned,
+            held: note.held.clone(),
+            alarm: note.open_alarm().map(str::to_owned),
+            tags: note.tags.clone(),
+            comment: note.comment.clone(),
+        }
+    }
+
+    /// Returns it in a line for a person; empty where nothing is said.
+    pub(crate) fn words(&self) -> String {
+        let mut words = Vec::new();
+        words.extend(self.pinned.then(|| "pinned".to_owned()));
+        words.extend(self.held.as_ref().map(|why| format!("pinned by a guard ({why})")));
+        words.extend(self.alarm.as_ref().map(|why| format!("ALARM: {why}")));
+        words.extend((!self.tags.is_empty()).then(|| format!("tags {}", self.tags.join(", "))));
+        words.extend(self.comment.as_ref().map(|comment| format!("\"{comment}\"")));
+        words.join("; ")
     }
 }
 

@@ -1,12 +1,12 @@
 //! `hardback snapshots`: what there is.
 
-use super::reports::{ProblemFields, SnapshotItem, tell_problems};
+use super::reports::{NoteFields, ProblemFields, SnapshotItem, tell_problems};
 use crate::args::SnapshotsArgs;
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text::{self, Align};
 use hardback_engine::catalog::{self, Snapshot, Snapshots, Unsealed};
-use hardback_engine::timestamp;
+use hardback_engine::{Notes, notes, timestamp};
 use serde::Serialize;
 
 /// The report of `snapshots`.
@@ -36,16 +36,21 @@ pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
             other => other?,
         };
         problems.extend(unsealed.iter().map(Unsealed::problem));
+        let mut notes = notes(&target, job)?;
+        problems.append(&mut notes.problems);
         if env.ui.is_json() {
             for snapshot in &snapshots {
-                env.ui.item("snapshot", &SnapshotItem::new(&path, snapshot))?;
+                env.ui.item(
+                    "snapshot",
+                    &SnapshotItem::new(&path, snapshot, NoteFields::new(&notes.of(&snapshot.name))),
+                )?;
             }
         } else if !snapshots.is_empty() {
             if count > 0 {
                 env.ui.line("")?;
             }
             env.ui.line(&format!("job {job}:"))?;
-            for line in table(&snapshots) {
+            for line in table(&snapshots, &notes) {
                 env.ui.line(&line)?;
             }
         }
@@ -64,7 +69,7 @@ pub(crate) fn run(args: &SnapshotsArgs, env: &Env) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn table(snapshots: &[Snapshot]) -> Vec<String> {
+fn table(snapshots: &[Snapshot], notes: &Notes) -> Vec<String> {
     let heads = [
         ("snapshot", Align::Left),
         ("when", Align::Left),
@@ -84,5 +89,14 @@ fn table(snapshots: &[Snapshot]) -> Vec<String> {
             if totals.problems == 0 { "-".to_owned() } else { text::count(totals.problems) },
         ]
     };
-    text::table(heads, &snapshots.iter().map(row).collect::<Vec<_>>())
+    let mut lines = text::table(heads, &snapshots.iter().map(row).collect::<Vec<_>>());
+    // What people say has any length: it stands behind the columns, and only where something is said.
+    for (line, snapshot) in lines.iter_mut().skip(1).zip(snapshots) {
+        let words = NoteFields::new(&notes.of(&snapshot.name)).words();
+        if !words.is_empty() {
+            line.push_str("  ");
+            line.push_str(&words);
+        }
+    }
+    lines
 }

@@ -1,0 +1,324 @@
+//! Pruning: the rules decide, the guards may object, a rename takes a snapshot out of sight, and the unlinking comes
+//! behind, without the target's lock.
+
+mod guard;
+mod make;
+mod publish;
+mod room;
+
+pub use guard::{GuardLimits, Suspension, unpin_all};
+pub(crate) use make::{FoundChanged, RoomMaker};
+pub use room::{Amount, Room};
+
+use crate::catalog::{self, Snapshot, Snapshots};
+use crate::clock::timestamp;
+use crate::context::Context;
+use crate::error::Error;
+use crate::notes::{self, Note, Notes};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Phase, Problems};
+use crate::retention::{self, Candidate, Decision, Reason, Rules};
+use crate::target::trash::{self, Emptied, IfBusy};
+use crate::target::{Target, layout};
+use std::sync::atomic::Ordering;
+
+/// What may be removed, and when nothing is.
+#[derive(Debug, Clone, Default)]
+pub struct PruneOptions {
+    /// Which snapshots stay.
+    pub rules: Rules,
+    /// How much room is to be free; for that, snapshots go that the rules would keep.
+    pub room: Room,
+    /// What makes a guard object.
+    pub guards: GuardLimits,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+    /// Only remove what is in the trash already.
+    pub finish_only: bool,
+}
+
+impl PruneOptions {
+    /// Returns whether snapshots may be removed at all.
+    #[must_use]
+    pub fn may_remove(&self) -> bool {
+        !self.finish_only && (!self.rules.keep_everything() || self.room.is_asked())
+    }
+}
+
+/// Why a snapshot goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// No rule asks for it.
+    NoRule,
+    /// Room is needed, and it is the oldest that may go.
+    Room(String),
+}
+
+/// What becomes of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays, for these reasons.
+    Keep(Vec<Reason>),
+    /// It goes, or would.
+    Remove(Cause),
+}
+
+/// A snapshot and what becomes of it.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// What is said about it.
+    pub note: Note,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What a pruning did.
+#[derive(Debug, Default)]
+#[must_use = "the report says whether pruning is suspended"]
+pub struct PruneReport {
+    /// Job.
+    pub job: String,
+    /// All snapshots with a whole seal, oldest first; none where only the trash was emptied.
+    pub decided: Vec<Decided>,
+    /// Why nothing was removed although it should.
+    pub suspended: Vec<Suspension>,
+    /// Names of snapshots that were removed.
+    pub removed: Vec<String>,
+    /// Names in trees and trash that were unlinked.
+    pub unlinked: u64,
+    /// Bytes that are free on the volume now and were not before, as far as can be told.
+    pub freed_bytes: u64,
+    /// A restore, a verify or the like reads the target, so nothing was removed: that is left to the next pruning.
+    pub is_read: bool,
+    /// The trash is left to another process.
+    pub is_busy: bool,
+    /// How much room is still missing, in words, if some was asked for.
+    pub lacking: Option<String>,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
+    /// How long the target was locked, in nanoseconds.
+    pub locked_ns: u64,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// Removes the snapshots of a job that the rules do not keep, then what is in the trash.
+///
+/// # Errors
+/// When it cannot be told what there is. A snapshot or a part of the trash that cannot be removed is a problem.
+pub fn prune(ctx: &Context<'_>, target: &Target, job: &str, options: &PruneOptions) -> Result<PruneReport, Error> {
+    let began = hardback_platform::monotonic_now();
+    let mut run = Run { ctx, target, job, options, problems: Problems::default() };
+    let mut report = PruneReport { job: job.to_owned(), ..PruneReport::default() };
+    let free_before = target.root.free_space().map_or(0, |space| space.free_bytes);
+    if options.dry_run {
+        run.preview(&mut report)?;
+    } else {
+        run.prune(&mut report)?;
+        let free_now = target.root.free_space().map_or(0, |space| space.free_bytes);
+        report.freed_bytes = free_now.saturating_sub(free_before);
+    }
+    (report.problem_count, report.problems) = run.problems.take();
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
+}
+
+/// A pruning at work.
+struct Run<'a> {
+    ctx: &'a Context<'a>,
+    target: &'a Target,
+    job: &'a str,
+    options: &'a PruneOptions,
+    problems: Problems,
+}
+
+/// What there is, read while nobody else may change it.
+struct State {
+    snapshots: Snapshots,
+    notes: Notes,
+}
+
+impl Run<'_> {
+    fn prune(&mut self, report: &mut PruneReport) -> Result<(), Error> {
+        if self.options.finish_only {
+            return self.empty_trash(report, 0);
+        }
+        let mut is_first = true;
+        loop {
+            let removed = self.remove_snapshots(report, is_first)?;
+            let entries = removed.iter().map(|snapshot| snapshot.seal.totals.entries).sum();
+            report.removed.extend(removed.iter().map(|snapshot| snapshot.name.clone()));
+            if is_first || !removed.is_empty() {
+                self.empty_trash(report, entries)?;
+            }
+            // Each time one more of the oldest goes, until there is room.
+            let is_done = !self.options.room.is_asked() || (removed.is_empty() && !is_first);
+            if is_done || report.is_busy || report.is_read || !report.suspended.is_empty() {
+                break;
+            }
+            is_first = false;
+        }
+        report.lacking = self.lacking();
+        Ok(())
+    }
+
+    /// Takes snapshots out of sight, under the target's lock: first all that the rules do not keep, then, each time that
+    /// it is called again, the oldest while room is lacking.
+    fn remove_snapshots(&self, report: &mut PruneReport, is_first: bool) -> Result<Vec<Snapshot>, Error> {
+        self.ctx.check_cancel()?;
+        let began = hardback_platform::monotonic_now();
+        let since = timestamp(self.ctx.clock.now());
+        let lock =
+            self.target.lock(&format!("prune of job {}, process {}, since {since}\n", self.job, std::process::id()))?;
+        let Some(readers_lock) = self.target.keep_readers_out()? else {
+            report.is_read = true;
+            return Ok(Vec::new());
+        };
+        let notes_lock = notes::lock(self.target)?;
+        let mut state = self.state()?;
+        if is_first {
+            self.tell_state(&state);
+            publish::clear_leftovers(self, &state)?;
+        }
+        let may_remove = self.options.may_remove();
+        let mut suspended = if may_remove { guard::raise(self, &notes_lock, &mut state)? } else { Vec::new() };
+        let mut decided = self.decide(&state, &mut suspended);
+        let mut gone = Vec::new();
+        let lacking = if is_first { None } else { self.lacking() };
+        for one in oldest_first(&mut decided) {
+            let cause = match &one.fate {
+                _ if !suspended.is_empty() => break,
+                Fate::Remove(cause) if is_first => cause.clone(),
+                Fate::Keep(reasons) if lacking.is_some() && room::may_go(reasons) => {
+                    Cause::Room(lacking.clone().unwrap_or_default())
+                }
+                _ => continue,
+            };
+            match publish::take_out_of_sight(self, &one.snapshot) {
+                Ok(()) => {
+                    one.fate = Fate::Remove(cause);
+                    gone.push(one.snapshot.clone());
+                }
+                Err(error) => self.tell(&one.snapshot.name, &error),
+            }
+            if !is_first {
+                break;
+            }
+        }
+        if !gone.is_empty() {
+            publish::settle(self, &gone)?;
+        }
+        drop((notes_lock, readers_lock, lock));
+        self.merge(report, decided, is_first);
+        report.suspended = suspended;
+        report.locked_ns += hardback_platform::monotonic_now().saturating_sub(began);
+        Ok(gone)
+    }
+
+    /// Says what would be done. What room would need is not simulated beyond what the rules remove.
+    fn preview(&self, report: &mut PruneReport) -> Result<(), Error> {
+        let state = self.state()?;
+        self.tell_state(&state);
+        if self.options.may_remove() {
+            report.suspended = guard::look(self, &state)?.suspended;
+        }
+        report.decided = self.decide(&state, &mut report.suspended);
+        report.lacking = self.lacking();
+        Ok(())
+    }
+
+    fn state(&self) -> Result<State, Error> {
+        Ok(State { snapshots: catalog::snapshots(self.target, self.job)?, notes: notes::notes(self.target, self.job)? })
+    }
+
+    fn tell_state(&self, state: &State) {
+        state.snapshots.unsealed.iter().for_each(|unsealed| self.problems.tell(self.ctx, unsealed.problem()));
+        state.notes.problems.iter().for_each(|problem| self.problems.tell(self.ctx, problem.clone()));
+    }
+
+    /// Asks the rules. A clock that cannot be trusted suspends them.
+    fn decide(&self, state: &State, suspended: &mut Vec<Suspension>) -> Vec<Decided> {
+        let of = |snapshot: &Snapshot| {
+            let note = state.notes.of(&snapshot.name);
+            Candidate {
+                generation: snapshot.seal.generation,
+                at: snapshot.seal.started,
+                has_problems: snapshot.seal.totals.problems > 0,
+                is_pinned: note.stays(),
+                tags: note.tags,
+            }
+        };
+        let candidates: Vec<Candidate> = state.snapshots.sealed.iter().map(of).collect();
+        let clock = self.ctx.clock;
+        let decisions = retention::decide(&candidates, &self.options.rules, clock.now(), &clock.zone());
+        let decisions = decisions.unwrap_or_else(|fault| {
+            if self.options.may_remove() {
+                suspended.push(Suspension::Clock(fault.to_string()));
+            }
+            vec![Decision::Keep(Vec::new()); candidates.len()]
+        });
+        let decided = |(snapshot, decision): (&Snapshot, Decision)| Decided {
+            snapshot: snapshot.clone(),
+            note: state.notes.of(&snapshot.name),
+            fate: match decision {
+                Decision::Keep(reasons) => Fate::Keep(reasons),
+                Decision::Remove => Fate::Remove(Cause::NoRule),
+            },
+        };
+        state.snapshots.sealed.iter().zip(decisions).map(decided).collect()
+    }
+
+    /// Adds to the report what was decided this time; what went earlier is there already.
+    fn merge(&self, report: &mut PruneReport, decided: Vec<Decided>, is_first: bool) {
+        if is_first {
+            report.decided = decided;
+            return;
+        }
+        for one in decided.into_iter().filter(|one| matches!(one.fate, Fate::Remove(Cause::Room(_)))) {
+            if let Some(known) = report.decided.iter_mut().find(|known| known.snapshot.name == one.snapshot.name) {
+                known.fate = one.fate;
+            }
+        }
+    }
+
+    fn empty_trash(&self, report: &mut PruneReport, entries: u64) -> Result<(), Error> {
+        self.ctx.monitor.phase(Phase::Cleaning);
+        self.ctx.counters.expected_entries.fetch_add(entries, Ordering::Relaxed);
+        let emptied = trash::empty(self.target, self.ctx.cancel, self.ctx.counters, IfBusy::Wait)?;
+        let Emptied { is_busy, entries, failures } = emptied;
+        report.unlinked += entries;
+        report.is_busy |= is_busy;
+        let more = failures.count - failures.first.len() as u64;
+        for error in &failures.first {
+            self.problems.tell(self.ctx, Problem::new(&error.path, ProblemKind::NotRemoved, error));
+        }
+        if more > 0 {
+            let path = self.target.ours_path(&[layout::TRASH]);
+            let detail = format!("{more} more entries of the trash stay");
+            self.problems.tell(self.ctx, Problem::with_detail(&path, ProblemKind::NotRemoved, detail));
+        }
+        self.ctx.check_cancel()
+    }
+
+    /// Returns what room is lacking, in words.
+    fn lacking(&self) -> Option<String> {
+        self.options.room.lacking(&self.target.root.free_space().ok()?)
+    }
+
+    fn tell(&self, snapshot: &str, error: &Error) {
+        let path = format!("{}/{snapshot}", self.job);
+        self.problems
+            .tell(self.ctx, Problem::with_detail(path.as_bytes(), ProblemKind::NotRemoved, error.with_causes()));
+    }
+}
+
+/// Returns the decisions from the oldest generation on.
+fn oldest_first(decided: &mut [Decided]) -> Vec<&mut Decided> {
+    let mut order: Vec<&mut Decided> = decided.iter_mut().collect();
+    order.sort_by_key(|one| one.snapshot.seal.generation);
+    order
+}

@@ -1,0 +1,470 @@
+//! `prune`: what goes, what stays whatever the rules say, and what is left behind.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look at the disk with other code than the product's"
+)]
+
+mod support;
+
+use hardback_engine::catalog::{self, Snapshots};
+use hardback_engine::retention::{Reason, Rules};
+use hardback_engine::{
+    Amount, BackupOptions, Cancel, Cause, Context, Counters, Error, Excludes, Fate, FixedClock, GuardLimits, Note,
+    ProblemKind, PruneOptions, PruneReport, Room, Suspension, SystemClock, VerifyLevel, change_notes, notes, prune,
+    unpin_all,
+};
+use hardback_platform::{Call, Lock, Op, Seam, Time, Verdict, Watch};
+use jiff::tz::TimeZone;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use support::{Bench, Quiet, with_context};
+
+const FILES: usize = 30;
+
+/// A source of some files in folders.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    for n in 0..FILES {
+        bench.write(&format!("d{}/{n}", n % 3), &format!("content {n}"));
+    }
+    bench
+}
+
+fn keep_last(last: usize) -> PruneOptions {
+    PruneOptions { rules: Rules { last: Some(last), at_least: 1, ..Rules::default() }, ..PruneOptions::default() }
+}
+
+fn pruned(bench: &Bench, options: &PruneOptions) -> PruneReport {
+    with_context(|ctx| prune(ctx, &bench.open(), "test", options)).unwrap()
+}
+
+fn names(bench: &Bench) -> Vec<String> {
+    let Snapshots { sealed, unsealed } = catalog::snapshots(&bench.open(), "test").unwrap();
+    assert!(unsealed.is_empty());
+    sealed.into_iter().map(|s| s.name).collect()
+}
+
+fn ours(bench: &Bench, folder: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(bench.target.join(".hardback").join(folder)) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn is_well(bench: &Bench) {
+    let report = bench.verify(VerifyLevel::Full);
+    assert_eq!(report.problem_count, 0, "{:?}", report.problems);
+}
+
+#[test]
+fn what_no_rule_keeps_goes_with_its_record_and_the_rest_is_whole() {
+    let bench = bench();
+    let mut made = Vec::new();
+    for round in 0..5 {
+        bench.write("d0/edited", &format!("round {round}"));
+        made.push(bench.backup());
+    }
+    let report = pruned(&bench, &keep_last(2));
+    assert_eq!(report.removed, made[..3]);
+    assert_eq!((report.problem_count, report.suspended.len()), (0, 0));
+    // The top, the source's folder, three folders; 31 files.
+    assert_eq!(report.unlinked, 3 * (5 + 31));
+    let fates: Vec<_> = report.decided.iter().map(|d| matches!(d.fate, Fate::Remove(Cause::NoRule))).collect();
+    assert_eq!(fates, [true, true, true, false, false]);
+    assert_eq!(report.decided[4].fate, Fate::Keep(vec![Reason::Newest, Reason::AtLeast, Reason::Last(1)]));
+    assert_eq!(names(&bench), made[3..]);
+    assert!(ours(&bench, "trash").is_empty());
+    let records: Vec<_> = made[3..].iter().flat_map(|n| [format!("{n}.manifest.zst"), format!("{n}.seal")]).collect();
+    assert_eq!(ours(&bench, "manifests/test"), records);
+    // What the first one stored is still linked; what the second and third stored is not.
+    assert_eq!(ours(&bench, "digests/test"), ["00000001.b3", "00000004.b3", "00000005.b3"]);
+    is_well(&bench);
+    let next = bench.backup_report();
+    assert_eq!((next.totals.new_files, next.base.as_ref()), (0, Some(&made[4])));
+    is_well(&bench);
+}
+
+#[test]
+fn a_dry_run_decides_alike_and_touches_nothing() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    let report = pruned(&bench, &PruneOptions { dry_run: true, ..keep_last(1) });
+    assert!(report.removed.is_empty());
+    assert_eq!(report.decided.iter().filter(|d| d.fate == Fate::Remove(Cause::NoRule)).count(), 2);
+    assert_eq!(names(&bench), made);
+}
+
+#[test]
+fn pins_and_tags_hold_until_they_are_taken_away() {
+    let bench = bench();
+    let made: Vec<_> = (0..5).map(|_| bench.backup()).collect();
+    let change = |name: &String, change: &mut dyn FnMut(&mut Note)| {
+        let all = change_notes(&bench.open(), "test", std::slice::from_ref(name), |note| {
+            change(note);
+            Ok(())
+        });
+        all.unwrap();
+    };
+    change(&made[0], &mut |note| note.is_pinned = true);
+    change(&made[1], &mut |note| note.add_tag("release").unwrap());
+    let mut options = keep_last(1);
+    options.rules.tags = vec!["release".into()];
+    assert_eq!(pruned(&bench, &options).removed, made[2..4]);
+    change(&made[0], &mut |note| note.is_pinned = false);
+    assert_eq!(pruned(&bench, &options).removed, made[..1]);
+    assert_eq!(pruned(&bench, &keep_last(1)).removed, made[1..2]);
+    assert!(ours(&bench, "notes/test").is_empty());
+    let missing = change_notes(&bench.open(), "test", &made[..1], |_| Ok(()));
+    assert!(matches!(missing, Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn a_damaged_note_pins_and_is_a_problem() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    change_notes(&bench.open(), "test", &made[..1], |note| note.add_tag("x")).unwrap();
+    fs::write(bench.target.join(format!(".hardback/notes/test/{}.toml", made[0])), "tags = 7").unwrap();
+    let report = pruned(&bench, &keep_last(1));
+    assert_eq!(report.removed, made[1..2]);
+    assert_eq!((report.problem_count, report.problems[0].kind), (1, ProblemKind::Metadata));
+}
+
+#[test]
+fn files_that_all_change_at_once_suspend_pruning_and_hold_what_was_there() {
+    let bench = bench();
+    let mut made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    // What ransomware does: other content under other names.
+    for n in 0..FILES * 6 / 10 {
+        let path = bench.source.join(format!("d{}/{n}", n % 3));
+        fs::remove_file(&path).unwrap();
+        fs::write(path.with_extension("locked"), format!("secret {n}")).unwrap();
+    }
+    made.push(bench.backup());
+    let report = pruned(&bench, &keep_last(1));
+    let [Suspension::Alarm { snapshot, why }] = &report.suspended[..] else { panic!("{:?}", report.suspended) };
+    assert_eq!(snapshot, &made[3]);
+    assert!(why.starts_with("60 % of the files"), "{why}");
+    assert_eq!((report.removed.len(), names(&bench).len()), (0, 4));
+    let held = |bench: &Bench| {
+        let all = notes(&bench.open(), "test").unwrap();
+        made.iter().map(|name| all.of(name).held.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&bench), [true, true, true, false]);
+    // Runs that follow change nothing about it.
+    made.push(bench.backup());
+    assert_eq!(pruned(&bench, &keep_last(1)).suspended.len(), 1);
+    assert_eq!(names(&bench), made);
+    // Even with a whole history of such changes it is this one that the user has to look at.
+    assert_eq!(unpin_all(&bench.open(), "test").unwrap().len(), 4);
+    assert_eq!(pruned(&bench, &keep_last(1)).removed, made[..4]);
+}
+
+#[test]
+fn a_source_that_shrank_suspends_pruning() {
+    let bench = bench();
+    bench.backup();
+    for folder in ["d0", "d1"] {
+        fs::remove_dir_all(bench.source.join(folder)).unwrap();
+    }
+    bench.backup();
+    let report = pruned(&bench, &keep_last(1));
+    assert!(report.suspended[0].to_string().contains("the source shrank by 6"), "{:?}", report.suspended);
+    let lenient = GuardLimits { max_shrink: 0.9, ..GuardLimits::default() };
+    // Once raised, an alarm is answered by a person only.
+    assert_eq!(pruned(&bench, &PruneOptions { guards: lenient, ..keep_last(1) }).suspended.len(), 1);
+    unpin_all(&bench.open(), "test").unwrap();
+    assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 1);
+}
+
+#[test]
+fn a_run_that_failed_suspends_pruning_until_one_is_good() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    let away = bench.path("away");
+    fs::rename(&bench.source, &away).unwrap();
+    // The mount point of a disk that is not there.
+    fs::create_dir(&bench.source).unwrap();
+    let empty = bench.try_backup().unwrap_err();
+    assert!(empty.to_string().contains("empty"), "{empty}");
+    let report = pruned(&bench, &keep_last(1));
+    assert!(matches!(&report.suspended[..], [Suspension::LastRun(why)] if why.contains("empty")));
+    assert_eq!(names(&bench), made);
+    fs::remove_dir(&bench.source).unwrap();
+    bench.try_backup().unwrap_err();
+    assert_eq!(pruned(&bench, &keep_last(1)).suspended.len(), 1);
+    fs::rename(&away, &bench.source).unwrap();
+    bench.backup();
+    assert_eq!(pruned(&bench, &keep_last(1)).removed, made);
+}
+
+#[test]
+fn a_run_that_was_killed_suspends_pruning() {
+    struct Stop;
+    impl Watch for Stop {
+        fn before(&self, call: &Call<'_>) -> Verdict {
+            assert!(call.op != Op::SyncVolume, "killed");
+            Verdict::Go
+        }
+    }
+    let bench = bench();
+    (0..3).for_each(|_| drop(bench.backup()));
+    let killed = std::panic::catch_unwind(|| bench.backup_into_watched(Seam::watched(Arc::new(Stop))));
+    assert!(killed.is_err());
+    let report = pruned(&bench, &keep_last(1));
+    assert!(matches!(&report.suspended[..], [Suspension::LastRun(_)]), "{:?}", report.suspended);
+    bench.backup();
+    assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 3);
+}
+
+#[test]
+fn a_clock_that_jumped_suspends_pruning() {
+    const DAY_S: i64 = 86_400;
+    let start = 1_790_000_000;
+    let at = |bench: &Bench, seconds: i64| {
+        let clock = FixedClock { now: Time { seconds, nanos: 0 }, zone: TimeZone::UTC };
+        let (counters, cancel) = (Counters::default(), Cancel::default());
+        let ctx = Context { clock: &clock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        prune(&ctx, &bench.open(), "test", &keep_last(1)).unwrap()
+    };
+    let bench = bench();
+    (0..3).for_each(|day| drop(bench.backup_at(start + day * DAY_S)));
+    for now in [start, start + 500 * DAY_S] {
+        assert!(matches!(&at(&bench, now).suspended[..], [Suspension::Clock(_)]));
+    }
+    // A snapshot with the wrong time does not make it right.
+    let far = start + 500 * DAY_S;
+    assert!(bench.backup_at(far).snapshot.is_some());
+    assert!(matches!(&at(&bench, far + 1).suspended[..], [Suspension::Alarm { .. }]));
+    assert_eq!(names(&bench).len(), 4);
+}
+
+#[test]
+fn room_takes_the_oldest_down_to_the_least_and_says_what_is_lacking() {
+    let bench = bench();
+    let made: Vec<_> = (0..6).map(|_| bench.backup()).collect();
+    let all_of_it = Room { min_free: Some(Amount::Part(1.0)), ..Room::default() };
+    let rules = Rules { last: Some(5), at_least: 2, ..Rules::default() };
+    let report = pruned(&bench, &PruneOptions { rules, room: all_of_it, ..PruneOptions::default() });
+    assert_eq!(report.removed, made[..4]);
+    assert!(report.lacking.is_some());
+    let causes: Vec<_> = report.decided.iter().map(|d| d.fate.clone()).collect();
+    assert_eq!(causes[0], Fate::Remove(Cause::NoRule));
+    assert!(causes[1..4].iter().all(|fate| matches!(fate, Fate::Remove(Cause::Room(_)))), "{causes:?}");
+    let none = Room { min_free: Some(Amount::Number(1)), ..Room::default() };
+    let report = pruned(&bench, &PruneOptions { room: none, ..PruneOptions::default() });
+    assert_eq!((report.removed.len(), report.lacking), (0, None));
+    is_well(&bench);
+}
+
+#[test]
+fn a_deletion_that_was_stopped_is_finished_later() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    let (counters, cancel) = (Counters::default(), Cancel::default());
+    struct CancelAt<'a>(&'a Cancel);
+    impl hardback_engine::Monitor for CancelAt<'_> {
+        fn problem(&self, _: &hardback_engine::Problem) {}
+        fn notice(&self, _: &str) {}
+        fn phase(&self, _: hardback_engine::Phase) {
+            self.0.cancel();
+        }
+    }
+    let monitor = CancelAt(&cancel);
+    let ctx = Context { clock: &SystemClock, monitor: &monitor, counters: &counters, cancel: &cancel };
+    assert!(matches!(prune(&ctx, &bench.open(), "test", &keep_last(1)), Err(Error::Interrupted)));
+    assert_eq!(names(&bench), made[2..]);
+    assert_eq!(ours(&bench, "trash"), made[..2]);
+    let report = pruned(&bench, &PruneOptions { finish_only: true, ..PruneOptions::default() });
+    assert!(report.decided.is_empty() && report.unlinked > 60, "{report:?}");
+    assert!(ours(&bench, "trash").is_empty());
+}
+
+#[test]
+fn records_of_folders_that_somebody_deleted_are_cleared() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    change_notes(&bench.open(), "test", &made[..1], |note| note.add_tag("x")).unwrap();
+    fs::remove_dir_all(bench.target.join("test").join(&made[0])).unwrap();
+    let report = pruned(&bench, &PruneOptions::default());
+    assert!(report.removed.is_empty());
+    assert_eq!(ours(&bench, "manifests/test").len(), 4);
+    assert!(ours(&bench, "notes/test").is_empty());
+    is_well(&bench);
+}
+
+#[test]
+fn a_snapshot_whose_seal_is_damaged_stays_and_so_do_all_digests() {
+    let bench = bench();
+    let mut made = Vec::new();
+    for round in 0..4 {
+        bench.write("d0/edited", &format!("round {round}"));
+        made.push(bench.backup());
+    }
+    fs::write(bench.target.join(format!(".hardback/manifests/test/{}.seal", made[1])), "x").unwrap();
+    let report = with_context(|ctx| prune(ctx, &bench.open(), "test", &keep_last(1))).unwrap();
+    assert_eq!(report.removed, [made[0].clone(), made[2].clone()]);
+    assert_eq!((report.problem_count, report.problems[0].kind), (1, ProblemKind::Unsealed));
+    assert!(bench.target.join("test").join(&made[1]).join("docs/d0/edited").exists());
+    assert_eq!(ours(&bench, "digests/test").len(), 4);
+}
+
+#[test]
+fn folders_without_write_permission_and_odd_names_are_removed() {
+    let bench = bench();
+    bench.write("shut/deep/file", "x");
+    bench.write("a\nb\u{1b}[31m/-rf *", "x");
+    for folder in ["shut/deep", "shut"] {
+        fs::set_permissions(bench.source.join(folder), fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    bench.backup();
+    bench.backup();
+    let report = pruned(&bench, &keep_last(1));
+    assert_eq!((report.removed.len(), report.problem_count), (1, 0), "{:?}", report.problems);
+    assert!(ours(&bench, "trash").is_empty());
+    for folder in ["shut", "shut/deep"] {
+        fs::set_permissions(bench.source.join(folder), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[test]
+fn nothing_goes_while_another_run_has_the_target() {
+    let bench = bench();
+    (0..2).for_each(|_| drop(bench.backup()));
+    let ours = hardback_platform::Dir::open(&bench.target.join(".hardback"), Seam::default()).unwrap();
+    let lock = Lock::try_take(&ours, b"lock", b"job other").unwrap();
+    let refused = with_context(|ctx| prune(ctx, &bench.open(), "test", &keep_last(1)));
+    assert!(matches!(refused, Err(Error::Locked { .. })));
+    // The trash needs no lock of the target.
+    let finished = pruned(&bench, &PruneOptions { finish_only: true, ..PruneOptions::default() });
+    assert!(finished.removed.is_empty());
+    drop(lock);
+    assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 1);
+}
+
+#[test]
+fn nothing_goes_while_somebody_restores() {
+    let bench = bench();
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    let mut during = None;
+    fs::create_dir_all(bench.out.join("docs/d0")).unwrap();
+    fs::write(bench.out.join("docs/d0/0"), "in the way").unwrap();
+    let mut options = bench.options(&made[0]);
+    options.overwrite = hardback_engine::Overwrite::Ask;
+    let restored = with_context(|ctx| {
+        hardback_engine::restore(ctx, &bench.open(), &options, &mut |_| {
+            during = Some(pruned(&bench, &keep_last(1)));
+            hardback_engine::Answer::Replace
+        })
+    });
+    assert_eq!(restored.unwrap().problems.len(), 0);
+    let during = during.unwrap();
+    assert!(during.is_read && during.removed.is_empty());
+    assert_eq!(pruned(&bench, &keep_last(1)).removed, made[..2]);
+}
+
+/// Lets the target be full until so many snapshots are gone from the job's folder.
+struct FullUntil {
+    target: std::path::PathBuf,
+    snapshots: usize,
+}
+
+impl Watch for FullUntil {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let trees = fs::read_dir(self.target.join("test"))
+            .map_or(0, |d| d.filter(|e| e.as_ref().unwrap().path().is_dir()).count());
+        let is_small = call.name.ends_with(b".new") || call.name.ends_with(b".toml");
+        match call.op {
+            // `latest` is one of them.
+            Op::CreateFile if !is_small && call.name.starts_with(b"big") && trees > self.snapshots + 1 => {
+                Verdict::Fail(std::io::ErrorKind::StorageFull.into())
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+fn backup_on_full(
+    bench: &Bench,
+    snapshots: usize,
+    prune: PruneOptions,
+) -> Result<hardback_engine::BackupReport, Error> {
+    let watch = FullUntil { target: bench.target.clone(), snapshots };
+    let options = BackupOptions { prune, ..BackupOptions::default() };
+    bench.try_backup_into(Seam::watched(Arc::new(watch)), options, &Excludes::default())
+}
+
+#[test]
+fn a_run_that_finds_the_target_full_removes_the_oldest_and_goes_on() {
+    let bench = bench();
+    let made: Vec<_> = (0..5).map(|_| bench.backup()).collect();
+    bench.write("d1/big", "new");
+    let room = Room { until_full: true, ..Room::default() };
+    let rules = Rules { at_least: 2, last: Some(50), ..Rules::default() };
+    let report =
+        backup_on_full(&bench, 3, PruneOptions { rules: rules.clone(), room: room.clone(), ..PruneOptions::default() });
+    let report = report.unwrap();
+    assert_eq!(report.removed_for_room, made[..2]);
+    assert_eq!((report.totals.new_files, report.totals.problems), (1, 0));
+    is_well(&bench);
+
+    // Not below the least, and not without having been asked.
+    bench.write("d1/big2", "new");
+    let error = backup_on_full(&bench, 0, PruneOptions { rules, room, ..PruneOptions::default() }).unwrap_err();
+    assert!(error.is_full(), "{error}");
+    assert_eq!(names(&bench).len(), 2);
+    let left = names(&bench);
+    assert!(backup_on_full(&bench, 0, PruneOptions::default()).unwrap_err().is_full());
+    assert_eq!(names(&bench), left);
+    is_well(&bench);
+    // A run that found no room is none that failed: the next pruning may make some.
+    assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 1);
+}
+
+#[test]
+fn a_run_that_skips_what_did_not_change_makes_a_snapshot_of_every_change() {
+    let bench = bench();
+    bench.write("d0/old", "x");
+    let skipping = || BackupOptions { skip_unchanged: true, ..BackupOptions::default() };
+    let run = || bench.backup_without(&Excludes::default(), skipping());
+    assert!(run().snapshot.is_some());
+    let second = run();
+    assert_eq!((second.snapshot, second.is_unchanged), (None, true));
+    let path = |name: &str| bench.source.join(name);
+    let changes: [&dyn Fn(); 8] = [
+        &|| bench.write("d0/old", "another"),
+        &|| fs::set_permissions(path("d0/old"), fs::Permissions::from_mode(0o600)).unwrap(),
+        &|| fs::set_permissions(path("d0"), fs::Permissions::from_mode(0o711)).unwrap(),
+        &|| fs::rename(path("d0/old"), path("d0/new")).unwrap(),
+        &|| fs::rename(path("d1"), path("d9")).unwrap(),
+        &|| std::os::unix::fs::symlink("old", path("link")).unwrap(),
+        &|| fs::create_dir(path("hollow")).unwrap(),
+        &|| fs::remove_file(path("d0/new")).unwrap(),
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        change();
+        assert!(run().snapshot.is_some(), "change {n}");
+        assert!(run().snapshot.is_none(), "after change {n}");
+    }
+    assert_eq!(names(&bench).len(), 9);
+    // A run that found nothing to do is a good one.
+    assert_eq!(pruned(&bench, &keep_last(3)).removed.len(), 6);
+}
+
+#[test]
+fn a_run_in_which_everything_changed_gets_no_room() {
+    let bench = bench();
+    let made: Vec<_> = (0..5).map(|_| bench.backup()).collect();
+    for n in 0..FILES {
+        bench.write(&format!("d{}/{n}", n % 3), &format!("locked {n}"));
+    }
+    bench.write("d2/zz/big", "new");
+    let room = Room { until_full: true, ..Room::default() };
+    let options = PruneOptions { room, rules: Rules { at_least: 1, ..Rules::default() }, ..PruneOptions::default() };
+    let error = backup_on_full(&bench, 2, options).unwrap_err();
+    assert!(error.is_full(), "{error}");
+    assert_eq!(names(&bench), made);
+}

@@ -1,0 +1,121 @@
+//! What to keep: the words of `prune`, and of `backup`, which prunes behind its snapshot.
+
+use super::values::{self, Percent};
+use clap::{Args, ValueEnum};
+use hardback_engine::retention::{Period, Rules, Span};
+use hardback_engine::{Amount, Clock, Error, GuardLimits, PruneOptions, Room};
+
+/// Which snapshots stay.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to keep (without any of these, everything)")]
+pub(crate) struct RetentionArgs {
+    /// Keep by a scheme; the other options add to it
+    #[arg(long, value_enum, value_name = "SCHEME")]
+    pub(crate) keep: Option<KeepScheme>,
+    /// Keep the newest N snapshots
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<usize>,
+    /// Keep one snapshot an hour, for N hours that have any; so for the other periods
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_hourly: Option<usize>,
+    /// Keep one a day
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<usize>,
+    /// Keep one a week
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<usize>,
+    /// Keep one a month
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<usize>,
+    /// Keep one a year
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<usize>,
+    /// Keep all that are younger: 36h, "30 days", "1 year 6 months"
+    #[arg(long, value_name = "DURATION", value_parser = values::span)]
+    pub(crate) keep_within: Option<Span>,
+    /// Keep all with this tag; see `hardback tag`
+    #[arg(long, value_name = "TAG")]
+    pub(crate) keep_tag: Vec<String>,
+    /// Never go below this many of the newest snapshots, nor of those without problems, whatever else is said
+    #[arg(long, value_name = "N", default_value_t = Rules::default().at_least)]
+    pub(crate) keep_at_least: usize,
+    /// Remove the oldest snapshots, also kept ones, until so much is free on the target: 50G, 10%
+    #[arg(long, value_name = "SIZE|PERCENT", value_parser = values::amount_of_bytes)]
+    pub(crate) min_free: Option<Amount>,
+    /// The same for the entries (inodes) that the volume can still hold: 100000, 5%
+    #[arg(long, value_name = "N|PERCENT", value_parser = values::amount)]
+    pub(crate) min_free_inodes: Option<Amount>,
+    /// Part of the entries or bytes that may be gone since the snapshot before; more stops all removing
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent, default_value = "50%")]
+    pub(crate) max_shrink: Percent,
+    /// Part of the files that may have changed, or got another name, where as many never did before
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent, default_value = "30%")]
+    pub(crate) max_change: Percent,
+}
+
+/// Rules that have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeepScheme {
+    /// Hourly for 24 hours, daily for 30 days, weekly until the target is full
+    TimeMachine,
+    /// 6 hourly, 7 daily, 4 weekly and 3 monthly ones
+    Rsnapshot,
+    /// Everything
+    Forever,
+}
+
+impl RetentionArgs {
+    /// Returns whether anything may be removed by these words.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.keep.is_some_and(|scheme| scheme != KeepScheme::Forever)
+            || self.keep_last.is_some()
+            || self.periods().next().is_some()
+            || self.keep_within.is_some()
+            || !self.keep_tag.is_empty()
+            || self.min_free.is_some()
+            || self.min_free_inodes.is_some()
+    }
+
+    /// Returns what is to be done.
+    pub(crate) fn options(&self, clock: &dyn Clock) -> Result<PruneOptions, Error> {
+        let is_forever = self.keep == Some(KeepScheme::Forever);
+        let mut rules = Rules {
+            last: self.keep_last,
+            periods: self.scheme().iter().copied().chain(self.periods()).collect(),
+            within: self.keep_within.map(|span| span.before(clock.now(), &clock.zone())).transpose()?,
+            tags: self.keep_tag.clone(),
+            at_least: self.keep_at_least,
+        };
+        if is_forever {
+            rules = Rules { at_least: self.keep_at_least, ..Rules::default() };
+        }
+        let room = Room {
+            min_free: self.min_free,
+            min_free_entries: self.min_free_inodes,
+            until_full: self.keep == Some(KeepScheme::TimeMachine),
+        };
+        let guards = GuardLimits { max_shrink: self.max_shrink.part(), max_change: self.max_change.part() };
+        Ok(PruneOptions { rules, room, guards, ..PruneOptions::default() })
+    }
+
+    fn scheme(&self) -> &'static [(Period, usize)] {
+        match self.keep {
+            Some(KeepScheme::TimeMachine) => &[(Period::Hour, 24), (Period::Day, 30), (Period::Week, usize::MAX)],
+            Some(KeepScheme::Rsnapshot) => {
+                &[(Period::Hour, 6), (Period::Day, 7), (Period::Week, 4), (Period::Month, 3)]
+            }
+            Some(KeepScheme::Forever) | None => &[],
+        }
+    }
+
+    fn periods(&self) -> impl Iterator<Item = (Period, usize)> {
+        let asked = [
+            (Period::Hour, self.keep_hourly),
+            (Period::Day, self.keep_daily),
+            (Period::Week, self.keep_weekly),
+            (Period::Month, self.keep_monthly),
+            (Period::Year, self.keep_yearly),
+        ];
+        asked.into_iter().filter_map(|(period, count)| Some((period, count?)))
+    }
+}
