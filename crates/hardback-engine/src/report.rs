@@ -32,6 +32,8 @@ pub enum Phase {
     Verifying,
     /// Writing files back.
     Restoring,
+    /// Counting what is on the volume.
+    Counting,
 }
 
 /// Counts that a progress display reads while the work goes on.
