@@ -3,11 +3,13 @@
 mod backup;
 mod completions;
 mod diff;
+mod du;
 mod excludes;
 mod filter;
 mod find;
 mod init;
 mod man;
+mod named;
 mod output;
 mod reports;
 mod restore;
@@ -30,6 +32,7 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Find(args) => find::run(&args, env),
         Command::Restore(args) => restore::run(&args, env),
         Command::Verify(args) => verify::run(&args, env),
+        Command::Du(args) => du::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),
