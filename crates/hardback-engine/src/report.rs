@@ -32,6 +32,8 @@ pub enum Phase {
     Verifying,
     /// Writing files back.
     Restoring,
+    /// Counting what is on the volume.
+    Counting,
 }
 
 /// Counts that a progress display reads while the work goes on.
@@ -268,6 +270,11 @@ impl Problems {
     pub(crate) fn tell(&self, ctx: &Context<'_>, problem: Problem) {
         Counters::add(&ctx.counters.problems, 1);
         ctx.monitor.problem(&problem);
+        self.keep(problem);
+    }
+
+    /// Takes over a problem that was told already.
+    pub(crate) fn keep(&self, problem: Problem) {
         let mut kept = self.0.lock().expect("no panic while problems are held");
         kept.0 += 1;
         if kept.1.len() < PROBLEMS_KEPT_MAX {

@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Pin(PinArgs),
     Unpin(UnpinArgs),
     Tag(TagArgs),
+    Du(DuArgs),
     #[command(subcommand)]
     Filter(FilterCommand),
     Completions(CompletionsArgs),
@@ -382,6 +383,31 @@ pub(crate) struct PruneArgs {
     /// Only remove what an interrupted pruning left in the trash
     #[arg(long, conflicts_with_all = ["dry_run", "job"], help_heading = "How")]
     pub(crate) finish: bool,
+}
+
+/// Show what snapshots take on the disk, and what removing some of them would free
+///
+/// For each snapshot: its entries; the bytes of all that is in it; unique, what would be freed if it alone were removed;
+/// shared, what would stay as other snapshots have it too; and cumulative, what it takes beside those before it in the
+/// list. With snapshots named, only those are counted, and what removing all of them together would free is told.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback du /mnt/disk/backup
+  hardback du /mnt/disk/backup latest --depth 2      in which folders the newest has its bytes
+  hardback du /mnt/disk/backup 2026-11-20_18.00.00 2026-11-21_18.00.00      what both would free")]
+pub(crate) struct DuArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Snapshots: names, latest, dates [default: all]
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshots: Vec<String>,
+    /// Also list the folders of each snapshot, so many levels deep
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) depth: u16,
+    /// Only the snapshots of this job
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
 }
 
 /// See what exclude patterns do

@@ -3,11 +3,13 @@
 mod backup;
 mod completions;
 mod diff;
+mod du;
 mod excludes;
 mod filter;
 mod find;
 mod init;
 mod man;
+mod named;
 mod notes;
 mod output;
 mod prune;
@@ -36,6 +38,7 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Pin(args) => notes::pin(&args, env),
         Command::Unpin(args) => notes::unpin(&args, env),
         Command::Tag(args) => notes::tag(&args, env),
+        Command::Du(args) => du::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

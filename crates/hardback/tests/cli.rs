@@ -56,6 +56,7 @@ fn usage_errors_exit_2() {
         &["restore", "target"],
         &["restore", "target", "--to", "x", "--in-place"],
         &["verify", "target", "--quick", "--full"],
+        &["du", "target", "--depth", "x"],
         &["nonsense"],
     ] {
         let output = env.hardback(args).exits(2);
@@ -566,7 +567,7 @@ fn completions_and_man_pages_cover_every_command() {
     let page = env.hardback(&["man"]).exits(0).stdout;
     env.hardback(&["man", "--out", "pages/man1"]).exits(0).ignore();
     let pages = env.names("pages/man1");
-    for command in ["init", "backup", "snapshots", "diff", "versions", "find", "restore", "verify", "filter"] {
+    for command in ["init", "backup", "snapshots", "diff", "versions", "find", "restore", "verify", "du", "filter"] {
         assert!(script.contains(command), "{command}");
         assert!(page.contains(command), "{command}");
         assert!(pages.contains(&format!("hardback-{command}.1")), "{pages:?}");
@@ -623,6 +624,8 @@ fn every_json_field_is_documented() {
         &["backup", "source", "target", "--same-disk", "--keep-last", "1", "--keep-at-least", "1"],
         &["prune", "target", "--finish"],
         &["unpin", "target", "latest"],
+        &["du", "target", "latest", "--depth", "1"],
+        &["du", "target"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
@@ -642,6 +645,46 @@ fn collect_keys(value: &Value, keys: &mut Vec<String>) {
     }
 }
 
+#[test]
+fn du_tells_what_snapshots_take_and_what_removing_them_would_free() {
+    let env = TestEnvironment::with_target();
+    env.write("source/sub/new", &"x".repeat(100_000));
+    let [first, second] = two_snapshots(&env);
+    let output = env.hardback(&["du", "target"]).exits(0);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines[0], "job host:");
+    let heads: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(heads, ["snapshot", "entries", "bytes", "unique", "shared", "cumulative"]);
+    assert!(lines[2].starts_with(&first) && lines[3].starts_with(&second), "{}", output.stdout);
+    assert!(lines[4].starts_with("on the disk: ") && lines[4].ends_with(" of records"), "{}", output.stdout);
+    assert!(!output.stdout.contains("would free"));
+
+    let output = env.hardback(&["-q", "du", "target", &second, &first, "--depth", "2"]).exits(0);
+    assert!(output.stdout.contains("removing these 2 snapshots would free "), "{}", output.stdout);
+    assert!(output.stdout.lines().any(|line| line.ends_with("  source/sub")), "{}", output.stdout);
+
+    let output = env.hardback(&["--json", "du", "target", "latest"]).exits(0);
+    let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["item"], &lines[0]["snapshot"]), (&"usage".into(), &second.into()));
+    let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
+    assert_eq!(number(&lines[0], "bytes"), number(&lines[0], "unique_bytes") + number(&lines[0], "shared_bytes"));
+    assert!(number(&lines[1], "freed_bytes") >= number(&lines[0], "unique_bytes"));
+    assert_eq!(lines[1]["at_least"], false);
+
+    let output = env.hardback(&["du", "target", "2001-01-01_00.00.00"]).exits(1);
+    assert!(output.stderr.starts_with("error: there is no snapshot 2001-01-01_00.00.00"), "{}", output.stderr);
+}
+
+#[test]
+fn what_du_cannot_count_is_a_problem_and_its_sums_are_the_least() {
+    let env = TestEnvironment::with_target();
+    let [first, _] = two_snapshots(&env);
+    env.write(&format!("target/.hardback/manifests/host/{first}.seal"), "no seal");
+    let output = env.hardback(&["du", "target"]).exits(3);
+    assert!(output.stdout.contains("on the disk: at least "), "{}", output.stdout);
+    assert!(output.stderr.contains(&format!("1 problem:\n  host/{first} has no whole seal")), "{}", output.stderr);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_as_root_in_between_stops_no_run_of_the_user() {
@@ -658,7 +701,9 @@ fn a_run_as_root_in_between_stops_no_run_of_the_user() {
 
     // A job of root's is closed as a whole.
     env.hardback(&["backup", "source", "target", "--same-disk", "--job", "system"]).exits(0).ignore();
-    for args in [&["snapshots", "target"][..], &["find", "target", "a"], &["verify", "target", "--quick"]] {
+    let all_jobs =
+        [&["snapshots", "target"][..], &["find", "target", "a"], &["verify", "target", "--quick"], &["du", "target"]];
+    for args in all_jobs {
         let output = env.hardback_as_nobody(args).exits(exit);
         let told = output.stderr.contains("  system could not be read (cannot open the folder: Permission denied");
         assert_eq!(told, exit == 3, "{args:?}: {}", output.stderr);
@@ -709,7 +754,8 @@ fn prune_says_what_goes_and_why_and_does_it() {
     let rules = ["--keep-last", "2", "--keep-at-least", "1"];
     let dry = env.hardback(&[&["prune", "target", "--dry-run"], &rules[..]].concat()).exits(0);
     assert_eq!(dry.stdout.matches("remove  no rule keeps it").count(), 2, "{}", dry.stdout);
-    assert!(dry.stdout.ends_with("Dry run; nothing was removed. 2 snapshots would go.\n"), "{}", dry.stdout);
+    let last = dry.stdout.lines().last().unwrap();
+    assert!(last.starts_with("Dry run; nothing was removed. 2 snapshots would go, which would free "), "{last}");
     assert_eq!(env.names("target/host"), before);
     let done = env.hardback(&[&["prune", "target"], &rules[..]].concat()).exits(0);
     assert!(done.stdout.contains("Removed 2 snapshots of job host: "), "{}", done.stdout);

@@ -6,7 +6,7 @@
 mod table;
 
 use crate::content::Stop;
-use hardback_platform::{Dir, Faults, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, PathError};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -45,6 +45,19 @@ pub(crate) struct Scratch {
     pub(crate) dir: Dir,
     /// How the names begin that its files have for a moment; a number follows.
     pub(crate) prefix: Vec<u8>,
+}
+
+impl Scratch {
+    /// Makes a file without a name. Windows keeps the name until the file is closed, so each has another one.
+    pub(crate) fn nameless(&self, number: u64) -> Result<FileWrite, PathError> {
+        let name = [&self.prefix[..], format!("{number:020}").as_bytes()].concat();
+        let file = self.dir.create_file(&name, 0o600)?;
+        match self.dir.unlink(&name) {
+            // Who empties the folder was faster.
+            Err(error) if error.fault() != Faults::Vanished => Err(error),
+            _ => Ok(file),
+        }
+    }
 }
 
 #[derive(Debug)]

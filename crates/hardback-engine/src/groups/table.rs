@@ -48,18 +48,10 @@ impl Slot {
     }
 }
 
-/// Makes a file without a name. Windows keeps the name until the file is closed, so each has another one.
-fn nameless(scratch: &Scratch, number: u64) -> Result<FileWrite, PathError> {
-    let name = [&scratch.prefix[..], format!("{number:020}").as_bytes()].concat();
-    let file = scratch.dir.create_file(&name, 0o600)?;
-    scratch.dir.unlink(&name)?;
-    Ok(file)
-}
-
 impl GroupTable {
     /// Makes an empty table.
     pub(super) fn create(scratch: Scratch) -> Result<Self, PathError> {
-        let (log, table) = (nameless(&scratch, 0)?, nameless(&scratch, 1)?);
+        let (log, table) = (scratch.nameless(0)?, scratch.nameless(1)?);
         Ok(Self { scratch, next_file: 2, table, slots: SLOTS_MIN, used: 0, log, log_bytes: 0 })
     }
 
@@ -126,7 +118,7 @@ impl GroupTable {
     }
 
     fn grow(&mut self) -> Result<(), PathError> {
-        let larger = nameless(&self.scratch, self.next_file)?;
+        let larger = self.scratch.nameless(self.next_file)?;
         self.next_file += 1;
         let old_slots = self.slots;
         self.slots *= 2;

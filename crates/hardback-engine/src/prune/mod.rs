@@ -13,6 +13,7 @@ pub use room::{Amount, Room};
 use crate::catalog::{self, Snapshot, Snapshots};
 use crate::clock::timestamp;
 use crate::context::Context;
+use crate::du::freed;
 use crate::error::Error;
 use crate::notes::{self, Note, Notes};
 use crate::problem::{Problem, ProblemKind};
@@ -72,6 +73,8 @@ pub struct Decided {
     pub note: Note,
     /// What becomes of it.
     pub fate: Fate,
+    /// In a dry run, the bytes that its removal would free, those before it in the list being gone already.
+    pub frees_bytes: Option<u64>,
 }
 
 /// What a pruning did.
@@ -86,6 +89,8 @@ pub struct PruneReport {
     pub suspended: Vec<Suspension>,
     /// Names of snapshots that were removed.
     pub removed: Vec<String>,
+    /// In a dry run, the bytes that all of this would free; with a problem it is the least.
+    pub would_free_bytes: Option<u64>,
     /// Names in trees and trash that were unlinked.
     pub unlinked: u64,
     /// Bytes that are free on the volume now and were not before, as far as can be told.
@@ -227,7 +232,27 @@ impl Run<'_> {
             report.suspended = guard::look(self, &state)?.suspended;
         }
         report.decided = self.decide(&state, &mut report.suspended);
+        self.count_what_goes(report)?;
         report.lacking = self.lacking();
+        Ok(())
+    }
+
+    /// Tells what removing frees: by the names that the trees have, so it takes its time.
+    fn count_what_goes(&self, report: &mut PruneReport) -> Result<(), Error> {
+        let goes = |one: &Decided| matches!(one.fate, Fate::Remove(_));
+        let names: Vec<String> =
+            report.decided.iter().filter(|one| goes(one)).map(|one| one.snapshot.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.ctx.monitor.phase(Phase::Counting);
+        let freed = freed(self.ctx, self.target, self.job, &names)?;
+        for step in &freed.steps {
+            let found = report.decided.iter_mut().find(|one| one.snapshot.name == step.snapshot);
+            found.into_iter().for_each(|one| one.frees_bytes = Some(step.bytes));
+        }
+        report.would_free_bytes = Some(freed.bytes);
+        freed.problems.iter().for_each(|problem| self.problems.keep(problem.clone()));
         Ok(())
     }
 
@@ -268,6 +293,7 @@ impl Run<'_> {
                 Decision::Keep(reasons) => Fate::Keep(reasons),
                 Decision::Remove => Fate::Remove(Cause::NoRule),
             },
+            frees_bytes: None,
         };
         state.snapshots.sealed.iter().zip(decisions).map(decided).collect()
     }

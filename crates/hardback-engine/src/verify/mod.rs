@@ -9,6 +9,7 @@ mod seen;
 mod walk;
 
 pub(crate) use record::manifest_fault;
+pub(crate) use seen::Seen;
 
 use crate::catalog;
 use crate::content::Stop;
@@ -19,7 +20,6 @@ use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Phase, Problems};
 use crate::target::Target;
-use seen::Seen;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

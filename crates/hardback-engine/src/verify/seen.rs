@@ -18,7 +18,7 @@ type Leaf = [u16; LEAF_FILES as usize];
 /// The mark has 16 bits: a record that refers to another content than the one that was proven is noticed, but for one
 /// in 65,535, and the file read again.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     shards: [Mutex<HashMap<u64, Box<Leaf>>>; SHARDS],
 }
 
@@ -28,7 +28,7 @@ fn mark_of(content: ContentRef) -> u16 {
 }
 
 impl Seen {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::new(HashMap::new())) }
     }
 
@@ -38,14 +38,14 @@ impl Seen {
     }
 
     /// Returns whether a file was proven to have this content.
-    pub(super) fn has(&self, file: u64, content: ContentRef) -> bool {
+    pub(crate) fn has(&self, file: u64, content: ContentRef) -> bool {
         let leaf = file / LEAF_FILES;
         let marks = self.shard(leaf);
         marks.get(&leaf).is_some_and(|l| l[(file % LEAF_FILES) as usize] == mark_of(content))
     }
 
     /// Notes that a file was proven to have this content.
-    pub(super) fn note(&self, file: u64, content: ContentRef) {
+    pub(crate) fn note(&self, file: u64, content: ContentRef) {
         let leaf = file / LEAF_FILES;
         let mut marks = self.shard(leaf);
         if marks.len() < LEAVES_MAX / SHARDS || marks.contains_key(&leaf) {

@@ -76,6 +76,12 @@ impl FileRead {
         Ok((start < size_bytes).then(|| start..end.min(size_bytes)))
     }
 
+    /// Tells where on the volume blocks of this file are that other files have too (reflinks), in bytes.
+    pub fn cloned_ranges(&self, each: &mut dyn FnMut(Range<u64>)) -> Result<(), PathError> {
+        self.pass(Op::Read, "look for shared blocks in")?;
+        super::extents::cloned_ranges(self.fd.as_fd(), each).map_err(fail("look for shared blocks in"))
+    }
+
     /// Reads all extended attributes.
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;

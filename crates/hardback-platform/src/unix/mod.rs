@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod dir;
+pub(crate) mod extents;
 pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod owner;

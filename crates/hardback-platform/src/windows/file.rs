@@ -74,6 +74,12 @@ impl FileRead {
         }
     }
 
+    /// Tells where on the volume blocks of this file are that other files have too: NTFS has no such blocks.
+    pub fn cloned_ranges(&self, _each: &mut dyn FnMut(Range<u64>)) -> Result<(), PathError> {
+        self.pass(Op::Read, "look for shared blocks in")?;
+        Err(fail("look for shared blocks in")(unsupported()))
+    }
+
     /// Reads all extended attributes: none, as NTFS keeps such things in named streams.
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;

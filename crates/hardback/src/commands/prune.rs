@@ -57,7 +57,12 @@ pub(crate) fn tell(report: &PruneReport, is_dry_run: bool, env: &Env) -> anyhow:
     };
     let snapshots = text::counted(removed as u64, "snapshot", "snapshots");
     if is_dry_run {
-        env.ui.summary(&format!("Dry run; nothing was removed. {snapshots} would go."))?;
+        let at_least = if report.problem_count > 0 { "at least " } else { "" };
+        let freed = match report.would_free_bytes {
+            Some(bytes) => format!(", which would free {at_least}{}", text::size(bytes)),
+            None => String::new(),
+        };
+        env.ui.summary(&format!("Dry run; nothing was removed. {snapshots} would go{freed}."))?;
         return Ok(());
     }
     if removed > 0 {
@@ -88,6 +93,7 @@ fn table(report: &PruneReport) -> Vec<String> {
         ("snapshot", Align::Left),
         ("when", Align::Left),
         ("problems", Align::Right),
+        ("frees", Align::Right),
         ("", Align::Left),
         ("why", Align::Left),
     ];
@@ -98,6 +104,7 @@ fn table(report: &PruneReport) -> Vec<String> {
             decided.snapshot.name.clone(),
             text::local_time(timestamp(seal.started), seal.utc_offset_s),
             if seal.totals.problems == 0 { "-".to_owned() } else { text::count(seal.totals.problems) },
+            decided.frees_bytes.map_or_else(|| "-".to_owned(), text::size),
             word.to_owned(),
             why,
         ]
@@ -132,6 +139,7 @@ struct DecisionItem {
     snapshot: SnapshotItem,
     decision: &'static str,
     reasons: Vec<String>,
+    frees_bytes: Option<u64>,
 }
 
 impl DecisionItem {
@@ -141,7 +149,12 @@ impl DecisionItem {
             Fate::Remove(cause) => ("remove", vec![cause_text(cause)]),
         };
         let note = NoteFields::new(&decided.note);
-        Self { snapshot: SnapshotItem::new(target, &decided.snapshot, note), decision, reasons }
+        Self {
+            snapshot: SnapshotItem::new(target, &decided.snapshot, note),
+            decision,
+            reasons,
+            frees_bytes: decided.frees_bytes,
+        }
     }
 }
 
@@ -152,6 +165,7 @@ pub(crate) struct PruneFields {
     dry_run: bool,
     suspended: Vec<SuspensionFields>,
     removed_snapshots: Vec<String>,
+    would_free_bytes: Option<u64>,
     unlinked: u64,
     freed_bytes: u64,
     is_read: bool,
@@ -179,6 +193,7 @@ impl PruneFields {
             dry_run,
             suspended: suspended.map(|s| SuspensionFields { why: s.to_string(), hint: s.hint() }).collect(),
             removed_snapshots: report.removed.clone(),
+            would_free_bytes: report.would_free_bytes,
             unlinked: report.unlinked,
             freed_bytes: report.freed_bytes,
             is_read: report.is_read,

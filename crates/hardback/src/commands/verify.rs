@@ -1,14 +1,13 @@
 //! `hardback verify`: proves that snapshots are whole.
 
+use super::named::names_of;
 use super::reports::{ProblemFields, tell_problems};
 use crate::args::VerifyArgs;
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::ui::text;
-use hardback_engine::catalog::{self, Snapshots};
-use hardback_engine::{Clock, Target, VerifyLevel, VerifyOptions, VerifyReport, verify};
+use hardback_engine::{VerifyLevel, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Changed entries that are shown to a person.
@@ -24,7 +23,7 @@ pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
     };
     let options = VerifyOptions {
         job: args.job.clone(),
-        snapshots: snapshots(args, &target, env)?,
+        snapshots: names_of(&args.snapshots, args.job.as_deref(), &target, env)?,
         level,
         against_source: args.against_source,
         workers: 0,
@@ -37,40 +36,6 @@ pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
     tell(&report, args, env)?;
     tell_problems(report.problem_count, &report.problems, env);
     Ok(exit)
-}
-
-/// Returns the names of the snapshots that are meant; none for all. A name counts in every job, a time in one job.
-fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Vec<String>> {
-    let jobs = match &args.job {
-        Some(job) => vec![catalog::choose_job(target, Some(job), &env.host)?],
-        None => catalog::jobs(target)?,
-    };
-    let mut known = BTreeSet::new();
-    for job in &jobs {
-        let Snapshots { sealed, unsealed } = match catalog::snapshots(target, job) {
-            Err(error) if args.job.is_none() => {
-                // The verify tells of it.
-                let _problem = catalog::closed_job(job, error)?;
-                continue;
-            }
-            other => other?,
-        };
-        known.extend(sealed.into_iter().map(|s| s.name).chain(unsealed.into_iter().map(|u| u.name)));
-    }
-    let mut names = Vec::new();
-    for when in &args.snapshots {
-        if known.contains(when) {
-            names.push(when.clone());
-            continue;
-        }
-        let job = catalog::choose_job(target, args.job.as_deref(), &env.host)?;
-        let of_job = catalog::snapshots(target, &job)?;
-        let (snapshot, passed_over) = catalog::find_snapshot(&of_job, when, env.clock.now(), &env.clock.zone())?;
-        names.push(snapshot.name);
-        // What may have been meant and has no whole seal is to be told.
-        names.extend(passed_over.into_iter().map(|unsealed| unsealed.name));
-    }
-    Ok(names)
 }
 
 fn tell(report: &VerifyReport, args: &VerifyArgs, env: &Env) -> anyhow::Result<()> {
