@@ -23,6 +23,7 @@ mod notes;
 mod plan;
 mod problem;
 mod prune;
+mod purge;
 mod report;
 mod restore;
 pub mod retention;
@@ -48,6 +49,7 @@ pub use problem::{Problem, ProblemKind};
 pub use prune::{
     Amount, Cause, Decided, Fate, GuardLimits, PruneOptions, PruneReport, Room, Suspension, prune, unpin_all,
 };
+pub use purge::{PurgeOptions, PurgeReport, Purged, purge};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,

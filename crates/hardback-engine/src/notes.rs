@@ -133,6 +133,8 @@ impl Note {
 #[must_use = "a note that cannot be read is a problem"]
 pub struct Notes {
     by_snapshot: BTreeMap<String, Note>,
+    /// The guards have judged the snapshots up to this generation.
+    pub(crate) judged: u32,
     /// Notes that cannot be read or understood; their snapshots count as pinned.
     pub problems: Vec<Problem>,
 }
@@ -158,6 +160,10 @@ pub fn notes(target: &Target, job: &str) -> Result<Notes, Error> {
     let mut notes = Notes::default();
     let Some(dir) = target.ours_dir_if_any(&[layout::NOTES, job.as_bytes()])? else { return Ok(notes) };
     let path = target.ours_path(&[layout::NOTES, job.as_bytes()]);
+    // What cannot be read is judged again.
+    if let Ok(bytes) = dir.open_file(layout::JUDGED).and_then(|file| file.read_to_vec(SEAL_BYTES_MAX)) {
+        notes.judged = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    }
     for entry in dir.list().under(&path)?.iter() {
         let Some(snapshot) = layout::snapshot_of_note(entry.name) else { continue };
         let note = match read(&dir, entry.name) {
@@ -181,6 +187,14 @@ pub fn notes(target: &Target, job: &str) -> Result<Notes, Error> {
 fn read(dir: &Dir, name: &[u8]) -> Result<Option<Note>, PathError> {
     let bytes = dir.open_file(name)?.read_to_vec(SEAL_BYTES_MAX)?;
     Ok(std::str::from_utf8(&bytes).ok().and_then(Note::from_text))
+}
+
+/// Notes up to which generation the guards have judged a job's snapshots.
+pub(crate) fn set_judged(_lock: &Lock, target: &Target, job: &str, generation: u32) -> Result<(), Error> {
+    let dir = target.ours_dir(&[layout::NOTES, job.as_bytes()])?;
+    let text = format!("{generation}\n");
+    Ok(replace_file(&dir, layout::JUDGED, text.as_bytes())
+        .under(&target.ours_path(&[layout::NOTES, job.as_bytes()]))?)
 }
 
 /// Keeps others from changing notes, and from removing snapshots by them. Held for moments.
@@ -221,8 +235,8 @@ pub(crate) fn change_locked(
     for snapshot in snapshots {
         let name = layout::note_name(snapshot);
         let before = match read(&dir, &name) {
-            // A damaged one is made anew: what it said is lost, and the user says now what counts.
-            Ok(note) => note.unwrap_or_default(),
+            // A damaged one is made anew. It may have been a pin, so it is one until the user says otherwise.
+            Ok(note) => note.unwrap_or(Note { is_pinned: true, ..Note::default() }),
             Err(e) if e.fault() == Faults::Vanished => Note::default(),
             Err(e) => return Err(e.under(&path).into()),
         };

@@ -26,6 +26,8 @@ pub(crate) enum LastRun {
     Failed(String),
     /// The target was full.
     Full,
+    /// The target was full, and so much had changed that no snapshot was removed for room. Only a person ends this.
+    Suspicious(String),
     /// It began and did not say how it ended; it may be at work.
     Unfinished,
 }
@@ -35,6 +37,7 @@ enum Outcome<'a> {
     Running,
     Good,
     Full,
+    Suspicious(&'a str),
     Failed(&'a str),
 }
 
@@ -58,12 +61,13 @@ pub(crate) fn begin<'a>(ctx: &'a Context<'a>, target: &'a Target, job: &str) -> 
 
 impl Running<'_> {
     /// Notes how the run ended.
-    pub(crate) fn end(self, error: Option<&Error>) {
+    pub(crate) fn end(self, error: Option<&Error>, suspicion: Option<&str>) {
         let message;
-        let outcome = match error {
-            None => Outcome::Good,
-            Some(error) if error.is_full() => Outcome::Full,
-            Some(error) => {
+        let outcome = match (error, suspicion) {
+            (None, _) => Outcome::Good,
+            (Some(error), Some(why)) if error.is_full() => Outcome::Suspicious(why),
+            (Some(error), None) if error.is_full() => Outcome::Full,
+            (Some(error), _) => {
                 message = error.with_causes();
                 Outcome::Failed(&message)
             }
@@ -79,6 +83,13 @@ impl Running<'_> {
         let dir = self.target.ours_dir(&[layout::RUNS])?;
         let path = self.target.ours_path(&[layout::RUNS]);
         let name = layout::run_name(job);
+        // A file that is there is written over: on a full volume nothing else may succeed.
+        if let Ok(file) = dir.open_file_to_write(&name)
+            && file.metadata().is_ok_and(|there| there.size_bytes >= FILE_BYTES as u64)
+        {
+            file.write_all_at(&self.text(&Outcome::Running), 0).and_then(|()| file.sync()).under(&path)?;
+            return Ok(file);
+        }
         replace_file_and_keep(&dir, &name, &self.text(&Outcome::Running)).under(&path)
     }
 
@@ -88,6 +99,7 @@ impl Running<'_> {
             Outcome::Running => ("running", ""),
             Outcome::Good => ("good", ""),
             Outcome::Full => ("full", ""),
+            Outcome::Suspicious(message) => ("suspicious", *message),
             Outcome::Failed(message) => ("failed", *message),
         };
         let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
@@ -112,8 +124,27 @@ pub fn note_failed_run(ctx: &Context<'_>, target: &Target, job: &JobName, error:
     let since = timestamp(ctx.clock.now());
     let info = format!("job {job}, process {}, since {since}\n", std::process::id());
     if let Ok(_lock) = target.lock(&info) {
-        begin(ctx, target, job.as_str()).end(Some(error));
+        // What an earlier run suspected holds until a person says something.
+        if !matches!(last_run(target, job.as_str()), Ok(LastRun::Suspicious(_))) {
+            begin(ctx, target, job.as_str()).end(Some(error), None);
+        }
     }
+}
+
+/// Answers a run that was suspicious: it counts as one that found the target full. Returns whether there was one.
+pub(crate) fn clear_suspicion(target: &Target, job: &str) -> Result<bool, Error> {
+    if !matches!(last_run(target, job)?, LastRun::Suspicious(_)) {
+        return Ok(false);
+    }
+    let path = target.ours_path(&[layout::RUNS]);
+    let file = target.ours_dir(&[layout::RUNS])?.open_file_to_write(&layout::run_name(job)).under(&path)?;
+    let mut text = b"# What became of the last run of this job.\noutcome = \"full\"\n".to_vec();
+    text.resize(FILE_BYTES, b'\n');
+    file.write_all_at(&text, 0)
+        .and_then(|()| file.set_len(FILE_BYTES as u64))
+        .and_then(|()| file.sync())
+        .under(&path)?;
+    Ok(true)
 }
 
 /// Returns how the last run of a job ended, to be asked while none is at work.
@@ -140,6 +171,7 @@ fn parse(bytes: &[u8]) -> LastRun {
     match word("outcome") {
         "good" => LastRun::Good,
         "full" => LastRun::Full,
+        "suspicious" => LastRun::Suspicious(word("message").to_owned()),
         "failed" => LastRun::Failed(word("message").to_owned()),
         _ => LastRun::Unfinished,
     }

@@ -203,6 +203,8 @@ fn twenty_days(volume: &Volume, entries_a_day: u64, bytes_a_day: usize) {
         assert!(all.sealed.len() >= least, "day {day}: only {} snapshots", all.sealed.len());
     }
     println!("{removed} removed, {failed} runs failed");
+    // Each day needs as much room as one snapshot gives back.
+    assert!(removed <= 20, "{removed} were removed for twenty days");
     assert!(removed > 5, "only {removed} were removed: was the volume ever full?");
     assert_eq!(failed, 0, "each run could have had room");
     let bench = bench::Bench { options: rig.options.clone(), ..bench::Bench::new(&rig.source, &rig.target) };
@@ -250,6 +252,72 @@ fn an_ntfs_is_filled_to_the_brim() {
     match Volume::mount(VolumeKind::Ntfs3g, 200) {
         Ok(volume) => twenty_days(&volume, 20, 1 << 20),
         Err(why) => skipped(&why),
+    }
+}
+
+/// What is free is known only after a sync on some volumes: one removal is enough here, and only one may go.
+#[test]
+fn room_that_one_removal_makes_costs_one_snapshot() {
+    for kind in VolumeKind::NATIVE {
+        let volume = match Volume::mount(kind, 512) {
+            Ok(volume) => volume,
+            Err(why) => return skipped(&why),
+        };
+        let source = tempfile::tempdir().unwrap();
+        let rig = Rig { target: volume.root().join("target"), ..Rig::below(source.path()) };
+        fs::create_dir(&rig.source).unwrap();
+        for n in 0..40 {
+            write(&rig.source, &format!("stays-{n}"), b"stays");
+        }
+        // Each snapshot has 40 MiB of its own.
+        for day in 0..4u64 {
+            write(&rig.source, "log", &zoo::noise(40 << 20, day));
+            assert_eq!(rig.backup(Seams::default()).unwrap().totals.problems, 0);
+        }
+        let free = |path: &std::path::Path| {
+            let file = fs::File::open(path).unwrap();
+            rustix::fs::syncfs(&file).unwrap();
+            let stat = rustix::fs::fstatvfs(&file).unwrap();
+            stat.f_bavail * stat.f_frsize
+        };
+        let min_free = Some(Amount::Number(free(volume.root()) + (20 << 20)));
+        let options = PruneOptions {
+            rules: Rules { at_least: 1, ..Rules::default() },
+            room: Room { min_free, ..Room::default() },
+            ..PruneOptions::default()
+        };
+        let report = rig.prune_with(&options, Seam::default()).unwrap();
+        assert_eq!((report.removed.len(), report.lacking), (1, None), "{kind:?}");
+        assert!(report.freed_bytes > 30 << 20, "{kind:?}: {}", report.freed_bytes);
+    }
+}
+
+/// Not one byte is left for anybody.
+#[test]
+fn a_volume_that_is_full_to_the_last_byte_can_be_pruned() {
+    for kind in VolumeKind::NATIVE {
+        let volume = match Volume::mount(kind, 300) {
+            Ok(volume) => volume,
+            Err(why) => return skipped(&why),
+        };
+        let source = tempfile::tempdir().unwrap();
+        let rig = Rig { target: volume.root().join("target"), ..Rig::below(source.path()) };
+        fs::create_dir(&rig.source).unwrap();
+        for n in 0..20 {
+            write(&rig.source, &format!("stays-{n}"), b"stays");
+        }
+        for day in 0..3u64 {
+            write(&rig.source, "log", &zoo::noise(10 << 20, day));
+            assert_eq!(rig.backup(Seams::default()).unwrap().totals.problems, 0);
+        }
+        for (n, bytes) in [1 << 20, 4096, 1].into_iter().enumerate() {
+            let Ok(mut filler) = fs::File::create(volume.root().join(format!("filler-{n}"))) else { break };
+            while std::io::Write::write_all(&mut filler, &vec![1; bytes]).is_ok() {}
+            // What is only promised is not full.
+            rustix::fs::syncfs(&filler).ok();
+        }
+        let report = rig.prune(1, Seam::default()).unwrap();
+        assert_eq!((report.removed.len(), report.problem_count), (2, 0), "{kind:?}: {:?}", report.problems);
     }
 }
 

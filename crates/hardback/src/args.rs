@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Restore(Box<RestoreArgs>),
     Verify(VerifyArgs),
     Prune(Box<PruneArgs>),
+    Purge(PurgeArgs),
     Pin(PinArgs),
     Unpin(UnpinArgs),
     Tag(TagArgs),
@@ -383,6 +384,34 @@ pub(crate) struct PruneArgs {
     /// Only remove what an interrupted pruning left in the trash
     #[arg(long, conflicts_with_all = ["dry_run", "job"], help_heading = "How")]
     pub(crate) finish: bool,
+}
+
+/// Remove a path from all snapshots, or from some
+///
+/// For what must not be in a backup at all: a secret, a huge file that got in by mistake. Each PATH is a path in the
+/// snapshots, with its source's folder; a folder goes with all that is in it. The record forgets it too, but for its name
+/// and the digests of its contents. This cannot be undone.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hardback purge /mnt/disk/backup Documents/passwords.txt --dry-run
+  hardback purge /mnt/disk/backup Downloads/linux.iso
+  hardback purge /mnt/disk/backup Documents/old --snapshot 2026-11-20_18.00.00")]
+pub(crate) struct PurgeArgs {
+    /// Folder with the snapshots
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Paths in the snapshots
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Job, where the target has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// Only from this snapshot: a name, latest, a date; may be given again
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: Vec<String>,
+    /// Say what would go, and remove nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Show what snapshots take on the disk, and what removing some of them would free

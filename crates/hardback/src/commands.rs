@@ -13,6 +13,7 @@ mod named;
 mod notes;
 mod output;
 mod prune;
+mod purge;
 mod reports;
 mod restore;
 mod snapshots;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Restore(args) => restore::run(&args, env),
         Command::Verify(args) => verify::run(&args, env),
         Command::Prune(args) => prune::run(&args, env),
+        Command::Purge(args) => purge::run(&args, env),
         Command::Pin(args) => notes::pin(&args, env),
         Command::Unpin(args) => notes::unpin(&args, env),
         Command::Tag(args) => notes::tag(&args, env),

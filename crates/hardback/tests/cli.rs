@@ -626,6 +626,7 @@ fn every_json_field_is_documented() {
         &["unpin", "target", "latest"],
         &["du", "target", "latest", "--depth", "1"],
         &["du", "target"],
+        &["purge", "target", "source/new"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
@@ -834,4 +835,24 @@ fn pins_tags_and_comments_are_shown_and_odd_ones_refused() {
     env.hardback(&["pin", "target", "2001-01-01"]).exits(1).ignore();
     env.hardback(&["prune", "target", "--finish", "--dry-run"]).exits(2).ignore();
     env.hardback(&["prune", "target", "--keep-within", "sometime"]).exits(2).ignore();
+    env.hardback(&["prune", "target", "--keep-daily", "0"]).exits(2).ignore();
+    env.hardback(&["prune", "target", "--keep", "forever", "--min-free", "1%"]).exits(2).ignore();
+    let dry = env.hardback(&["prune", "target", "--min-free", "100%", "--keep-at-least", "1", "--dry-run"]).exits(0);
+    assert!(dry.stdout.contains("the oldest would go too, 1 at most."), "{}", dry.stdout);
+}
+
+#[test]
+fn purge_removes_a_path_from_all_snapshots() {
+    let env = with_snapshots(3);
+    let dry = env.hardback(&["purge", "target", "source/a", "--dry-run"]).exits(0);
+    assert!(dry.stdout.contains("It would go from 3 snapshots."), "{}", dry.stdout);
+    let done = env.hardback(&["purge", "target", "source/a"]).exits(0);
+    assert!(done.stdout.contains("Removed from 3 snapshots"), "{}", done.stdout);
+    assert!(done.stderr.contains("the next backup stores it again"), "{}", done.stderr);
+    env.hardback(&["find", "target", "source/a"]).exits(0).ignore();
+    env.hardback(&["verify", "target"]).exits(0).ignore();
+    let none = env.hardback(&["purge", "target", "source/a"]).exits(0);
+    assert!(none.stderr.contains("no snapshot has it"), "{}", none.stderr);
+    env.hardback(&["purge", "target", ".."]).exits(1).ignore();
+    env.hardback(&["purge", "target"]).exits(2).ignore();
 }

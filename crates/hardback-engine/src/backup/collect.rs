@@ -41,19 +41,19 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 
 /// Where the record goes; writes at the end of a new file.
 #[derive(Debug)]
-pub(super) struct Appender {
+pub(crate) struct Appender {
     file: Option<FileWrite>,
     at: u64,
 }
 
 impl Appender {
     /// Takes a new file; without one (a dry run) nothing is kept.
-    pub(super) fn new(file: Option<FileWrite>) -> Self {
+    pub(crate) fn new(file: Option<FileWrite>) -> Self {
         Self { file, at: 0 }
     }
 
     /// Waits until the file is on the disk.
-    pub(super) fn sync(&self) -> Result<(), PathError> {
+    pub(crate) fn sync(&self) -> Result<(), PathError> {
         self.file.as_ref().map_or(Ok(()), FileWrite::sync)
     }
 }

@@ -19,6 +19,7 @@ mod throttle;
 mod walk;
 mod worker;
 
+pub(crate) use collect::Appender;
 pub use probe::check_new_target;
 
 use crate::Excludes;
@@ -36,7 +37,7 @@ use crate::report::{BackupReport, Counters, LimitationKind, Phase};
 use crate::runs;
 use crate::target::{PRIVATE_DIR, Target, layout};
 use crate::verify::manifest_fault;
-use collect::{Appender, Collector, Output, Recorded};
+use collect::{Collector, Output, Recorded};
 use crossbeam_channel::bounded;
 use folder::{Folder, Handles};
 use hardback_platform::{Dir, FileId, Kind, Seam, Time};
@@ -72,7 +73,7 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     let began = hardback_platform::monotonic_now();
     let name = job.name.as_str();
     let lock = target.lock(&lock_info(ctx, job))?;
-    let mut room = RoomMaker::new(ctx, target, name, &job.options.prune)?;
+    let mut room = RoomMaker::new(ctx, target, name, &job.options.prune);
     let running = runs::begin(ctx, target, name);
     if job.options.skip_unchanged {
         // What cannot be looked at is told by the run itself.
@@ -80,16 +81,20 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
         if let Ok(mut report) = ahead
             && report.is_unchanged
         {
-            running.end(None);
+            running.end(None, None);
             report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
             return Ok(report);
         }
     }
-    let result = with_room(&mut room, |found| {
-        with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable, found))
+    // A run whose sources are not what they should be removes nothing.
+    let checked = open_sources(job).map(drop);
+    let result = checked.and_then(|()| {
+        with_room(&mut room, |found| {
+            with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable, found))
+        })
     });
     let result = result.map_err(|error| recover::with_unfinished(target, error));
-    running.end(result.as_ref().err());
+    running.end(result.as_ref().err(), room.suspicion());
     let mut report = result?;
     report.removed_for_room = room.removed;
     // What is deleted from here on is in nobody's way.
@@ -207,7 +212,11 @@ fn look_ahead(
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     ctx.monitor.phase(Phase::Copying);
     let recorded = run.walk_and_store(&shared, excludes, job, &roots).map_err(|error| run.naming_base(error))?;
-    Ok(run.report(&shared, job, None, recorded.1))
+    let header = run.header(job, excludes);
+    let is_same = |base: &Header| (&base.sources, &base.excludes) == (&header.sources, &header.excludes);
+    let mut report = run.report(&shared, job, None, recorded.1);
+    report.is_unchanged &= run.base_header.as_ref().is_some_and(is_same);
+    Ok(report)
 }
 
 fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
@@ -241,6 +250,8 @@ struct Run {
     base: Option<Snapshot>,
     base_cursor: Option<Cursor>,
     base_top: Option<Entry>,
+    /// What the base was made of: its sources and its rules.
+    base_header: Option<Header>,
     recovered: recover::Recovered,
     /// The folder of the unfinished snapshot; `None` in a dry run.
     partial: Option<Dir>,
@@ -262,6 +273,7 @@ impl Run {
             base: None,
             base_cursor: None,
             base_top: None,
+            base_header: None,
             recovered: recover::Recovered::default(),
             partial: None,
             target_id: FileId::default(),
@@ -313,6 +325,7 @@ impl Run {
             let reader = catalog::open_manifest(target, name, &base.name)?;
             let failed = |source| Error::Manifest { snapshot: base.name.clone(), source };
             tell_other_sources(ctx, job, reader.header());
+            self.base_header = Some(reader.header().clone());
             let (cursor, top) = Cursor::open(reader).map_err(failed)?;
             (self.base_cursor, self.base_top) = (Some(cursor), Some(top));
             self.base = Some(base.clone());
@@ -533,11 +546,14 @@ impl Run {
     fn changed(&self, shared: &Shared<'_>) -> FoundChanged {
         let sum = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let sums = &shared.sums;
-        let under_new_names = sum(&sums.removed).min(sum(&sums.added));
         let totals = self.base.as_ref().map(|base| base.seal.totals).unwrap_or_default();
         FoundChanged {
-            files: sum(&sums.replaced) + sum(&sums.renamed) + under_new_names,
+            replaced: sum(&sums.replaced),
+            renamed: sum(&sums.renamed),
+            added: sum(&sums.added),
+            removed: sum(&sums.removed),
             of: totals.entries.saturating_sub(totals.dirs),
+            base: self.base.as_ref().map(|base| base.seal.generation),
         }
     }
 

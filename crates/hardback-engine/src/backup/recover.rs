@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, UnderPath};
 use crate::manifest::Reader;
 use crate::report::Counters;
-use crate::target::trash::{self, IfBusy};
+use crate::target::trash::{self, IfBusy, TargetLock};
 use crate::target::{Target, layout, replace_file};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, Kind, PathError};
@@ -39,7 +39,7 @@ pub(super) fn recover(ctx: &Context<'_>, target: &Target, job: &str) -> Result<R
 
 /// Removes what is in the trash; a failure costs room, not safety.
 pub(super) fn empty_trash(ctx: &Context<'_>, target: &Target) {
-    let failures = match trash::empty(target, ctx.cancel, &Counters::default(), IfBusy::Leave) {
+    let failures = match trash::empty(target, ctx.cancel, &Counters::default(), IfBusy::Leave, TargetLock::Others) {
         Ok(emptied) => emptied.failures,
         Err(error) => trash::Failures { first: vec![error], count: 1 },
     };

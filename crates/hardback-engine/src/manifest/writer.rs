@@ -169,6 +169,13 @@ impl<W: io::Write> ManifestWriter<W> {
         self.totals.new_bytes += bytes;
     }
 
+    /// Takes over the sums of the record that this one stands in for: what its run copied, and what has no line.
+    pub(crate) fn carry_over(&mut self, totals: &Totals, more_excluded: u64) {
+        (self.totals.new_files, self.totals.new_bytes) = (totals.new_files, totals.new_bytes);
+        self.totals.problems = self.totals.problems.max(totals.problems);
+        self.totals.excluded = totals.excluded + more_excluded;
+    }
+
     /// Counts problems that belong to no line, such as those of entries that vanished.
     pub fn count_problems(&mut self, problems: u64) {
         self.totals.problems += problems;

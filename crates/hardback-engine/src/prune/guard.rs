@@ -16,9 +16,11 @@ use jiff::SignedDuration;
 use std::fmt;
 
 /// Files that changed below which nobody is alarmed, whatever part of the job they are.
-pub(super) const CHANGED_FILES_MIN: u64 = 10;
+const CHANGED_FILES_MIN: u64 = 10;
 /// How many times more than ever before may change.
 const HISTORY_FACTOR: f64 = 3.0;
+/// Part of the files from which on no history makes it usual.
+const NEVER_USUAL: f64 = 0.8;
 /// Snapshots that are the history.
 const HISTORY_MAX: usize = 30;
 /// How far the clock may have moved from one snapshot to the next.
@@ -103,6 +105,7 @@ pub(super) fn look(run: &Run<'_>, state: &State) -> Result<Found, Error> {
         }
         let why = match &note.alarm {
             Some(why) => why.clone(),
+            None if snapshot.seal.generation <= state.notes.judged => continue,
             None => match alarm(&snapshot.seal, &sealed[..i], &run.options.guards) {
                 Some(why) => {
                     let before = sealed[..i].iter().map(|s| s.name.clone()).collect();
@@ -117,9 +120,24 @@ pub(super) fn look(run: &Run<'_>, state: &State) -> Result<Found, Error> {
     Ok(found)
 }
 
-/// Asks all guards; what they find anew is written down, and holds the snapshots from before.
+/// Asks all guards; what they find anew is written down, and holds the snapshots from before. Where that cannot be written,
+/// as on a full target, it is told, and found again the next time.
 pub(super) fn raise(run: &Run<'_>, lock: &Lock, state: &mut State) -> Result<Vec<Suspension>, Error> {
     let Found { suspended, new } = look(run, state)?;
+    let newest = state.snapshots.sealed.last().map_or(0, |newest| newest.seal.generation);
+    if newest > state.notes.judged {
+        match write_down(run, lock, &new, newest) {
+            Ok(()) => state.notes = notes::notes(run.target, run.job)?,
+            Err(error) => {
+                let why = error.with_causes();
+                run.ctx.monitor.notice(&format!("what the guards found cannot be written down: {why}"));
+            }
+        }
+    }
+    Ok(suspended)
+}
+
+fn write_down(run: &Run<'_>, lock: &Lock, new: &[(String, String, Vec<String>)], newest: u32) -> Result<(), Error> {
     let change = |names: &[String], change: &mut dyn FnMut(&mut Note)| {
         let change = |note: &mut Note| {
             change(note);
@@ -127,17 +145,15 @@ pub(super) fn raise(run: &Run<'_>, lock: &Lock, state: &mut State) -> Result<Vec
         };
         notes::change_locked(lock, run.target, run.job, names, change).map(drop)
     };
-    for (snapshot, why, before) in &new {
+    for (snapshot, why, before) in new {
         // The alarm last: a crash between finds it again.
         change(before, &mut |note| {
             note.held.get_or_insert_with(|| format!("made before {snapshot}, which raised an alarm"));
         })?;
         change(std::slice::from_ref(snapshot), &mut |note| note.alarm = Some(why.clone()))?;
     }
-    if !new.is_empty() {
-        state.notes = notes::notes(run.target, run.job)?;
-    }
-    Ok(suspended)
+    // Each is judged once: later its history may be pruned, and the verdict would be another.
+    notes::set_judged(lock, run.target, run.job, newest)
 }
 
 /// Clears the alarms of a job and lets go what they hold; pins of the user stay. Returns the snapshots that it was about.
@@ -156,20 +172,30 @@ pub fn unpin_all(target: &Target, job: &str) -> Result<Vec<String>, Error> {
         note.let_go();
         Ok(())
     })?;
+    runs::clear_suspicion(target, job)?;
     Ok(names)
+}
+
+/// Returns what an earlier run suspected and nobody has answered.
+pub(super) fn suspicion(target: &Target, job: &str) -> Option<String> {
+    match runs::last_run(target, job) {
+        Ok(LastRun::Suspicious(why)) => Some(why),
+        _ => None,
+    }
 }
 
 /// A run that found the target full is none that failed: removing is what it needs.
 fn of_last_run(run: &Run<'_>) -> Result<Option<String>, Error> {
     let why = match runs::last_run(run.target, run.job)? {
         LastRun::Unknown | LastRun::Good | LastRun::Full => return Ok(None),
-        LastRun::Failed(why) => why,
+        LastRun::Unfinished if is_nearly_full(run.target) => return Ok(None),
+        LastRun::Failed(why) | LastRun::Suspicious(why) => why,
         LastRun::Unfinished => "it did not come to its end".to_owned(),
     };
-    Ok((!is_nearly_full(run.target)).then_some(why))
+    Ok(Some(why))
 }
 
-/// On a full volume a run cannot even say that it is full.
+/// On a full volume a run that is killed may not even have said that it is full.
 #[allow(clippy::cast_precision_loss, reason = "a part of it")]
 fn is_nearly_full(target: &Target) -> bool {
     let Ok(space) = target.root.free_space() else { return false };
@@ -181,11 +207,15 @@ fn is_nearly_full(target: &Target) -> bool {
 /// Returns what is wrong with a snapshot, by its seal and by those before it.
 fn alarm(seal: &Seal, before: &[Snapshot], limits: &GuardLimits) -> Option<String> {
     let base = seal.base?;
-    clock_alarm(seal, &base).or_else(|| shrink_alarm(seal, &base, limits)).or_else(|| {
-        let history =
-            before.iter().rev().take(HISTORY_MAX).map(|snapshot| change(&snapshot.seal).map_or(0.0, |c| c.part));
-        change_alarm(change(seal)?, history.fold(0.0, f64::max), limits)
-    })
+    clock_alarm(seal, &base)
+        .or_else(|| shrink_alarm(seal, &base, limits))
+        .or_else(|| change_alarm(change(seal)?, most_changed(before), limits))
+}
+
+/// Returns the largest part of the files that ever changed. Few files tell nothing, whatever part of a job they were.
+pub(super) fn most_changed(before: &[Snapshot]) -> f64 {
+    let changes = before.iter().rev().take(HISTORY_MAX).filter_map(|snapshot| change(&snapshot.seal));
+    changes.filter(|changed| changed.files >= CHANGED_FILES_MIN).fold(0.0, |most, changed| changed.part.max(most))
 }
 
 fn clock_alarm(seal: &Seal, base: &SealBase) -> Option<String> {
@@ -211,9 +241,9 @@ fn shrink_alarm(seal: &Seal, base: &SealBase, limits: &GuardLimits) -> Option<St
 
 /// How much of its base a snapshot has not as it was.
 #[derive(Debug, Clone, Copy)]
-struct Changed {
-    files: u64,
-    part: f64,
+pub(super) struct Changed {
+    pub(super) files: u64,
+    pub(super) part: f64,
 }
 
 /// Returns how many files changed or got another name; what was only added or only removed does not count.
@@ -228,10 +258,9 @@ fn change(seal: &Seal) -> Option<Changed> {
     (files_before > 0).then(|| Changed { files, part: files as f64 / files_before as f64 })
 }
 
-fn change_alarm(changed: Changed, most_before: f64, limits: &GuardLimits) -> Option<String> {
-    let is_alarm = changed.files >= CHANGED_FILES_MIN
-        && changed.part > limits.max_change
-        && changed.part > HISTORY_FACTOR * most_before;
+pub(super) fn change_alarm(changed: Changed, most_before: f64, limits: &GuardLimits) -> Option<String> {
+    let usual = (HISTORY_FACTOR * most_before).min(NEVER_USUAL);
+    let is_alarm = changed.files >= CHANGED_FILES_MIN && changed.part > limits.max_change && changed.part > usual;
     is_alarm.then(|| {
         format!(
             "{} of the files changed or got another name ({} files), and never more than {} before",
@@ -304,6 +333,12 @@ mod tests {
         let usual = [seal(1, 1100, 250)];
         assert_eq!(found(&seal(2, 1100, 600), &usual), None);
         assert!(found(&seal(2, 1100, 800), &usual).unwrap().ends_with("never more than 25 % before"));
+        // Neither a job of a few files nor one that changes much makes everything usual.
+        let mut few = seal(1, 14, 4);
+        few.base = Some(SealBase { entries: 14, dirs: 4, ..few.base.unwrap() });
+        (few.totals.dirs, few.totals.bytes) = (4, 1_100_000);
+        assert!(found(&seal(2, 1100, 600), &[few]).is_some());
+        assert!(found(&seal(2, 1100, 900), &[seal(1, 1100, 400)]).is_some());
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! Room for a run that is under way, while it holds the target's lock: before it, where it can be foreseen, and in the
 //! middle, where the target turns out to be full.
 
-use super::guard::{self, GuardLimits};
+use super::guard::{self, Changed, Suspension};
 use super::{Cause, Fate, PruneOptions, Run, oldest_first, publish, room};
 use crate::catalog::Snapshot;
 use crate::context::Context;
 use crate::error::Error;
 use crate::notes;
-use crate::report::Problems;
+use crate::report::{Counters, Problems};
 use crate::target::Target;
-use crate::target::trash::{self, IfBusy};
+use crate::target::trash::{self, IfBusy, TargetLock};
 use hardback_platform::FreeSpace;
 
-/// Snapshots whose size tells what the next one will need.
+/// Snapshots by which is told what the next one will need at least.
 const EXPECTED_BY: usize = 3;
 
 /// Makes room for one run.
@@ -24,55 +24,116 @@ pub(crate) struct RoomMaker<'a> {
     is_trash_empty: bool,
     /// What the attempts of the run found. What one stored the next takes over, and counts no more.
     found: FoundChanged,
+    /// Why this run, or one before it, gets no room.
+    suspicion: Option<String>,
     /// Names of snapshots that were removed.
     pub(crate) removed: Vec<String>,
 }
 
-/// How much of its base a run found changed before it stopped.
+/// How much of its base a run found changed before it stopped, in files.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FoundChanged {
-    /// Files that have another content or name.
-    pub(crate) files: u64,
+    /// With another content.
+    pub(crate) replaced: u64,
+    /// Of another name.
+    pub(crate) renamed: u64,
+    /// Not in the base.
+    pub(crate) added: u64,
+    /// In the base, and not at the source.
+    pub(crate) removed: u64,
     /// Files of the base.
     pub(crate) of: u64,
+    /// Generation of the base.
+    pub(crate) base: Option<u32>,
+}
+
+impl FoundChanged {
+    /// What one attempt stored the next does not store again; what is gone is gone in each.
+    fn with(self, next: Self) -> Self {
+        Self {
+            replaced: self.replaced + next.replaced,
+            added: self.added + next.added,
+            renamed: self.renamed.max(next.renamed),
+            removed: self.removed.max(next.removed),
+            ..next
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a part of it")]
+    fn changed(self) -> Option<Changed> {
+        let files = self.replaced + self.renamed + self.removed.min(self.added);
+        (self.of > 0).then(|| Changed { files, part: files as f64 / self.of as f64 })
+    }
 }
 
 impl<'a> RoomMaker<'a> {
-    /// Makes one; to be called before the run says that it began. Where the last run failed, or a guard objects,
-    /// snapshots are not removed.
-    ///
-    /// # Errors
-    /// When it cannot be told what there is.
-    pub(crate) fn new(
-        ctx: &'a Context<'a>,
-        target: &'a Target,
-        job: &'a str,
-        options: &'a PruneOptions,
-    ) -> Result<Self, Error> {
+    /// Makes one; to be called before the run says that it began. Where the last run failed, or a guard objects, snapshots
+    /// are not removed; so it is where that cannot be told.
+    pub(crate) fn new(ctx: &'a Context<'a>, target: &'a Target, job: &'a str, options: &'a PruneOptions) -> Self {
         let run = Run { ctx, target, job, options, problems: Problems::default() };
-        let mut may_remove = options.may_remove();
-        if may_remove {
-            let notes_lock = notes::lock(target)?;
-            let suspended = guard::raise(&run, &notes_lock, &mut run.state()?)?;
-            for suspension in &suspended {
-                ctx.monitor.notice(&format!("no snapshot is removed for room: {suspension}; {}", suspension.hint()));
-            }
-            may_remove = suspended.is_empty();
+        let mut maker = Self {
+            run,
+            may_remove: false,
+            is_trash_empty: false,
+            found: FoundChanged::default(),
+            suspicion: guard::suspicion(target, job),
+            removed: Vec::new(),
+        };
+        if options.may_remove() {
+            maker.may_remove = match maker.ask_guards() {
+                Ok(suspended) => {
+                    suspended.iter().for_each(|why| maker.refuse(&format!("{why}; {}", why.hint())));
+                    suspended.is_empty()
+                }
+                // A full target has no room for a note: it is the run that counts.
+                Err(error) => {
+                    maker.refuse(&error.with_causes());
+                    false
+                }
+            };
         }
-        Ok(Self { run, may_remove, is_trash_empty: false, found: FoundChanged::default(), removed: Vec::new() })
+        maker
     }
 
-    /// Makes room before the run, by what the last ones needed.
+    fn ask_guards(&self) -> Result<Vec<Suspension>, Error> {
+        let notes_lock = notes::lock(self.run.target)?;
+        guard::raise(&self.run, &notes_lock, &mut self.run.state()?)
+    }
+
+    fn refuse(&self, why: &str) {
+        self.run.ctx.monitor.notice(&format!("no snapshot is removed for room: {why}"));
+    }
+
+    /// Returns why a run that found the target full is not to be trusted.
+    pub(crate) fn suspicion(&self) -> Option<&str> {
+        self.suspicion.as_deref()
+    }
+
+    /// Makes room before the run: for what was asked to be free, and for what the least of the last runs needed. That is
+    /// a guess, so it takes only what makes a difference, and nothing that fails here fails the run.
     ///
     /// # Errors
-    /// When it cannot be told what there is, or the user asks to stop.
+    /// The user asks to stop.
     pub(crate) fn foresee(&mut self) -> Result<(), Error> {
         if !self.may_remove || !self.run.options.room.is_asked() {
             return Ok(());
         }
+        match self.try_foresee() {
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(error) => {
+                self.refuse(&error.with_causes());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn try_foresee(&mut self) -> Result<(), Error> {
         let expected = expected(&self.run.state()?.snapshots.sealed);
         while let Some(lacking) = self.lacking(&expected) {
-            if !self.make(&lacking)? {
+            let free = |target: &Target| target.root.free_space().map_or((0, None), |s| (s.free_bytes, s.free_entries));
+            let before = free(self.run.target);
+            if !self.make(&lacking)? || free(self.run.target) <= before {
                 break;
             }
         }
@@ -88,7 +149,7 @@ impl<'a> RoomMaker<'a> {
             ..space
         };
         let is_too_small =
-            space.free_bytes < expected.bytes || space.free_entries.is_some_and(|f| f < expected.entries);
+            space.free_bytes < expected.bytes || space.free_entries.is_some_and(|free| free < expected.entries);
         let lacking = self.run.options.room.lacking(&behind);
         lacking.or_else(|| is_too_small.then(|| "the last runs needed more than is free".to_owned()))
     }
@@ -98,27 +159,30 @@ impl<'a> RoomMaker<'a> {
     /// # Errors
     /// When it cannot be told what there is, or the user asks to stop.
     pub(crate) fn make_in_the_middle(&mut self, found: FoundChanged) -> Result<bool, Error> {
-        let found = FoundChanged { files: self.found.files + found.files, of: found.of };
-        self.found = found;
+        self.found = self.found.with(found);
         if !std::mem::replace(&mut self.is_trash_empty, true) && self.empty_trash()? > 0 {
             return Ok(true);
         }
-        if self.may_remove && is_suspicious(found, &self.run.options.guards) {
+        // Asked also where nothing may be removed: the next run, or a pruning, is to know.
+        if let Some(why) = self.suspicious()? {
             self.may_remove = false;
-            self.run.ctx.monitor.notice(&format!(
-                "no snapshot is removed for room: {} of {} files changed or got another name; look at them first, then \
-                 raise --max-change for one run",
-                found.files, found.of
-            ));
+            self.refuse(&format!("{why}; look at what changed, then say `hardback unpin`"));
+            self.suspicion = Some(format!("the target was full, and {why}"));
         }
-        if !self.may_remove { Ok(false) } else { self.make("the target is full") }
+        if self.may_remove { self.make("the target is full") } else { Ok(false) }
+    }
+
+    fn suspicious(&self) -> Result<Option<String>, Error> {
+        let Some(changed) = self.found.changed() else { return Ok(None) };
+        let most_before = guard::most_changed(&self.run.state()?.snapshots.sealed);
+        Ok(guard::change_alarm(changed, most_before, &self.run.options.guards))
     }
 
     /// Removes what the rules do not keep, or else the oldest that may go. Returns whether anything was removed.
     fn make(&mut self, lacking: &str) -> Result<bool, Error> {
         self.run.ctx.check_cancel()?;
         let Some(readers_lock) = self.run.target.keep_readers_out()? else {
-            self.run.ctx.monitor.notice("no snapshot is removed for room while a restore or a verify reads the target");
+            self.refuse("a restore or a verify reads the target");
             return Ok(false);
         };
         let notes_lock = notes::lock(self.run.target)?;
@@ -127,27 +191,40 @@ impl<'a> RoomMaker<'a> {
         let mut decided = self.run.decide(&state, &mut suspended);
         if let Some(suspension) = suspended.first() {
             self.may_remove = false;
-            self.run.ctx.monitor.notice(&format!("no snapshot is removed for room: {suspension}"));
+            self.refuse(&suspension.to_string());
             return Ok(false);
         }
-        let no_rule: Vec<Snapshot> =
-            decided.iter().filter(|d| d.fate == Fate::Remove(Cause::NoRule)).map(|d| d.snapshot.clone()).collect();
-        let may_go = |reasons: &[_]| self.run.options.room.is_asked() && room::may_go(reasons);
-        let mut oldest = || {
-            let of_room =
-                oldest_first(&mut decided).into_iter().find(|d| matches!(&d.fate, Fate::Keep(why) if may_go(why)));
-            of_room.map(|decided| decided.snapshot.clone()).into_iter().collect()
-        };
-        let going = if no_rule.is_empty() { oldest() } else { no_rule };
-        for snapshot in &going {
-            publish::take_out_of_sight(&self.run, snapshot)?;
-            self.run.ctx.monitor.notice(&format!("snapshot {} is removed for room: {lacking}", snapshot.name));
-            self.removed.push(snapshot.name.clone());
+        let mut gone: Vec<Snapshot> = Vec::new();
+        // First all that no rule keeps; only without any the oldest, one at a time.
+        for is_for_room in [false, true] {
+            for one in oldest_first(&mut decided) {
+                let goes = match &one.fate {
+                    Fate::Remove(Cause::NoRule) => !is_for_room,
+                    Fate::Keep(reasons) => is_for_room && self.run.options.room.is_asked() && room::may_go(reasons),
+                    Fate::Remove(_) => false,
+                };
+                let is_base = self.found.base == Some(one.snapshot.seal.generation);
+                if !goes || is_base || (is_for_room && !gone.is_empty()) {
+                    continue;
+                }
+                let name = &one.snapshot.name;
+                match publish::take_out_of_sight(&self.run, &one.snapshot) {
+                    Ok(()) => {
+                        self.run.ctx.monitor.notice(&format!("snapshot {name} is removed for room: {lacking}"));
+                        gone.push(one.snapshot.clone());
+                    }
+                    // The next oldest may be easier.
+                    Err(error) => self.refuse(&format!("{name} cannot be removed: {}", error.with_causes())),
+                }
+            }
         }
-        if going.is_empty() {
+        if gone.is_empty() {
             return Ok(false);
         }
-        publish::settle(&self.run, &going)?;
+        self.removed.extend(gone.iter().map(|snapshot| snapshot.name.clone()));
+        if let Err(error) = publish::settle(&self.run, &gone) {
+            self.run.ctx.monitor.notice(&format!("a record of a removed snapshot stays: {}", error.with_causes()));
+        }
         drop((notes_lock, readers_lock));
         self.empty_trash()?;
         Ok(true)
@@ -155,11 +232,11 @@ impl<'a> RoomMaker<'a> {
 
     fn empty_trash(&self) -> Result<u64, Error> {
         // What is removed is no progress of the backup.
-        let counters = crate::report::Counters::default();
-        let emptied = trash::empty(self.run.target, self.run.ctx.cancel, &counters, IfBusy::Wait)?;
+        let counters = Counters::default();
+        let cancel = self.run.ctx.cancel;
+        let emptied = trash::empty(self.run.target, cancel, &counters, IfBusy::Wait, TargetLock::Ours)?;
         self.run.ctx.check_cancel()?;
-        // A volume that frees behind says so only after it was synced.
-        self.run.target.root.sync_volume().ok();
+        self.run.wait_for_room();
         Ok(emptied.entries)
     }
 }
@@ -170,16 +247,12 @@ struct Expected {
     entries: u64,
 }
 
-/// Returns what the largest of the last snapshots needed. The first of a job tells nothing: it needed all.
+/// Returns what the smallest of the last snapshots needed: one large import must not cost old snapshots the night after.
+/// The first of a job tells nothing: it needed all.
 fn expected(sealed: &[Snapshot]) -> Expected {
     let last = || sealed.iter().rev().filter(|s| s.seal.base.is_some()).take(EXPECTED_BY).map(|s| &s.seal.totals);
     Expected {
-        bytes: last().map(|totals| totals.new_bytes).max().unwrap_or(0),
-        entries: last().map(|totals| totals.new_files + totals.dirs).max().unwrap_or(0),
+        bytes: last().map(|totals| totals.new_bytes).min().unwrap_or(0),
+        entries: last().map(|totals| totals.new_files + totals.dirs).min().unwrap_or(0),
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a part of it")]
-fn is_suspicious(found: FoundChanged, limits: &GuardLimits) -> bool {
-    found.files >= guard::CHANGED_FILES_MIN && found.files as f64 > found.of as f64 * limits.max_change
 }

@@ -19,7 +19,7 @@ use crate::notes::{self, Note, Notes};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Phase, Problems};
 use crate::retention::{self, Candidate, Decision, Reason, Rules};
-use crate::target::trash::{self, Emptied, IfBusy};
+use crate::target::trash::{self, Emptied, IfBusy, TargetLock};
 use crate::target::{Target, layout};
 use std::sync::atomic::Ordering;
 
@@ -36,6 +36,8 @@ pub struct PruneOptions {
     pub dry_run: bool,
     /// Only remove what is in the trash already.
     pub finish_only: bool,
+    /// Leave the trash to another process that empties it, rather than wait for that.
+    pub leave_busy_trash: bool,
 }
 
 impl PruneOptions {
@@ -101,6 +103,8 @@ pub struct PruneReport {
     pub is_busy: bool,
     /// How much room is still missing, in words, if some was asked for.
     pub lacking: Option<String>,
+    /// In a dry run, how many of those that stay could go for that, the oldest first.
+    pub may_go_for_room: usize,
     /// How many problems there are.
     pub problem_count: u64,
     /// The first of them.
@@ -152,23 +156,36 @@ impl Run<'_> {
         if self.options.finish_only {
             return self.empty_trash(report, 0);
         }
-        let mut is_first = true;
-        loop {
-            let removed = self.remove_snapshots(report, is_first)?;
-            let entries = removed.iter().map(|snapshot| snapshot.seal.totals.entries).sum();
-            report.removed.extend(removed.iter().map(|snapshot| snapshot.name.clone()));
-            if is_first || !removed.is_empty() {
-                self.empty_trash(report, entries)?;
-            }
-            // Each time one more of the oldest goes, until there is room.
-            let is_done = !self.options.room.is_asked() || (removed.is_empty() && !is_first);
-            if is_done || report.is_busy || report.is_read || !report.suspended.is_empty() {
-                break;
-            }
-            is_first = false;
+        let removed = self.remove_snapshots(report, true)?;
+        let mut goes_on = self.finish_round(report, &removed)?;
+        // Each time one more of the oldest goes, until there is room.
+        while goes_on && self.options.room.is_asked() && self.lacking().is_some() {
+            goes_on = match self.remove_snapshots(report, false) {
+                Ok(removed) => !removed.is_empty() && self.finish_round(report, &removed)?,
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // What went is to be told, whatever keeps the rest: a backup may have begun meanwhile.
+                Err(error) => {
+                    self.tell("", &error);
+                    false
+                }
+            };
         }
         report.lacking = self.lacking();
         Ok(())
+    }
+
+    /// Empties the trash behind a round; returns whether another one makes sense: not while nothing gets free.
+    fn finish_round(&self, report: &mut PruneReport, removed: &[Snapshot]) -> Result<bool, Error> {
+        let problems = self.problems.count();
+        let entries = removed.iter().map(|snapshot| snapshot.seal.totals.entries).sum();
+        report.removed.extend(removed.iter().map(|snapshot| snapshot.name.clone()));
+        match self.empty_trash(report, entries) {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => self.tell("", &error),
+            Ok(()) => {}
+        }
+        let is_hindered = report.is_busy || report.is_read || !report.suspended.is_empty();
+        Ok(!is_hindered && self.problems.count() == problems)
     }
 
     /// Takes snapshots out of sight, under the target's lock: first all that the rules do not keep, then, each time that
@@ -187,7 +204,6 @@ impl Run<'_> {
         let mut state = self.state()?;
         if is_first {
             self.tell_state(&state);
-            publish::clear_leftovers(self, &state)?;
         }
         let may_remove = self.options.may_remove();
         let mut suspended = if may_remove { guard::raise(self, &notes_lock, &mut state)? } else { Vec::new() };
@@ -208,14 +224,23 @@ impl Run<'_> {
                     one.fate = Fate::Remove(cause);
                     gone.push(one.snapshot.clone());
                 }
-                Err(error) => self.tell(&one.snapshot.name, &error),
+                // The next oldest may be easier.
+                Err(error) => {
+                    self.tell(&one.snapshot.name, &error);
+                    continue;
+                }
             }
             if !is_first {
                 break;
             }
         }
-        if !gone.is_empty() {
-            publish::settle(self, &gone)?;
+        if !gone.is_empty()
+            && let Err(error) = publish::settle(self, &gone)
+        {
+            self.tell("", &error);
+        }
+        if is_first && may_remove && suspended.is_empty() {
+            publish::clear_leftovers(self, &state)?;
         }
         drop((notes_lock, readers_lock, lock));
         self.merge(report, decided, is_first);
@@ -234,6 +259,10 @@ impl Run<'_> {
         report.decided = self.decide(&state, &mut report.suspended);
         self.count_what_goes(report)?;
         report.lacking = self.lacking();
+        let may_go = |one: &&Decided| matches!(&one.fate, Fate::Keep(reasons) if room::may_go(reasons));
+        if report.lacking.is_some() && report.suspended.is_empty() {
+            report.may_go_for_room = report.decided.iter().filter(may_go).count();
+        }
         Ok(())
     }
 
@@ -314,9 +343,13 @@ impl Run<'_> {
     fn empty_trash(&self, report: &mut PruneReport, entries: u64) -> Result<(), Error> {
         self.ctx.monitor.phase(Phase::Cleaning);
         self.ctx.counters.expected_entries.fetch_add(entries, Ordering::Relaxed);
-        let emptied = trash::empty(self.target, self.ctx.cancel, self.ctx.counters, IfBusy::Wait)?;
-        let Emptied { is_busy, entries, failures } = emptied;
-        report.unlinked += entries;
+        let if_busy = if self.options.leave_busy_trash { IfBusy::Leave } else { IfBusy::Wait };
+        let emptied = trash::empty(self.target, self.ctx.cancel, self.ctx.counters, if_busy, TargetLock::Others)?;
+        if entries > 0 {
+            self.wait_for_room();
+        }
+        let Emptied { is_busy, entries: unlinked, failures } = emptied;
+        report.unlinked += unlinked;
         report.is_busy |= is_busy;
         let more = failures.count - failures.first.len() as u64;
         for error in &failures.first {
@@ -330,13 +363,18 @@ impl Run<'_> {
         self.ctx.check_cancel()
     }
 
+    /// XFS and Btrfs free behind: they say what is free only after a sync.
+    fn wait_for_room(&self) {
+        self.target.root.sync_volume().ok();
+    }
+
     /// Returns what room is lacking, in words.
     fn lacking(&self) -> Option<String> {
         self.options.room.lacking(&self.target.root.free_space().ok()?)
     }
 
     fn tell(&self, snapshot: &str, error: &Error) {
-        let path = format!("{}/{snapshot}", self.job);
+        let path = if snapshot.is_empty() { self.job.to_owned() } else { format!("{}/{snapshot}", self.job) };
         self.problems
             .tell(self.ctx, Problem::with_detail(path.as_bytes(), ProblemKind::NotRemoved, error.with_causes()));
     }

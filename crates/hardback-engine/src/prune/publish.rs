@@ -17,10 +17,15 @@ pub(super) fn take_out_of_sight(run: &Run<'_>, snapshot: &Snapshot) -> Result<()
         // A quota of Btrfs has not even room for a rename, but lets names be removed. What an unfinished snapshot has
         // stored is at the source too.
         Err(error) if error.fault() == Faults::Full => {
-            let emptied = trash::remove_in_place(target, &[layout::PARTIAL, job.as_bytes()], run.ctx.cancel)?;
+            let seals = catalog::seals(target, job)?;
+            // One that is sealed lacks only its name.
+            let is_sealed = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| seals.has(name));
+            let partials = [layout::PARTIAL, job.as_bytes()];
+            let emptied = trash::remove_in_place(target, &partials, run.ctx.cancel, &is_sealed)?;
             if emptied.entries == 0 {
                 return Err(error.into());
             }
+            run.ctx.monitor.notice("the target is so full that an unfinished snapshot was removed: it is begun anew");
             target.root.sync_volume().ok();
             rename()
         }
@@ -48,6 +53,10 @@ pub(super) fn clear_leftovers(run: &Run<'_>, state: &State) -> Result<(), Error>
     let Some(manifests) = target.ours_dir_if_any(&[layout::MANIFESTS, job])? else { return Ok(()) };
     let path = target.ours_path(&[layout::MANIFESTS, job]);
     let trees = target.job_dir_if_any(run.job)?;
+    // Where all are gone, somebody has moved the job's folder, and may move it back.
+    if state.snapshots.sealed.is_empty() {
+        return Ok(());
+    }
     let mut cleared = false;
     for entry in manifests.list().under(&path)?.iter() {
         let Some(name) = layout::snapshot_of_seal(entry.name).or_else(|| layout::snapshot_of_manifest(entry.name))
@@ -57,12 +66,17 @@ pub(super) fn clear_leftovers(run: &Run<'_>, state: &State) -> Result<(), Error>
         if is_there(trees.as_ref(), name).under(&target.shown_path(&[job]))? || is_unfinished(run, name)? {
             continue;
         }
+        // A pinned one is wanted: it may only be elsewhere for a while.
+        if state.notes.of(name).stays() {
+            continue;
+        }
         remove_record(run, name)?;
         cleared = true;
     }
     let notes = target.ours_dir_if_any(&[layout::NOTES, job])?;
     for name in state.notes.names() {
         if let Some(notes) = &notes
+            && !state.notes.of(name).stays()
             && !is_there(trees.as_ref(), name).under(&target.shown_path(&[job]))?
         {
             notes::remove(notes, name).under(&target.ours_path(&[layout::NOTES, job]))?;
@@ -91,7 +105,7 @@ fn remove_record(run: &Run<'_>, name: &str) -> Result<(), Error> {
     let (target, job) = (run.target, run.job.as_bytes());
     if let Some(manifests) = target.ours_dir_if_any(&[layout::MANIFESTS, job])? {
         for name in [layout::seal_name(name), layout::manifest_name(name)] {
-            unless_gone(manifests.unlink(&name)).under(&target.ours_path(&[layout::MANIFESTS, job]))?;
+            manifests.unlink(&name).or_else(trash::unless_gone).under(&target.ours_path(&[layout::MANIFESTS, job]))?;
         }
     }
     if let Some(dir) = target.ours_dir_if_any(&[layout::NOTES, job])? {
@@ -115,15 +129,8 @@ fn remove_digest_lists(run: &Run<'_>) -> Result<(), Error> {
             || highest.is_none_or(|highest| generation >= highest)
             || seals.whole.iter().any(|s| s.generation == generation || s.generations.contains(&generation));
         if !is_wanted {
-            unless_gone(lists.unlink(entry.name)).under(&path)?;
+            lists.unlink(entry.name).or_else(trash::unless_gone).under(&path)?;
         }
     }
     Ok(())
-}
-
-fn unless_gone(result: Result<(), PathError>) -> Result<(), PathError> {
-    match result {
-        Err(e) if e.fault() != Faults::Vanished => Err(e),
-        _ => Ok(()),
-    }
 }

@@ -25,6 +25,8 @@ pub(crate) const NOTES: &[u8] = b"notes";
 pub(crate) const NOTES_LOCK: &[u8] = b"notes.lock";
 /// The lock that everyone shares who reads snapshots at length, and that removing them needs whole.
 pub(crate) const READERS_LOCK: &[u8] = b"readers.lock";
+/// The file beside the notes of a job that says which of its snapshots the guards have judged.
+pub(crate) const JUDGED: &[u8] = b"judged";
 /// Folder of what became of each job's last run.
 pub(crate) const RUNS: &[u8] = b"runs";
 /// The tree in a partial snapshot.

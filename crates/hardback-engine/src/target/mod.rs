@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// Mode of the folders that gate a target: set-user-id programs in it are nobody's but the owner's to run.
 pub(crate) const PRIVATE_DIR: u32 = 0o700;
 
+/// How often the lock of the target is tried: who asks whether somebody has it has it for a moment.
+const LOCK_ATTEMPTS: u32 = 20;
+
 /// An open target.
 #[derive(Debug)]
 pub struct Target {
@@ -74,10 +77,13 @@ impl Target {
 
     /// Takes the lock of the target.
     pub(crate) fn lock(&self, info: &str) -> Result<Lock, Error> {
-        match Lock::try_take(&self.ours, layout::LOCK, info.as_bytes()).under(&self.ours_path(&[]))? {
-            Some(lock) => Ok(lock),
-            None => Err(Error::Locked { holder: self.named_holder() }),
+        for _ in 0..LOCK_ATTEMPTS {
+            if let Some(lock) = Lock::try_take(&self.ours, layout::LOCK, info.as_bytes()).under(&self.ours_path(&[]))? {
+                return Ok(lock);
+            }
+            std::thread::yield_now();
         }
+        Err(Error::Locked { holder: self.named_holder() })
     }
 
     /// Keeps snapshots from being removed while they are read. Where nothing can be locked, as on a target that this user

@@ -11,6 +11,7 @@ use hardback_platform::{Dir, Faults, Kind, Lock, PathError, VolumeKind};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// Levels of a tree that a thread has open at a time. A folder below them is moved up into the trash and removed from
 /// there: so depth costs neither handles nor, by paths from the top, its square in time.
@@ -53,6 +54,9 @@ impl Failures {
     }
 }
 
+/// How often the trash's lock is asked for while another process has it, and the user may want to stop.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
 /// What to do while another process empties the trash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfBusy {
@@ -60,6 +64,15 @@ pub(crate) enum IfBusy {
     Wait,
     /// Leave it to that process.
     Leave,
+}
+
+/// Who may have the lock of the target meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TargetLock {
+    /// This run, which waits for the room.
+    Ours,
+    /// Another run, if it is taken at all: the deletion stands back for it.
+    Others,
 }
 
 /// Moves an entry into the trash under a free name.
@@ -97,6 +110,7 @@ pub(crate) fn empty(
     cancel: &Cancel,
     counters: &Counters,
     if_busy: IfBusy,
+    whose: TargetLock,
 ) -> Result<Emptied, PathError> {
     let Some(trash) = target.ours_dir_if_any(&[layout::TRASH])? else { return Ok(Emptied::default()) };
     let path = target.ours_path(&[layout::TRASH]);
@@ -104,36 +118,50 @@ pub(crate) fn empty(
         return Ok(Emptied::default());
     }
     let info = format!("process {}\n", std::process::id());
-    let lock = match if_busy {
-        IfBusy::Leave => Lock::try_take(&target.ours, layout::TRASH_LOCK, info.as_bytes()),
-        IfBusy::Wait => Lock::take(&target.ours, layout::TRASH_LOCK, info.as_bytes()).map(Some),
-    };
-    let Some(_lock) = lock.under(&target.ours_path(&[]))? else {
+    let take = || Lock::try_take(&target.ours, layout::TRASH_LOCK, info.as_bytes()).under(&target.ours_path(&[]));
+    let mut lock = take()?;
+    let (_never, never) = std::sync::mpsc::channel::<()>();
+    while lock.is_none() && if_busy == IfBusy::Wait && !cancel.is_cancelled() {
+        never.recv_timeout(LOCK_POLL).ok();
+        lock = take()?;
+    }
+    let Some(_lock) = lock else {
         return Ok(Emptied { is_busy: true, ..Emptied::default() });
     };
-    remove_all_in(target, trash, path, cancel, counters)
-}
-
-/// Removes what is in a folder of ours, where it is: for a volume that has not even room for a rename.
-pub(crate) fn remove_in_place(target: &Target, names: &[&[u8]], cancel: &Cancel) -> Result<Emptied, PathError> {
-    let Some(dir) = target.ours_dir_if_any(names)? else { return Ok(Emptied::default()) };
-    remove_all_in(target, dir, target.ours_path(names), cancel, &Counters::default())
-}
-
-fn remove_all_in(
-    target: &Target,
-    trash: Dir,
-    path: Vec<u8>,
-    cancel: &Cancel,
-    counters: &Counters,
-) -> Result<Emptied, PathError> {
     let work = trash.list().under(&path)?.iter().map(|entry| Work::top(entry.name, entry.kind)).collect();
+    Ok(remove_all(target, (trash, path), work, (cancel, counters), whose))
+}
+
+/// Removes what is in a folder of ours, where it is, but for what is to be kept: for a volume that has not even room for a
+/// rename.
+pub(crate) fn remove_in_place(
+    target: &Target,
+    names: &[&[u8]],
+    cancel: &Cancel,
+    is_kept: &dyn Fn(&[u8]) -> bool,
+) -> Result<Emptied, PathError> {
+    let Some(dir) = target.ours_dir_if_any(names)? else { return Ok(Emptied::default()) };
+    let path = target.ours_path(names);
+    let listing = dir.list().under(&path)?;
+    let goes = listing.iter().filter(|entry| !is_kept(entry.name));
+    let work = goes.map(|entry| Work::top(entry.name, entry.kind)).collect();
+    Ok(remove_all(target, (dir, path), work, (cancel, &Counters::default()), TargetLock::Ours))
+}
+
+fn remove_all(
+    target: &Target,
+    (trash, path): (Dir, Vec<u8>),
+    work: VecDeque<Work>,
+    (cancel, counters): (&Cancel, &Counters),
+    whose: TargetLock,
+) -> Emptied {
     let removal = Removal {
         target,
         trash: Arc::new(trash),
         path,
         cancel,
         counters,
+        whose,
         queue: Mutex::new(Queue { work, busy: 0, entries: 0, failures: Failures::default() }),
         wake: Condvar::new(),
         hungry: AtomicUsize::new(0),
@@ -142,15 +170,12 @@ fn remove_all_in(
     };
     let threads = threads(&removal.trash);
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| removal.work());
-        }
         // The caller's thread is not made gentle: it has other things to do behind this.
-        scope.spawn(|| removal.work());
+        (0..threads).for_each(|_| drop(scope.spawn(|| removal.work())));
     });
     let Queue { entries, mut failures, .. } = removal.queue.into_inner().unwrap_or_else(|e| e.into_inner());
     failures.first.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Emptied { is_busy: false, entries, failures })
+    Emptied { is_busy: false, entries, failures }
 }
 
 /// Returns how many threads the volume rewards.
@@ -169,6 +194,7 @@ struct Removal<'a> {
     path: Vec<u8>,
     cancel: &'a Cancel,
     counters: &'a Counters,
+    whose: TargetLock,
     queue: Mutex<Queue>,
     wake: Condvar,
     /// Threads that wait for work.
@@ -228,12 +254,10 @@ impl Removal<'_> {
     fn work(&self) {
         let mut pace = Pace::default();
         while let Some(work) = self.next() {
+            let busy = Busy(self);
             self.remove(work, &mut pace);
-            let mut queue = self.queue();
-            queue.busy -= 1;
-            queue.entries += std::mem::take(&mut pace.entries);
-            drop(queue);
-            self.wake.notify_all();
+            self.queue().entries += std::mem::take(&mut pace.entries);
+            drop(busy);
         }
     }
 
@@ -436,6 +460,16 @@ impl Level {
     }
 }
 
+/// A thread that has work. It ends by a panic too: the others must not wait for it.
+struct Busy<'a>(&'a Removal<'a>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.queue().busy -= 1;
+        self.0.wake.notify_all();
+    }
+}
+
 /// What a thread keeps of its own.
 #[derive(Default)]
 struct Pace {
@@ -456,7 +490,7 @@ impl Pace {
 
     /// Stands back, for good, when another run is at work: a deletion can wait.
     fn folder(&mut self, removal: &Removal<'_>) {
-        if self.is_gentle {
+        if self.is_gentle || removal.whose == TargetLock::Ours {
             return;
         }
         if self.folders.is_multiple_of(FOLDERS_BETWEEN_LOOKS) && removal.target.holder().is_some() {
@@ -494,7 +528,8 @@ fn remove_dir(dir: &Dir, name: &[u8]) -> Result<(), PathError> {
     removed.or_else(unless_gone)
 }
 
-fn unless_gone(error: PathError) -> Result<(), PathError> {
+/// Lets an entry pass that somebody else has removed.
+pub(crate) fn unless_gone(error: PathError) -> Result<(), PathError> {
     if error.fault() == Faults::Vanished { Ok(()) } else { Err(error) }
 }
 
@@ -572,8 +607,9 @@ mod tests {
         // Windows keeps what is open.
         drop(dir);
         let before = opens.0.load(Ordering::SeqCst);
-        let failures =
-            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
+        let failures = empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait, TargetLock::Others)
+            .map(|e| e.failures)
+            .unwrap();
         assert_eq!(failures.count, 0, "{:?}", failures.first);
         assert!(trash.list().unwrap().is_empty());
         let opened = opens.0.load(Ordering::SeqCst) - before;
@@ -602,12 +638,16 @@ mod tests {
         let cancelled = Cancel::default();
         cancelled.cancel();
         assert_eq!(
-            empty(&target, &cancelled, &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap().count,
+            empty(&target, &cancelled, &Counters::default(), IfBusy::Wait, TargetLock::Others)
+                .map(|e| e.failures)
+                .unwrap()
+                .count,
             0
         );
         assert_eq!((renames(), trash.list().unwrap().len()), (before, 3));
-        let failures =
-            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
+        let failures = empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait, TargetLock::Others)
+            .map(|e| e.failures)
+            .unwrap();
         assert_eq!(failures.count, 0, "{:?}", failures.first);
         assert!(trash.list().unwrap().is_empty());
         let renamed = renames() - before;
@@ -626,8 +666,9 @@ mod tests {
                 }
             }
         }
-        let failures =
-            empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait).map(|e| e.failures).unwrap();
+        let failures = empty(&target, &Cancel::default(), &Counters::default(), IfBusy::Wait, TargetLock::Others)
+            .map(|e| e.failures)
+            .unwrap();
         assert_eq!((failures.count, failures.first.len()), (2, 2));
         let first = failures.first[0].to_string();
         assert!(first.starts_with("cannot remove ") && first.ends_with("/.hardback/trash/a/sub/stuck"), "{first}");

@@ -213,6 +213,14 @@ impl Dir {
         Ok(FileWrite { fd, seam: self.seam.clone() })
     }
 
+    /// Opens a regular file to write over what is in it.
+    pub fn open_file_to_write(&self, name: &[u8]) -> Result<FileWrite, PathError> {
+        self.pass(Op::CreateFile, "open", name)?;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(fail("open", name))?;
+        Ok(FileWrite { fd, seam: self.seam.clone() })
+    }
+
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
     pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
         new_dir.pass(Op::Link, "hard link", new_name)?;

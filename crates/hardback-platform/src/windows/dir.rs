@@ -263,6 +263,19 @@ impl Dir {
         Ok(FileWrite { file, seam: self.seam.clone() })
     }
 
+    /// Opens a regular file to write over what is in it.
+    pub fn open_file_to_write(&self, name: &[u8]) -> Result<FileWrite, PathError> {
+        self.pass(Op::CreateFile, "open", name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).share_mode(SHARE_ALL).custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
+        let open = || {
+            let file = options.open(self.child(name)?)?;
+            refuse_all_but_files(&file)?;
+            Ok(file)
+        };
+        Ok(FileWrite { file: open().map_err(fail("open", name))?, seam: self.seam.clone() })
+    }
+
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
     pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
         new_dir.pass(Op::Link, "hard link", new_name)?;

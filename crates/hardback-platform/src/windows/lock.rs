@@ -46,8 +46,9 @@ impl Lock {
             return Ok(None);
         }
         let lock = Self { file };
-        lock.file.set_len(0).map_err(fail)?;
-        file::write_all_at(&lock.file, info, 0).map_err(fail)?;
+        // For messages only, and a full volume has no room for it.
+        lock.file.set_len(0).ok();
+        file::write_all_at(&lock.file, info, 0).ok();
         Ok(Some(lock))
     }
 

@@ -13,22 +13,22 @@ pub(crate) struct RetentionArgs {
     #[arg(long, value_enum, value_name = "SCHEME")]
     pub(crate) keep: Option<KeepScheme>,
     /// Keep the newest N snapshots
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_last: Option<usize>,
     /// Keep one snapshot an hour, for N hours that have any; so for the other periods
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_hourly: Option<usize>,
     /// Keep one a day
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_daily: Option<usize>,
     /// Keep one a week
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_weekly: Option<usize>,
     /// Keep one a month
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_monthly: Option<usize>,
     /// Keep one a year
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) keep_yearly: Option<usize>,
     /// Keep all that are younger: 36h, "30 days", "1 year 6 months"
     #[arg(long, value_name = "DURATION", value_parser = values::span)]
@@ -79,6 +79,10 @@ impl RetentionArgs {
     /// Returns what is to be done.
     pub(crate) fn options(&self, clock: &dyn Clock) -> Result<PruneOptions, Error> {
         let is_forever = self.keep == Some(KeepScheme::Forever);
+        if is_forever && (self.min_free.is_some() || self.min_free_inodes.is_some()) {
+            let hint = "for room snapshots go: leave out --min-free, or --keep forever";
+            return Err(Error::refused("everything is to be kept, and room to be made", hint));
+        }
         let mut rules = Rules {
             last: self.keep_last,
             periods: self.scheme().iter().copied().chain(self.periods()).collect(),

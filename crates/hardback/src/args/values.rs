@@ -55,6 +55,15 @@ pub(crate) fn amount(text: &str) -> Result<Amount, String> {
     text.parse().map(Amount::Number).map_err(|_| "write a number or a part, such as 100000 or 5%".to_owned())
 }
 
+/// Parses how many there are to be: 0 would keep nothing, which nobody means by it.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 would keep nothing; leave the option out to switch it off".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("write a number".to_owned()),
+    }
+}
+
 /// Parses a stretch of time: `36h`, `30 days`.
 pub(crate) fn span(text: &str) -> Result<Span, String> {
     Span::new(text).ok_or_else(|| "write a time such as 36h, \"30 days\" or \"1 year 6 months\"".to_owned())

@@ -57,7 +57,8 @@ enum Pruned {
 
 /// Prunes behind a snapshot, which is sealed whatever comes of it.
 fn prune_behind(target: &Target, job: &Job, env: &Env) -> anyhow::Result<Pruned> {
-    match env.with_progress(|ctx| prune(ctx, target, job.name.as_str(), &job.options.prune)) {
+    let options = PruneOptions { leave_busy_trash: true, ..job.options.prune.clone() };
+    match env.with_progress(|ctx| prune(ctx, target, job.name.as_str(), &options)) {
         Ok(report) => Ok(Pruned::Done(report)),
         Err(Error::Locked { .. }) => {
             env.ui.notice("another run is at work on the target: pruning is left to the next one");

@@ -4,6 +4,7 @@ use super::reports::{NoteFields, ProblemFields, SnapshotItem, tell_problems};
 use crate::args::PruneArgs;
 use crate::env::Env;
 use crate::exit::Exit;
+use crate::failure::Usage;
 use crate::ui::text::{self, Align};
 use hardback_engine::catalog;
 use hardback_engine::{Cause, Decided, Fate, PruneOptions, PruneReport, prune, timestamp};
@@ -15,8 +16,11 @@ use std::time::Duration;
 pub(crate) fn run(args: &PruneArgs, env: &Env) -> anyhow::Result<Exit> {
     let path = env.absolute(&args.target)?;
     let target = env.open_target(&path)?;
-    let options =
-        PruneOptions { dry_run: args.dry_run, finish_only: args.finish, ..args.retention.options(&env.clock)? };
+    let options = PruneOptions {
+        dry_run: args.dry_run,
+        finish_only: args.finish,
+        ..args.retention.options(&env.clock).map_err(|error| Usage::from_refusal(&error))?
+    };
     // The trash is that of all jobs.
     let job = if args.finish { String::new() } else { catalog::choose_job(&target, args.job.as_deref(), &env.host)? };
     let report = env.with_progress(|ctx| prune(ctx, &target, &job, &options))?;
@@ -63,6 +67,12 @@ pub(crate) fn tell(report: &PruneReport, is_dry_run: bool, env: &Env) -> anyhow:
             None => String::new(),
         };
         env.ui.summary(&format!("Dry run; nothing was removed. {snapshots} would go{freed}."))?;
+        if let Some(lacking) = &report.lacking {
+            env.ui.summary(&format!(
+                "There is less room than asked for ({lacking}): of the others, the oldest would go too, {} at most.",
+                text::count(report.may_go_for_room as u64)
+            ))?;
+        }
         return Ok(());
     }
     if removed > 0 {
@@ -77,7 +87,7 @@ pub(crate) fn tell(report: &PruneReport, is_dry_run: bool, env: &Env) -> anyhow:
         ))?;
     }
     if report.is_read {
-        env.ui.notice("a restore, a verify or the like reads the target: removing is left to the next pruning");
+        env.ui.notice("a restore or a verify reads the target: removing is left to the next pruning");
     }
     if report.is_busy {
         env.ui.notice("another process empties the trash");
@@ -171,6 +181,7 @@ pub(crate) struct PruneFields {
     is_read: bool,
     trash_is_busy: bool,
     lacking_room: Option<String>,
+    may_go_for_room: usize,
     problems: u64,
     first_problems: Vec<ProblemFields>,
     locked_s: f64,
@@ -199,6 +210,7 @@ impl PruneFields {
             is_read: report.is_read,
             trash_is_busy: report.is_busy,
             lacking_room: report.lacking.clone(),
+            may_go_for_room: report.may_go_for_room,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
             locked_s: Duration::from_nanos(report.locked_ns).as_secs_f64(),

@@ -1,0 +1,400 @@
+//! Purging: one path goes out of snapshots that are sealed. The one verb that changes a snapshot on purpose, for what must
+//! not be in a backup at all. Tree and record stay one: the record without the path is written beside the old one, the
+//! path is renamed into the trash, and the new record takes the old one's place. What a crash between leaves, the same
+//! call mends.
+
+use crate::backup::Appender;
+use crate::catalog::{self, Snapshot};
+use crate::clock::timestamp;
+use crate::context::Context;
+use crate::error::{Error, UnderPath};
+use crate::manifest::{Finished, Line, ManifestError, ManifestWriter, Reader, Seal};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Phase, Problems};
+use crate::target::trash::{self, IfBusy, TargetLock};
+use crate::target::{Target, layout, temporary_name};
+use crate::verify::manifest_fault;
+use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Time};
+
+/// What to purge.
+#[derive(Debug, Clone, Default)]
+pub struct PurgeOptions {
+    /// Job.
+    pub job: String,
+    /// Paths in the snapshots, with their source's folder.
+    pub paths: Vec<Vec<u8>>,
+    /// Only from these snapshots; from all where it is empty.
+    pub snapshots: Vec<String>,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+}
+
+/// What a purge did.
+#[derive(Debug, Default)]
+#[must_use = "the report says whether something stays"]
+pub struct PurgeReport {
+    /// The snapshots that had one of the paths, oldest first.
+    pub purged: Vec<Purged>,
+    /// Names that were unlinked in the trash.
+    pub unlinked: u64,
+    /// Bytes that are free on the volume now and were not before, as far as can be told.
+    pub freed_bytes: u64,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// A snapshot that had one of the paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purged {
+    /// Its name.
+    pub snapshot: String,
+    /// Entries that went, or would go.
+    pub entries: u64,
+    /// Their bytes, counted for each name.
+    pub bytes: u64,
+}
+
+/// A path that a record has.
+struct Place {
+    /// The folder that it is in, and its name there, as they are stored.
+    folder: RelPath,
+    name: Vec<u8>,
+    is_in_tree: bool,
+    /// The folder's own time, which losing an entry changes.
+    folder_mtime: Time,
+}
+
+/// What a record has of the paths.
+#[derive(Default)]
+struct Found {
+    places: Vec<Place>,
+    entries: u64,
+    bytes: u64,
+}
+
+/// Removes paths from sealed snapshots, and what is in the trash then.
+///
+/// # Errors
+/// There is no such job or snapshot, a path is no path in a snapshot, another run is at work, or somebody restores. A
+/// snapshot from which a path cannot be removed is a problem.
+pub fn purge(ctx: &Context<'_>, target: &Target, options: &PurgeOptions) -> Result<PurgeReport, Error> {
+    let began = hardback_platform::monotonic_now();
+    let paths = checked(&options.paths)?;
+    let run = Run { ctx, target, job: &options.job, paths, problems: Problems::default() };
+    let mut report = PurgeReport::default();
+    if options.dry_run {
+        for snapshot in run.chosen(&options.snapshots)? {
+            run.keep(&mut report, &snapshot, run.look(&snapshot));
+        }
+    } else {
+        let free_before = target.root.free_space().map_or(0, |space| space.free_bytes);
+        run.purge(&options.snapshots, &mut report)?;
+        let free_now = target.root.free_space().map_or(0, |space| space.free_bytes);
+        report.freed_bytes = free_now.saturating_sub(free_before);
+    }
+    (report.problem_count, report.problems) = run.problems.take();
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
+    Ok(report)
+}
+
+fn checked(paths: &[Vec<u8>]) -> Result<Vec<RelPath>, Error> {
+    let refused = |path: &[u8]| {
+        let path = hardback_platform::path::display(path).to_string();
+        Error::refused(format!("{path:?} is no path in a snapshot"), "write it as `hardback find` shows it")
+    };
+    let checked = |path: &Vec<u8>| match RelPath::from_bytes(path) {
+        Ok(checked) if !checked.is_root() => Ok(checked),
+        _ => Err(refused(path)),
+    };
+    paths.iter().map(checked).collect()
+}
+
+struct Run<'a> {
+    ctx: &'a Context<'a>,
+    target: &'a Target,
+    job: &'a str,
+    paths: Vec<RelPath>,
+    problems: Problems,
+}
+
+impl Run<'_> {
+    fn purge(&self, snapshots: &[String], report: &mut PurgeReport) -> Result<(), Error> {
+        let since = timestamp(self.ctx.clock.now());
+        let info = format!("purge of job {}, process {}, since {since}\n", self.job, std::process::id());
+        let lock = self.target.lock(&info)?;
+        let Some(readers) = self.target.keep_readers_out()? else {
+            return Err(Error::refused(
+                "a restore or a verify reads the target",
+                "wait for its end: what it reads must not change meanwhile",
+            ));
+        };
+        for snapshot in self.chosen(snapshots)? {
+            self.ctx.check_cancel()?;
+            self.ctx.counters.set_current(snapshot.name.as_bytes());
+            self.keep(report, &snapshot, self.purge_one(&snapshot));
+        }
+        drop((readers, lock));
+        self.ctx.monitor.phase(Phase::Cleaning);
+        let emptied = trash::empty(self.target, self.ctx.cancel, self.ctx.counters, IfBusy::Wait, TargetLock::Others)?;
+        report.unlinked = emptied.entries;
+        for error in &emptied.failures.first {
+            self.problems.tell(self.ctx, Problem::new(&error.path, ProblemKind::NotRemoved, error));
+        }
+        self.ctx.check_cancel()
+    }
+
+    fn chosen(&self, names: &[String]) -> Result<Vec<Snapshot>, Error> {
+        let all = catalog::snapshots(self.target, self.job)?;
+        if names.is_empty() {
+            all.unsealed.iter().for_each(|unsealed| self.problems.tell(self.ctx, unsealed.problem()));
+            return Ok(all.sealed);
+        }
+        names.iter().map(|name| all.named(self.job, name).cloned()).collect()
+    }
+
+    /// Takes what became of a snapshot into the report.
+    fn keep(&self, report: &mut PurgeReport, snapshot: &Snapshot, result: Result<Found, Error>) {
+        match result {
+            Ok(Found { entries: 0, .. }) => {}
+            Ok(Found { entries, bytes, .. }) => {
+                report.purged.push(Purged { snapshot: snapshot.name.clone(), entries, bytes });
+            }
+            Err(error) => {
+                let path = format!("{}/{}", self.job, snapshot.name);
+                let problem = Problem::with_detail(path.as_bytes(), ProblemKind::NotRemoved, error.with_causes());
+                self.problems.tell(self.ctx, problem);
+            }
+        }
+    }
+
+    /// Finds the paths in a record and changes nothing.
+    fn look(&self, snapshot: &Snapshot) -> Result<Found, Error> {
+        self.go_through(snapshot, None::<&mut ManifestWriter<Appender>>)
+    }
+
+    fn purge_one(&self, snapshot: &Snapshot) -> Result<Found, Error> {
+        let names = [layout::MANIFESTS, self.job.as_bytes()];
+        let manifests = self.target.ours_dir(&names)?;
+        let in_manifests = self.target.ours_path(&names);
+        let seal = self.mended(&manifests, snapshot).under(&in_manifests)?;
+        if let Some(fault) = manifest_fault(self.target, self.job, &seal)? {
+            return Err(Error::refused(fault, "without its record it cannot be told what belongs to the path"));
+        }
+        let found = self.look(snapshot)?;
+        if found.places.is_empty() {
+            return Ok(found);
+        }
+        let file = temporary(&manifests, &layout::manifest_name(&snapshot.name)).under(&in_manifests)?;
+        let header = catalog::open_manifest(self.target, self.job, &snapshot.name)?.header().clone();
+        let written = |e| PathError::new("write", &layout::manifest_name(&snapshot.name), e).under(&in_manifests);
+        let mut writer = ManifestWriter::create(Appender::new(Some(file)), &header).map_err(written)?;
+        let found = self.go_through(snapshot, Some(&mut writer))?;
+        writer.carry_over(&seal.totals, found.places.len() as u64);
+        let finished = writer.finish().map_err(written)?;
+        finished.sink.sync().under(&in_manifests)?;
+        let seal = sealed_again(seal, &finished);
+        drop(finished);
+        let seal_name = layout::seal_name(&snapshot.name);
+        let file = temporary(&manifests, &seal_name).under(&in_manifests)?;
+        file.write_all_at(seal.to_text().as_bytes(), 0).and_then(|()| file.sync()).under(&in_manifests)?;
+        drop(file);
+        manifests.sync().under(&in_manifests)?;
+        for place in found.places.iter().filter(|place| place.is_in_tree) {
+            self.remove_from_tree(snapshot, place)?;
+        }
+        self.put_in_place(&manifests, snapshot).under(&in_manifests)?;
+        Ok(found)
+    }
+
+    /// Returns the seal that counts: a purge that was cut off may have put the new record in place and not its seal.
+    fn mended(&self, manifests: &Dir, snapshot: &Snapshot) -> Result<Seal, PathError> {
+        let name = temporary_name(&layout::seal_name(&snapshot.name));
+        let bytes = match manifests.open_file(&name) {
+            Err(e) if e.fault() == Faults::Vanished => return Ok(snapshot.seal.clone()),
+            opened => opened?.read_to_vec(catalog::SEAL_BYTES_MAX)?,
+        };
+        let is_of_record = |seal: &Seal| matches!(manifest_fault(self.target, self.job, seal), Ok(None));
+        match catalog::whole_seal(&bytes).filter(|seal| seal.snapshot == snapshot.name && is_of_record(seal)) {
+            Some(seal) => {
+                manifests.rename_over(&name, manifests, &layout::seal_name(&snapshot.name))?;
+                manifests.sync()?;
+                Ok(seal)
+            }
+            None => Ok(snapshot.seal.clone()),
+        }
+    }
+
+    fn put_in_place(&self, manifests: &Dir, snapshot: &Snapshot) -> Result<(), PathError> {
+        for name in [layout::manifest_name(&snapshot.name), layout::seal_name(&snapshot.name)] {
+            manifests.rename_over(&temporary_name(&name), manifests, &name)?;
+        }
+        manifests.sync()
+    }
+
+    /// Moves a path into the trash; its folder keeps its own time.
+    fn remove_from_tree(&self, snapshot: &Snapshot, place: &Place) -> Result<(), Error> {
+        let in_tree = self.target.shown_path(&[self.job.as_bytes(), snapshot.name.as_bytes(), place.folder.as_bytes()]);
+        let Some(trees) = self.target.job_dir_if_any(self.job)? else { return Ok(()) };
+        let folder = trees.open_dir(snapshot.name.as_bytes()).and_then(|tree| tree.open_dir_at(&place.folder));
+        let folder = folder.under(&in_tree)?;
+        let before = folder.metadata().under(&in_tree)?;
+        let moved = match trash::move_to_trash(self.target, &folder, &place.name) {
+            Err(e) if e.fault() == Faults::Denied => {
+                folder.set_mode(b"", 0o700).under(&in_tree)?;
+                let moved = trash::move_to_trash(self.target, &folder, &place.name);
+                if let Some(mode) = before.mode {
+                    folder.set_mode(b"", mode).under(&in_tree)?;
+                }
+                moved
+            }
+            other => other,
+        };
+        match moved {
+            // A purge that was cut off, or somebody's hand, was here before.
+            Err(e) if e.fault() == Faults::Vanished => {}
+            other => other.under(&in_tree)?,
+        }
+        // What the volume made of the time of the record: all but a step of it is there already.
+        let mtime = if before.mtime == place.folder_mtime { before.mtime } else { place.folder_mtime };
+        match folder.set_mtime(b"", mtime) {
+            Err(e) if e.fault() != Faults::Unsupported => Err(e.under(&in_tree).into()),
+            _ => Ok(folder.sync().under(&in_tree)?),
+        }
+    }
+
+    /// Goes through a record; what is not purged is written again, where that is wanted.
+    fn go_through(&self, snapshot: &Snapshot, writer: Option<&mut ManifestWriter<Appender>>) -> Result<Found, Error> {
+        let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
+        let names = self.target.ours_path(&[layout::MANIFESTS, self.job.as_bytes()]);
+        Pass { paths: &self.paths, writer, found: Found::default(), folders: Vec::new(), skipped: 0 }
+            .run(reader)
+            .map_err(|error| match error {
+                PassError::Read(source) => Error::Manifest { snapshot: snapshot.name.clone(), source },
+                PassError::Write(e) => {
+                    PathError::new("write", &layout::manifest_name(&snapshot.name), e).under(&names).into()
+                }
+            })
+    }
+}
+
+enum PassError {
+    Read(ManifestError),
+    Write(std::io::Error),
+}
+
+impl From<ManifestError> for PassError {
+    fn from(error: ManifestError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<std::io::Error> for PassError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// One pass through a record.
+struct Pass<'a> {
+    paths: &'a [RelPath],
+    writer: Option<&'a mut ManifestWriter<Appender>>,
+    found: Found,
+    /// The folders that are open: path, stored path, own time.
+    folders: Vec<(RelPath, RelPath, Time)>,
+    /// Levels that are open of a folder that is purged.
+    skipped: usize,
+}
+
+impl Pass<'_> {
+    fn run(mut self, mut reader: Reader<FileRead>) -> Result<Found, PassError> {
+        loop {
+            let Some((line, _)) = reader.next_line()? else {
+                return Err(ManifestError::Damaged { offset: 0, what: "it has no end" }.into());
+            };
+            match line {
+                Line::End => return Ok(self.found),
+                Line::Up if self.skipped > 0 => self.skipped -= 1,
+                Line::Entry(entry) if self.skipped > 0 => {
+                    self.found.entries += 1;
+                    self.found.bytes += entry.size_bytes;
+                    self.skipped += usize::from(entry.is_dir());
+                }
+                Line::LeftOut(_) if self.skipped > 0 => {}
+                Line::Up => {
+                    self.folders.pop();
+                    self.write(|writer| {
+                        writer.up();
+                        Ok(())
+                    })?;
+                }
+                Line::Entry(entry) => self.entry(&entry)?,
+                Line::LeftOut(name) => self.write(|writer| writer.left_out(&name))?,
+                Line::User(uid, name) => self.write(|writer| {
+                    writer.user(uid, Some(&name));
+                    Ok(())
+                })?,
+                Line::Group(gid, name) => self.write(|writer| {
+                    writer.group(gid, Some(&name));
+                    Ok(())
+                })?,
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &crate::manifest::Entry) -> Result<(), PassError> {
+        let Some((folder, stored_folder, mtime)) = self.folders.last() else {
+            self.folders.push((RelPath::root(), RelPath::root(), entry.mtime));
+            return self.write(|writer| writer.entry(entry));
+        };
+        let path = folder.join(&entry.name);
+        if self.paths.contains(&path) {
+            self.found.places.push(Place {
+                folder: stored_folder.clone(),
+                name: entry.stored_name().to_vec(),
+                is_in_tree: entry.is_in_tree(),
+                folder_mtime: *mtime,
+            });
+            self.found.entries += 1;
+            self.found.bytes += entry.size_bytes;
+            self.skipped = usize::from(entry.is_dir());
+            // A restore with --delete leaves alone what the user has and the snapshot lost.
+            return self.write(|writer| writer.left_out(&entry.name));
+        }
+        if entry.is_dir() {
+            let stored = stored_folder.join(entry.stored_name());
+            self.folders.push((path, stored, entry.mtime));
+        }
+        self.write(|writer| writer.entry(entry))
+    }
+
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut ManifestWriter<Appender>) -> std::io::Result<()>,
+    ) -> Result<(), PassError> {
+        self.writer.as_deref_mut().map_or(Ok(()), |writer| Ok(write(writer)?))
+    }
+}
+
+/// Makes a file beside the one that it will replace, over what a purge that was cut off left.
+fn temporary(dir: &Dir, name: &[u8]) -> Result<hardback_platform::FileWrite, PathError> {
+    let name = temporary_name(name);
+    match dir.unlink(&name) {
+        Err(e) if e.fault() != Faults::Vanished => return Err(e),
+        _ => {}
+    }
+    dir.create_file(&name, 0o600)
+}
+
+fn sealed_again(seal: Seal, finished: &Finished<Appender>) -> Seal {
+    Seal {
+        manifest: finished.digest,
+        manifest_bytes: finished.written_bytes,
+        generations: finished.generations.clone(),
+        totals: finished.totals,
+        ..seal
+    }
+}
