@@ -6,10 +6,12 @@
 //! ([`metadata::UNFINISHED_FILE`]), so that a restore that was interrupted can be run again. Nothing is ever written in
 //! the target.
 
+mod claims;
 mod delete;
 mod folder;
 mod groups;
 mod guard;
+mod join;
 mod make;
 mod metadata;
 mod options;
