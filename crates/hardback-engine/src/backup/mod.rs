@@ -352,7 +352,7 @@ impl Run {
         };
         let adoptable = std::mem::take(&mut self.recovered.adoptable);
         let digests = match target {
-            Some(target) => DigestLists::open(target, name)?,
+            Some(target) => DigestLists::open(target, name),
             None => DigestLists::none(),
         };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);

@@ -112,7 +112,7 @@ fn restore_all(
         ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
     }
     let protections = guard::protections(options, header.excludes.as_ref())?;
-    let digests = DigestLists::open(target, &options.job)?;
+    let digests = DigestLists::open(target, &options.job);
     let shared = Shared::new(*ctx, options, Parts { digests, roots, protections }, ask)?;
     if let Some(fault) = fault {
         let what = format!("{fault}; what it still tells is restored");
