@@ -17,6 +17,7 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Phase, Problems};
@@ -122,6 +123,7 @@ pub(crate) struct Findings<'a> {
     compared: Mutex<Vec<String>>,
     shared: AtomicU64,
     unproven: Unproven,
+    failure: Failure,
     problems: Problems,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
@@ -244,6 +246,7 @@ impl<'a> Findings<'a> {
             compared: Mutex::new(Vec::new()),
             shared: AtomicU64::new(0),
             unproven: Unproven::default(),
+            failure: Failure::default(),
             problems: Problems::default(),
             changed: Mutex::new((0, Vec::new())),
             incomplete: Mutex::new(Vec::new()),
@@ -314,7 +317,7 @@ impl<'a> Findings<'a> {
 
 impl Stop for Findings<'_> {
     fn is_stopped(&self) -> bool {
-        self.ctx.cancel.is_cancelled()
+        self.failure.is_set() || self.ctx.cancel.is_cancelled()
     }
 }
 
