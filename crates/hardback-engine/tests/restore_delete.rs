@@ -170,10 +170,14 @@ fn what_was_not_there_for_the_moment_of_the_backup_stays() {
     // As with an editor that removes a file and makes it again.
     let report = bench.backup_watched(vanished(&[b"file", b"folder"]));
     assert_eq!((report.problems.len(), report.totals.entries), (3, 4), "{:?}", report.problems);
-    bench.write("new", "x");
-    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
-    for path in ["file", "sub/file", "folder/x"] {
-        assert!(bench.source.join(path).exists(), "{path}");
+    let snapshot = report.snapshot.unwrap();
+    // Nobody left it out: it is not for --delete-excluded to remove.
+    for delete_excluded in [false, true] {
+        bench.write("new", "x");
+        assert_eq!(delete(&bench, &snapshot, |o| o.delete_excluded = delete_excluded).unwrap(), ["docs/new"]);
+        for path in ["file", "sub/file", "folder/x"] {
+            assert!(bench.source.join(path).exists(), "{path}");
+        }
     }
 }
 
@@ -185,9 +189,12 @@ fn a_folder_that_the_target_could_not_name_stays() {
     }
     let report = bench.backup_into_watched(unnamable(b"unnam"));
     assert_eq!((report.problems.len(), report.totals.entries), (1, 2), "{:?}", report.problems);
-    bench.write("new", "x");
-    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
-    assert!(bench.source.join("unnamable/x").exists());
+    let snapshot = report.snapshot.unwrap();
+    for delete_excluded in [false, true] {
+        bench.write("new", "x");
+        assert_eq!(delete(&bench, &snapshot, |o| o.delete_excluded = delete_excluded).unwrap(), ["docs/new"]);
+        assert!(bench.source.join("unnamable/x").exists());
+    }
 }
 
 /// Mounts a volume of its own; returns whether it could.

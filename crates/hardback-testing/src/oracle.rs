@@ -285,7 +285,7 @@ fn compare_with_record(
                 dir.pop();
             }
             Line::End => ended = true,
-            Line::LeftOut(_) | Line::User(..) | Line::Group(..) => {}
+            Line::Unstored(..) | Line::User(..) | Line::Group(..) => {}
         }
     }
     if !ended || reader.totals() != snapshot.seal.totals {

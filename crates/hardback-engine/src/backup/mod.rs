@@ -640,7 +640,7 @@ fn store_chunk(
         stored => stored,
     };
     // The collector is gone only when the run stops.
-    let output = Output::Entries { handed_out, outcomes, left_out: std::mem::take(&mut worker.left_out) };
+    let output = Output::Entries { handed_out, outcomes, unstored: std::mem::take(&mut worker.unstored) };
     let sent = outputs.send((number, output)).map_err(|_| Error::Interrupted);
     finished.and(sent)
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
 use crate::excludes::IGNORE_FILE_BYTES_MAX;
 use crate::job::JobSource;
-use crate::manifest::{Entry, ManifestError, TreeCursor};
+use crate::manifest::{Entry, ManifestError, TreeCursor, Unstored};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
@@ -266,7 +266,7 @@ impl Walk<'_> {
                 // Only the marker was handed out.
                 Counters::add(&self.shared.sums.excluded, (listing.len() - index) as u64);
                 if level.names_left_out {
-                    (index..listing.len()).try_for_each(|i| self.emit(Output::LeftOut(listing.get(i).name.into())))?;
+                    (index..listing.len()).try_for_each(|i| self.left_out(listing.get(i).name))?;
                 }
                 return Ok(None);
             }
@@ -297,7 +297,7 @@ impl Walk<'_> {
         if metadata.id == self.target_id || self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
-            self.emit(Output::LeftOut(name.into()))?;
+            self.left_out(name)?;
             return Ok(None);
         }
         let crosses = metadata.id.volume != level.volume;
@@ -325,10 +325,8 @@ impl Walk<'_> {
         let handles = match self.handles(&level.folder, &mut entry, Some(dir), base_entry.as_ref()) {
             Err(Error::Path(error)) if error.fault() == Faults::BadName => {
                 self.shared.problem(Problem::new(&level.folder.path_of(name), ProblemKind::NotStored, &error));
-                Counters::add(&self.shared.sums.problems_without_line, 1);
-                self.skip_entered(base_entry.is_some(), &in_adopted)?;
-                self.emit(Output::LeftOut(name.into()))?;
-                return Ok(None);
+                let in_base = base_entry.is_some();
+                return self.pass_over(Unstored::Unnameable, name, in_base, &in_adopted).map(|()| None);
             }
             other => other?,
         };
@@ -364,13 +362,13 @@ impl Walk<'_> {
         error: &PathError,
     ) -> Result<Option<Level>, Error> {
         let kind = ProblemKind::of_source(error);
-        self.shared.problem(Problem::new(&level.folder.path_of(name), kind, error));
+        let path = || level.folder.path_of(name);
         if kind == ProblemKind::Vanished {
-            self.skip_entered(base_entry.is_some(), &in_adopted)?;
-            Counters::add(&self.shared.sums.problems_without_line, 1);
-            self.emit(Output::LeftOut(name.into()))?;
-            return Ok(None);
+            self.shared.problem(Problem::new(&path(), kind, error));
+            let in_base = base_entry.is_some();
+            return self.pass_over(Unstored::Vanished, name, in_base, &in_adopted).map(|()| None);
         }
+        self.shared.problem(Problem::new(&path(), kind, error));
         self.skip_adopted(&in_adopted)?;
         let in_adopted = vec![false; in_adopted.len()];
         let in_base = base_entry.is_some();
@@ -389,6 +387,18 @@ impl Walk<'_> {
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
         Ok(Some(level.stood_in_for(folder, in_base, in_adopted)))
+    }
+
+    /// Passes over a folder that was entered and has no line, but may be there again: that is a problem.
+    fn pass_over(&mut self, why: Unstored, name: &[u8], in_base: bool, in_adopted: &[bool]) -> Result<(), Error> {
+        Counters::add(&self.shared.sums.problems_without_line, 1);
+        self.skip_entered(in_base, in_adopted)?;
+        self.emit(Output::Unstored(why, name.into()))
+    }
+
+    /// Names what is left out on purpose.
+    fn left_out(&mut self, name: &[u8]) -> Result<(), Error> {
+        self.emit(Output::Unstored(Unstored::Excluded, name.into()))
     }
 
     /// Enters the next subfolder of the base, where the base stands in.
@@ -537,7 +547,7 @@ impl Walk<'_> {
         if excluded {
             self.shared.sums.excluded.fetch_add(1, Ordering::Relaxed);
             if level.names_left_out {
-                self.emit(Output::LeftOut(name.into()))?;
+                self.left_out(name)?;
             }
         }
         Ok(excluded)

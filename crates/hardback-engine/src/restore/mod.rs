@@ -107,8 +107,9 @@ fn restore_all(
     let (mut cursor, root) = TreeCursor::open(reader).map_err(failed)?;
     let header = cursor.reader().header().clone();
     refuse_delete_of_excluded(options, &snapshot, &header)?;
-    if options.delete && !options.delete_excluded {
-        cursor.collect_left_out();
+    if options.delete {
+        // What was gone just then, or could not be named, nobody left out.
+        cursor.collect_unstored(options.delete_excluded);
     }
     let tree = open_tree(target, options)?;
     ctx.monitor.phase(Phase::Restoring);

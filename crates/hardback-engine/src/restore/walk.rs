@@ -72,7 +72,7 @@ impl Walk<'_, '_> {
                 return Ok(());
             }
             let next = self.cursor.next_dir().map_err(|e| self.record_failed(e))?;
-            for name in self.cursor.take_left_out() {
+            for name in self.cursor.take_unstored() {
                 self.take_leftover(level, &name);
             }
             match next {
