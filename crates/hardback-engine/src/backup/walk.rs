@@ -368,7 +368,6 @@ impl Walk<'_> {
             let in_base = base_entry.is_some();
             return self.pass_over(Unstored::Vanished, name, in_base, &in_adopted).map(|()| None);
         }
-        self.shared.problem(Problem::new(&path(), kind, error));
         self.skip_adopted(&in_adopted)?;
         let in_adopted = vec![false; in_adopted.len()];
         let in_base = base_entry.is_some();
@@ -382,7 +381,16 @@ impl Walk<'_> {
         };
         entry.kind = Kind::Dir;
         entry.extra_mut().problem = Some(kind);
-        let handles = self.handles(&level.folder, &mut entry, None, base_entry.as_ref())?;
+        let handles = match self.handles(&level.folder, &mut entry, None, base_entry.as_ref()) {
+            Err(Error::Path(unnamable)) if unnamable.fault() == Faults::BadName => {
+                let read = format!("cannot {}: {}", error.op, error.source);
+                let what = format!("{read}; nor can the target hold its name: {}", unnamable.source);
+                self.shared.problem(Problem::with_detail(&path(), ProblemKind::NotStored, what));
+                return self.pass_over(Unstored::Unnameable, name, in_base, &in_adopted).map(|()| None);
+            }
+            other => other?,
+        };
+        self.shared.problem(Problem::new(&path(), kind, error));
         let base_name = base_entry.as_ref().map(Entry::stored_name);
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
@@ -403,14 +411,25 @@ impl Walk<'_> {
 
     /// Enters the next subfolder of the base, where the base stands in.
     fn next_of_base(&mut self, level: &Level) -> Result<Option<Level>, Error> {
-        let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
-        let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
-        let mut entry = base_entry.clone();
-        let handles = self.handles(&level.folder, &mut entry, None, Some(&base_entry))?;
-        let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
-        self.emit(Output::Dir(folder.entry.clone()))?;
-        let in_adopted = vec![false; level.in_adopted.len()];
-        Ok(Some(level.stood_in_for(folder, true, in_adopted)))
+        loop {
+            let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
+            let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
+            let mut entry = base_entry.clone();
+            let handles = match self.handles(&level.folder, &mut entry, None, Some(&base_entry)) {
+                Err(Error::Path(error)) if error.fault() == Faults::BadName => {
+                    let path = level.folder.path_of(&base_entry.name);
+                    self.shared.problem(Problem::new(&path, ProblemKind::NotStored, &error));
+                    self.pass_over(Unstored::Unnameable, &base_entry.name, true, &[])?;
+                    continue;
+                }
+                other => other?,
+            };
+            let name = Some(base_entry.stored_name());
+            let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, name, handles));
+            self.emit(Output::Dir(folder.entry.clone()))?;
+            let in_adopted = vec![false; level.in_adopted.len()];
+            return Ok(Some(level.stood_in_for(folder, true, in_adopted)));
+        }
     }
 
     fn handles(
@@ -557,9 +576,19 @@ impl Walk<'_> {
     fn read_markers(&self, level: &mut Level, source: &Dir, rules: ExcludeRules) {
         level.rules = rules;
         let (Some((listing, _)), Some(below)) = (&level.listing, &level.below) else { return };
-        level.keep_marker_only = self.excludes.marker_in(listing, source);
+        level.keep_marker_only = self.excludes.marker_in(listing, source).unwrap_or_else(|error| {
+            let what = format!("cannot {}: {}; nothing is left out by it", error.op, error.source);
+            let path = level.folder.path_of(&error.path);
+            self.shared.problem(Problem::with_detail(&path, ProblemKind::Other, what));
+            Counters::add(&self.shared.sums.problems_without_line, 1);
+            None
+        });
         let is_kept = |name: &[u8]| source.stat(name).is_ok_and(|metadata| !self.shared.leaves_out(&metadata));
-        let is_marker_kept = |marker: &Vec<u8>| listing.has_file(marker) && is_kept(marker);
+        // Of a file that cannot be opened the snapshot has nothing.
+        let is_marker_kept = |marker: &Vec<u8>| {
+            let is_file = source.stat(marker).is_ok_and(|metadata| metadata.kind == Kind::File);
+            listing.has_file(marker) && is_kept(marker) && (!is_file || source.open_file(marker).is_ok())
+        };
         level.names_left_out |= level.keep_marker_only.as_ref().is_some_and(|marker| !is_marker_kept(marker));
         if self.shared.options.no_ignore_files || !listing.has_file(DIRECTORY_FILE_NAME) {
             return;

@@ -160,7 +160,7 @@ fn is_marked(what: &Protected, entered: &Entered<'_>) -> Result<bool, PathError>
         return Ok(false);
     }
     for dir in [Some(entered.place), entered.stored].into_iter().flatten() {
-        if what.excludes.marker_in(&dir.list()?, dir).is_some() {
+        if what.excludes.marker_in(&dir.list()?, dir)?.is_some() {
             return Ok(true);
         }
     }
