@@ -346,6 +346,9 @@ fn unfinished_snapshots_keep_no_room_for_what_is_copied_anew_and_do_not_pile_up(
     bench.full_at("z");
     assert_eq!(bench.unfinished(), [["a", "c", "m", "n", "y"]]);
     let report = bench.backup();
-    assert_eq!((report.adopted, report.totals.new_files), (5, 6));
+    // What is taken over is new in the snapshot, and this run did not copy it.
+    assert_eq!((report.adopted, report.totals.new_files, report.totals.new_bytes), (5, 1, 5));
+    let sealed = &catalog::snapshots(&bench.open(), "test").unwrap().sealed[0].seal.totals;
+    assert_eq!((sealed.new_files, sealed.new_bytes), (6, 5 + report.adopted_bytes));
     assert_eq!(bench.unfinished(), [[""; 0]; 0]);
 }

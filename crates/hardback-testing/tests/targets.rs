@@ -8,7 +8,8 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
-use hardback_engine::{Error, LimitationKind, Place, RestoreOptions};
+use hardback_engine::{DiffOptions, Error, LimitationKind, Place, RestoreOptions, diff};
+use hardback_platform::Seam;
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
 use hardback_testing::rig::{JOB, Rig, Seams};
@@ -168,6 +169,31 @@ fn a_normal_user_can_back_up_folders_that_nobody_may_write() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_that_neither_the_backup_nor_a_diff_can_read_is_told_once() {
+    if !is_root_or_nobody() {
+        skip!("only root can become somebody else");
+    }
+    let prepare = |home: &Path| {
+        for path in ["docs", "docs/closed"] {
+            fs::create_dir(home.join(path)).unwrap();
+            chown(&home.join(path), 65534, 65534);
+        }
+        fs::write(home.join("docs/file"), "content").unwrap();
+        chown(&home.join("docs/file"), 65534, 65534);
+        chmod(&home.join("docs/closed"), 0);
+    };
+    let name = "a_folder_that_neither_the_backup_nor_a_diff_can_read_is_told_once";
+    let Some(home) = as_nobody(name, prepare) else { return };
+    let rig = Rig::below(&home);
+    let backup = rig.backup(Seams::default()).unwrap();
+    assert_eq!(backup.totals.problems, 1, "{:?}", backup.problems);
+    let options = DiffOptions { job: JOB.into(), a: backup.snapshot.unwrap(), b: None };
+    let report = rig.with(Seam::default(), |ctx, target| diff(ctx, target, &options, &mut |_| {})).unwrap();
+    assert_eq!(report.problem_count, 1, "{:?}", report.problems);
+    assert_eq!(report.problems[0].path, b"docs/closed");
 }
 
 #[test]
