@@ -13,29 +13,27 @@ const OPEN_LISTS_MAX: usize = 64;
 /// Reads digests by their reference.
 #[derive(Debug)]
 pub struct DigestLists {
-    dir: Option<Dir>,
+    /// The folder of the lists, or why it cannot be opened: what needs no digest goes on without.
+    dir: Result<Option<Dir>, PathError>,
     open: Mutex<VecDeque<(u32, Arc<FileRead>)>>,
 }
 
 impl DigestLists {
-    /// Opens the lists of a job; a job without any has none to give.
-    ///
-    /// # Errors
-    /// The folder cannot be opened.
-    pub fn open(target: &Target, job: &str) -> Result<Self, Error> {
-        let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])?;
-        Ok(Self { dir, open: Mutex::new(VecDeque::new()) })
+    /// Opens the lists of a job; a job without any, or whose lists cannot be reached, has none to give.
+    pub fn open(target: &Target, job: &str) -> Self {
+        let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]);
+        Self { dir, open: Mutex::new(VecDeque::new()) }
     }
 
     /// Lists of a job that has no target yet: none.
     pub(crate) fn none() -> Self {
-        Self { dir: None, open: Mutex::new(VecDeque::new()) }
+        Self { dir: Ok(None), open: Mutex::new(VecDeque::new()) }
     }
 
     /// Returns a digest.
     ///
     /// # Errors
-    /// The list is missing or too short.
+    /// The list cannot be read, is missing or too short.
     pub fn get(&self, content: ContentRef) -> Result<Digest, Error> {
         let file = self.list(content.generation)?;
         let mut digest = [0; DIGEST_BYTES];
@@ -53,14 +51,26 @@ impl DigestLists {
             return Ok(file.clone());
         }
         let name = layout::digests_name(generation);
-        let Some(dir) = &self.dir else {
-            let error = std::io::Error::new(std::io::ErrorKind::NotFound, "there are no digest lists");
-            return Err(PathError::new("open", &name, error).into());
+        let dir = match &self.dir {
+            Ok(Some(dir)) => dir,
+            Ok(None) => {
+                let error = std::io::Error::new(std::io::ErrorKind::NotFound, "there are no digest lists");
+                return Err(PathError::new("open", &name, error).into());
+            }
+            Err(error) => return Err(PathError::new(error.op, &error.path, same_error(&error.source)).into()),
         };
         let file = Arc::new(dir.open_file(&name)?);
         open.truncate(OPEN_LISTS_MAX - 1);
         open.push_front((generation, file.clone()));
         Ok(file)
+    }
+}
+
+/// Returns an error once more.
+fn same_error(error: &std::io::Error) -> std::io::Error {
+    match error.raw_os_error() {
+        Some(number) => std::io::Error::from_raw_os_error(number),
+        None => std::io::Error::new(error.kind(), error.to_string()),
     }
 }
 
@@ -79,7 +89,7 @@ impl DigestWindow {
     /// Returns a digest.
     ///
     /// # Errors
-    /// The list is missing or too short.
+    /// The list cannot be read, is missing or too short.
     pub(crate) fn get(&mut self, lists: &DigestLists, content: ContentRef) -> Result<Digest, Error> {
         if let Some(digest) = self.look_up(content) {
             return Ok(digest);

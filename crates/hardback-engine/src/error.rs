@@ -6,6 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const FULL_HINT: &str =
     "the target is full: free some room or remove an old snapshot; the next run goes on where this one stopped";
+const NO_ENTRIES_HINT: &str = "the target has room for bytes but no file entries (inodes) left, and a snapshot takes one for \
+    each of its folders and each new file: remove an old snapshot or other files there, or take a volume that was made \
+    with more; the next run goes on where this one stopped";
 
 /// Why a verb stopped.
 #[derive(Debug, thiserror::Error)]
@@ -14,11 +17,13 @@ pub enum Error {
     /// The file system said no where the verb cannot go on.
     #[error(transparent)]
     Path(PathError),
-    /// The target is full, and unfinished snapshots are there.
+    /// The target is full, and more is known about it: it lacks file entries, or unfinished snapshots are there.
     #[error("{message}")]
     Full {
         /// What failed, and where.
         message: String,
+        /// It lacks file entries (inodes) and not bytes.
+        lacks_entries: bool,
         /// How many, beside that of the run.
         unfinished: usize,
         /// What the system says.
@@ -117,12 +122,17 @@ impl Error {
                 Faults::Io => Some("the disk reports errors: check its cable and its health before trusting it".into()),
                 _ => None,
             },
-            Self::Full { unfinished, .. } => Some(format!(
-                "{FULL_HINT}; {unfinished} older unfinished snapshot{} in .hardback/partial hold{} room too, until the \
-                 next whole run of the job",
-                if *unfinished == 1 { "" } else { "s" },
-                if *unfinished == 1 { "s" } else { "" },
-            )),
+            Self::Full { unfinished, lacks_entries, .. } => {
+                let hint = if *lacks_entries { NO_ENTRIES_HINT } else { FULL_HINT };
+                let (plural, verb) = if *unfinished == 1 { ("", "holds") } else { ("s", "hold") };
+                Some(match unfinished {
+                    0 => hint.to_owned(),
+                    _ => format!(
+                        "{hint}; {unfinished} older unfinished snapshot{plural} in .hardback/partial {verb} room too, \
+                         until the next whole run of the job"
+                    ),
+                })
+            }
             Self::Locked { .. } => {
                 Some("wait for it to end; the lock goes with its process, even if that is killed".into())
             }

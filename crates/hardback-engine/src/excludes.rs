@@ -2,7 +2,7 @@
 
 use crate::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, is_cachedir_tag};
 use crate::manifest::ExcludeRecord;
-use hardback_platform::{Attributes, Dir, Kind, Listing, Metadata};
+use hardback_platform::{Attributes, Dir, Faults, Kind, Listing, Metadata, PathError};
 
 /// Bytes of a tag file that are looked at.
 const TAG_BYTES: usize = 64;
@@ -33,19 +33,36 @@ impl Excludes {
     }
 
     /// Looks for a marker among the entries of a folder; returns its name.
-    pub(crate) fn marker_in(&self, listing: &Listing, dir: &Dir) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// It cannot be seen whether an entry is one.
+    pub(crate) fn marker_in(&self, listing: &Listing, dir: &Dir) -> Result<Option<Vec<u8>>, PathError> {
         if self.markers.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let marks = |name: &[u8], kind: Kind| match self.markers.candidates(name)? {
-            MarkerKind::Present => Some(()),
-            MarkerKind::CacheTag if kind == Kind::File => {
-                let mut bytes = [0; TAG_BYTES];
-                let n = dir.open_file(name).ok()?.read_full_at(&mut bytes, 0).ok()?;
-                is_cachedir_tag(&bytes[..n]).then_some(())
+        let mut unclear = None;
+        for entry in listing.iter() {
+            let marks = match self.markers.candidates(entry.name) {
+                Some(MarkerKind::Present) => Ok(true),
+                Some(MarkerKind::CacheTag) if entry.kind == Kind::File => has_cachedir_tag(dir, entry.name),
+                Some(MarkerKind::CacheTag) | None => Ok(false),
+            };
+            match marks {
+                Ok(true) => return Ok(Some(entry.name.to_vec())),
+                Ok(false) => {}
+                Err(error) => unclear = Some(error),
             }
-            MarkerKind::CacheTag => None,
-        };
-        listing.iter().find(|e| marks(e.name, e.kind).is_some()).map(|e| e.name.to_vec())
+        }
+        unclear.map_or(Ok(None), Err)
+    }
+}
+
+/// Returns whether a file tags a cache; one that is gone or is no file any more does not.
+fn has_cachedir_tag(dir: &Dir, name: &[u8]) -> Result<bool, PathError> {
+    let mut bytes = [0; TAG_BYTES];
+    match dir.open_file(name).and_then(|file| file.read_full_at(&mut bytes, 0)) {
+        Ok(n) => Ok(is_cachedir_tag(&bytes[..n])),
+        Err(error) if matches!(error.fault(), Faults::Vanished | Faults::WrongKind) => Ok(false),
+        Err(error) => Err(PathError { path: name.to_vec(), ..error }),
     }
 }

@@ -8,6 +8,7 @@ use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exclude::{ExcludeBuilder, ExcludeRules, RuleOrigin};
+use crate::failure::Failure;
 use crate::lookup::open_cursor;
 use crate::manifest::{Entry, ManifestError, TreeCursor};
 use crate::problem::Problem;
@@ -77,7 +78,8 @@ pub struct FindReport {
 /// the newest first.
 ///
 /// # Errors
-/// The pattern is wrong, or there is no such job. A record that cannot be read is a problem; the others are searched.
+/// The pattern is wrong, there is no such job, or a part of the search panicked. A record that cannot be read is a
+/// problem; the others are searched.
 pub fn find(
     ctx: &Context<'_>,
     target: &Target,
@@ -103,9 +105,11 @@ pub fn find(
         snapshots.reverse();
         for batch in snapshots.chunks(MANIFESTS_MAX) {
             let before = problems.count();
-            let search = Search { ctx, target, pattern: &pattern, batch, problems: &problems };
+            let failure = Failure::default();
+            let search = Search { ctx, target, pattern: &pattern, batch, problems: &problems, failure: &failure };
             report.found += search.run(each);
             ctx.check_cancel()?;
+            failure.take()?;
             report.snapshots += batch.len() as u64 - (problems.count() - before);
         }
     }
@@ -138,6 +142,7 @@ struct Search<'a> {
     pattern: &'a Pattern,
     batch: &'a [Snapshot],
     problems: &'a Problems,
+    failure: &'a Failure,
 }
 
 impl Search<'_> {
@@ -145,7 +150,7 @@ impl Search<'_> {
         std::thread::scope(|scope| {
             let receivers = self.batch.iter().map(|snapshot| {
                 let (sender, receiver) = bounded(QUEUE_ENTRIES);
-                scope.spawn(move || self.search(snapshot, &sender));
+                scope.spawn(move || self.failure.guard(|| self.search(snapshot, &sender)));
                 receiver
             });
             self.merge(receivers.collect(), each)
@@ -159,7 +164,8 @@ impl Search<'_> {
         let mut told = 0;
         loop {
             let least = heads.iter().flatten().min_by(|a, b| tree_order(a.place(), b.place()));
-            let Some(least) = least else { return told };
+            // Without the matches of a thread that failed a path may seem to be what it is not.
+            let Some(least) = least.filter(|_| !self.failure.is_set()) else { return told };
             let (path, is_dir) = (least.path.clone(), least.kind == Kind::Dir);
             let mut group: Vec<Found> = Vec::new();
             for ((head, receiver), snapshot) in heads.iter_mut().zip(&receivers).zip(self.batch) {
@@ -196,7 +202,7 @@ impl Search<'_> {
                 self.offer(&path, &entry, &mut fold, sender);
                 path.truncate(outer);
             }
-            if self.ctx.cancel.is_cancelled() {
+            if self.ctx.cancel.is_cancelled() || self.failure.is_set() {
                 return Ok(());
             }
             // Into the next subfolder, or out until there is one.

@@ -14,6 +14,7 @@ mod du;
 mod error;
 pub mod exclude;
 mod excludes;
+mod failure;
 mod find;
 mod groups;
 mod job;

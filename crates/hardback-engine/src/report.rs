@@ -230,7 +230,7 @@ pub struct BackupReport {
     pub generation: u32,
     /// Name of the base.
     pub base: Option<String>,
-    /// Sums of the snapshot.
+    /// Sums of the snapshot; of its new contents those that this run copied, or would copy.
     pub totals: Totals,
     /// Entries that were linked to the base.
     pub linked: u64,

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::diff::compare::recorded_changes;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::lookup;
 use crate::manifest::{ContentRef, Entry};
 use crate::problem::{Problem, ProblemKind};
@@ -80,7 +81,7 @@ pub enum VersionChange {
 ///
 /// # Errors
 /// [`Error::NotFound`] when no snapshot has the path, with what comes nearest; and when the only records that could
-/// have it are damaged, the first of those errors.
+/// have it are damaged, the first of those errors. Also when a part of the search panicked.
 pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> Result<Versions, Error> {
     let path = RelPath::from_bytes(path).map_err(|error| {
         Error::refused(
@@ -99,7 +100,7 @@ pub fn versions(ctx: &Context<'_>, target: &Target, job: &str, path: &[u8]) -> R
         result.unreadable.push(unsealed.name);
     }
     let looked_up = look_up_all(ctx, target, &snapshots, &path)?;
-    let digests = DigestLists::open(target, job)?;
+    let digests = DigestLists::open(target, job);
     let mut answer = Answer { digests, problems: &problems, held: Vec::new(), last: None };
     let mut failure = None;
     for (snapshot, found) in snapshots.iter().zip(looked_up) {
@@ -141,19 +142,23 @@ fn look_up_all(
 ) -> Result<Vec<LookedUp>, Error> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<(usize, LookedUp)>> = Mutex::new(Vec::with_capacity(snapshots.len()));
+    let failure = Failure::default();
+    let look_up = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let is_stopped = ctx.cancel.is_cancelled() || failure.is_set();
+            let Some(snapshot) = snapshots.get(index).filter(|_| !is_stopped) else { return };
+            let found = lookup::look_up(target, snapshot, path);
+            results.lock().expect("no panic while the list is held").push((index, found));
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..THREADS.min(snapshots.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(snapshot) = snapshots.get(index).filter(|_| !ctx.cancel.is_cancelled()) else { return };
-                    let found = lookup::look_up(target, snapshot, path);
-                    results.lock().expect("no panic while the list is held").push((index, found));
-                }
-            });
+            scope.spawn(|| failure.guard(look_up));
         }
     });
     ctx.check_cancel()?;
+    failure.take()?;
     let mut results = results.into_inner().expect("no panic while the list is held");
     results.sort_by_key(|(index, _)| *index);
     Ok(results.into_iter().map(|(_, found)| found).collect())

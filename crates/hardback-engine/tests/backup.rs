@@ -228,6 +228,40 @@ fn a_same_size_edit_with_the_time_put_back_is_noticed() {
     assert_eq!(fs::read(bench.stored(&second, "a.txt")).unwrap(), b"two");
 }
 
+/// A target of which no file of this name can be opened.
+struct ClosedFile(&'static [u8]);
+
+impl Watch for ClosedFile {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::OpenFile if call.name == self.0 => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn what_only_a_digest_of_the_base_could_prove_is_copied_where_that_cannot_be_read() {
+    let mut bench = Bench::hot();
+    for name in ["hot", "restamped", "moved"] {
+        bench.write(name, "one");
+    }
+    let mtime = fs::metadata(bench.source.join("hot")).unwrap().modified().unwrap();
+    assert_eq!(bench.backup().totals.problems, 0);
+    bench.write("hot", "two");
+    fs::File::options().write(true).open(bench.source.join("hot")).unwrap().set_modified(mtime).unwrap();
+    fs::set_permissions(bench.source.join("restamped"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(bench.source.join("moved"), bench.source.join("new name")).unwrap();
+    bench.target_seam = Seam::watched(Arc::new(ClosedFile(b"00000001.b3")));
+    let report = bench.backup();
+    assert_eq!((report.totals.problems, report.totals.new_files), (0, 3), "{report:?}");
+    for (name, content) in [("hot", "two"), ("restamped", "one"), ("new name", "one")] {
+        assert_eq!(fs::read_to_string(bench.stored(&report, name)).unwrap(), content);
+    }
+    bench.target_seam = Seam::default();
+    assert_eq!(bench.backup().totals.problems, 0);
+}
+
 const ENOSPC: i32 = 28;
 
 /// A disk that is full when a file of this name is made.
@@ -312,6 +346,9 @@ fn unfinished_snapshots_keep_no_room_for_what_is_copied_anew_and_do_not_pile_up(
     bench.full_at("z");
     assert_eq!(bench.unfinished(), [["a", "c", "m", "n", "y"]]);
     let report = bench.backup();
-    assert_eq!((report.adopted, report.totals.new_files), (5, 6));
+    // What is taken over is new in the snapshot, and this run did not copy it.
+    assert_eq!((report.adopted, report.totals.new_files, report.totals.new_bytes), (5, 1, 5));
+    let sealed = &catalog::snapshots(&bench.open(), "test").unwrap().sealed[0].seal.totals;
+    assert_eq!((sealed.new_files, sealed.new_bytes), (6, 5 + report.adopted_bytes));
     assert_eq!(bench.unfinished(), [[""; 0]; 0]);
 }

@@ -15,14 +15,14 @@
 mod support;
 
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
-use hardback_engine::{BackupOptions, Error, Excludes, Place, RestoreAction, RestoreOptions};
+use hardback_engine::{BackupOptions, Error, Excludes, Place, ProblemKind, RestoreAction, RestoreOptions};
 use hardback_platform::{Attributes, Call, Op, Seam, Verdict, Watch};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use support::{Bench, forge_record, unnamable, vanished};
+use support::{Bench, forge_record, locked, unnamable, vanished};
 
 fn excludes(patterns: &[&str], if_present: &[&str]) -> Excludes {
     let add = |builder: ExcludeBuilder, (index, text): (usize, &&str)| {
@@ -170,10 +170,14 @@ fn what_was_not_there_for_the_moment_of_the_backup_stays() {
     // As with an editor that removes a file and makes it again.
     let report = bench.backup_watched(vanished(&[b"file", b"folder"]));
     assert_eq!((report.problems.len(), report.totals.entries), (3, 4), "{:?}", report.problems);
-    bench.write("new", "x");
-    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
-    for path in ["file", "sub/file", "folder/x"] {
-        assert!(bench.source.join(path).exists(), "{path}");
+    let snapshot = report.snapshot.unwrap();
+    // Nobody left it out: it is not for --delete-excluded to remove.
+    for delete_excluded in [false, true] {
+        bench.write("new", "x");
+        assert_eq!(delete(&bench, &snapshot, |o| o.delete_excluded = delete_excluded).unwrap(), ["docs/new"]);
+        for path in ["file", "sub/file", "folder/x"] {
+            assert!(bench.source.join(path).exists(), "{path}");
+        }
     }
 }
 
@@ -185,9 +189,77 @@ fn a_folder_that_the_target_could_not_name_stays() {
     }
     let report = bench.backup_into_watched(unnamable(b"unnam"));
     assert_eq!((report.problems.len(), report.totals.entries), (1, 2), "{:?}", report.problems);
+    let snapshot = report.snapshot.unwrap();
+    for delete_excluded in [false, true] {
+        bench.write("new", "x");
+        assert_eq!(delete(&bench, &snapshot, |o| o.delete_excluded = delete_excluded).unwrap(), ["docs/new"]);
+        assert!(bench.source.join("unnamable/x").exists());
+    }
+}
+
+#[test]
+fn a_folder_that_can_be_neither_read_nor_named_is_a_problem_and_ends_no_run() {
+    let bench = Bench::new();
+    for path in ["kept", "sub/unnamable/x", "unnamed/x"] {
+        bench.write(path, "x");
+    }
+    let all = Excludes::default();
+    for has_base in [false, true] {
+        let (source, target) = (locked(b"unnamed"), unnamable(b"unnamed"));
+        let report = bench.backup_with(&all, source, target);
+        let [problem] = &report.problems[..] else { panic!("{:?}", report.problems) };
+        assert_eq!((problem.kind, &problem.path[..]), (ProblemKind::NotStored, &b"docs/unnamed"[..]));
+        assert!(problem.detail.contains("nor can the target hold its name"), "{}", problem.detail);
+        assert_eq!((report.totals.problems, report.totals.entries), (1, 5), "{has_base}");
+        bench.write("new", "x");
+        assert_eq!(delete(&bench, &report.snapshot.unwrap(), |o| o.delete_excluded = true).unwrap(), ["docs/new"]);
+        bench.backup();
+    }
+    // Of a folder that cannot be read the base's version is stored, as far as it can be named.
+    let report = bench.backup_with(&all, locked(b"sub"), unnamable(b"unnamable"));
+    let expected =
+        [(ProblemKind::Unreadable, "docs/sub".to_owned()), (ProblemKind::NotStored, "docs/sub/unnamable".to_owned())];
+    assert_eq!(support::found(&report.problems), expected);
+    assert_eq!((report.totals.problems, report.totals.entries), (2, 5));
+}
+
+#[test]
+fn what_a_marker_kept_out_that_could_not_be_opened_stays() {
+    let bench = Bench::new();
+    for path in ["kept", "marked/x", "marked/sub/x", "marked/.stop"] {
+        bench.write(path, "x");
+    }
+    let report = bench.backup_with(&excludes(&[], &[".stop"]), locked(b".stop"), Seam::default());
+    assert_eq!(support::found(&report.problems), [(ProblemKind::Unreadable, "docs/marked/.stop".to_owned())]);
+    assert_eq!((report.totals.entries, report.totals.excluded), (4, 2));
+    fs::remove_file(bench.source.join("marked/.stop")).unwrap();
     bench.write("new", "x");
-    assert_eq!(delete(&bench, &report.snapshot.unwrap(), |_| {}).unwrap(), ["docs/new"]);
-    assert!(bench.source.join("unnamable/x").exists());
+    let mut options = bench.options(&report.snapshot.unwrap());
+    (options.place, options.delete) = (Place::InPlace, true);
+    let restored = bench.restore(&options);
+    assert_eq!(restored.deleted, 1, "{:?}", restored.actions);
+    assert!(bench.source.join("marked/sub/x").exists() && !bench.source.join("new").exists());
+}
+
+#[test]
+fn a_tag_of_a_cache_that_cannot_be_read_leaves_nothing_out_and_lets_nothing_go() {
+    let bench = Bench::new();
+    bench.write("kept", "x");
+    bench.write("cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55");
+    bench.write("cache/x", "x");
+    let markers = DirectoryMarkers { caches: true, ..DirectoryMarkers::default() };
+    let caches = Excludes { markers, ..Excludes::default() };
+    let snapshot = bench.backup_without(&caches, BackupOptions::default()).snapshot.unwrap();
+    let is_closed = |call: &Call<'_>| call.op == Op::OpenFile && call.name == b"CACHEDIR.TAG";
+    let (problems, deleted) = delete_failing(&bench, &snapshot, |_| {}, is_closed);
+    assert_eq!((&problems[..], deleted), (&["docs/cache".to_owned()][..], vec![]));
+    assert!(bench.source.join("cache/x").exists());
+    let report = bench.backup_with(&caches, locked(b"CACHEDIR.TAG"), Seam::default());
+    assert_eq!(report.totals.excluded, 0);
+    let told = |kind| (kind, "docs/cache/CACHEDIR.TAG".to_owned());
+    let found = support::found(&report.problems);
+    assert!(found.contains(&told(ProblemKind::Other)), "{found:?}");
+    assert_eq!(report.totals.problems, found.len() as u64);
 }
 
 /// Mounts a volume of its own; returns whether it could.

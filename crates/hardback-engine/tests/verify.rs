@@ -10,8 +10,8 @@
 mod support;
 
 use hardback_engine::{
-    Cancel, Context, Counters, Error, ProblemKind, SystemClock, VerifyLevel, VerifyOptions, VerifyReport,
-    open_or_create_target, verify,
+    Answer, Cancel, Context, Counters, Error, Place, ProblemKind, SystemClock, VerifyLevel, VerifyOptions,
+    VerifyReport, open_or_create_target, restore, verify,
 };
 use hardback_platform::{Dir, Lock, Seam};
 use std::fs;
@@ -273,4 +273,67 @@ fn what_a_backup_at_work_has_not_finished_is_no_leftover() {
     // One that was killed could not take its words away.
     fs::write(ours.join("lock"), "job test, process 7\n").unwrap();
     assert_eq!(notices(), [leftover]);
+}
+
+#[test]
+fn a_digest_list_that_cannot_be_had_is_told_and_the_rest_is_verified() {
+    let bench = filled();
+    let first = bench.backup();
+    bench.write("sub/a", "changed");
+    let second = bench.backup();
+    flip(&bench.stored(&second, "sub/a"), 0);
+    // The first is the folder of all lists, the second one of them.
+    for closed in [&b"digests"[..], b"00000001.b3"] {
+        let report = verify_locked(&bench, closed.to_vec().leak());
+        let of = |snapshot: &str| {
+            let of_it = report.problems.iter().filter(|p| p.path == snapshot.as_bytes());
+            of_it.map(|p| p.detail.clone()).collect::<Vec<_>>()
+        };
+        let list = "its digest list cannot be read: permission denied";
+        let [told, unproven] = &of(&first)[..] else { panic!("{report:?}") };
+        assert_eq!(told, list);
+        assert!(unproven.starts_with("203 files, such as docs/"), "{unproven}");
+        assert!(unproven.contains(", are not proven by the digest list 00000001.b3: cannot open"), "{unproven}");
+        assert!(unproven.ends_with(": permission denied"), "{unproven}");
+        let of_second = of(&second);
+        let damaged = format!("{second}/docs/sub/a");
+        let is_found = report.problems.iter().any(|p| p.path == damaged.as_bytes());
+        if closed == b"digests" {
+            assert_eq!((of_second.len(), is_found), (3, false), "{of_second:?}");
+        } else {
+            assert!(of_second.len() == 1 && of_second[0].starts_with("202 files, such as "), "{of_second:?}");
+            assert!(is_found, "{report:?}");
+        }
+        assert_eq!((report.snapshots, report.entries, report.files_read), (2, 2 * 207, 204));
+    }
+    // One that is missing, and one that is cut off.
+    let list = bench.target.join(".hardback/digests/test/00000001.b3");
+    let bytes = fs::read(&list).unwrap();
+    fs::write(&list, &bytes[..32 * 100]).unwrap();
+    let report = bench.verify(VerifyLevel::Full);
+    let unproven = report.problems.iter().filter(|p| p.detail.contains("00000001.b3"));
+    let begins: Vec<_> = unproven.map(|p| p.detail.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(begins, ["103", "102"], "{:?}", report.problems);
+    fs::remove_file(&list).unwrap();
+    let report = bench.verify(VerifyLevel::Full);
+    assert_eq!((report.problem_count, report.files_read), (4, 204), "{:?}", report.problems);
+}
+
+#[test]
+fn what_no_digest_proves_is_restored_and_told() {
+    let bench = Bench::new();
+    bench.write("a", "some bytes");
+    bench.write("empty", "");
+    let snapshot = bench.backup();
+    for closed in [&b"digests"[..], b"00000001.b3"] {
+        let target = open_or_create_target(&bench.target, None, &SystemClock, locked(closed.to_vec().leak()));
+        let mut options = bench.options(&snapshot);
+        options.place = Place::To(bench.path(&format!("without-{}", closed.len())));
+        let report =
+            with_context(|ctx| restore(ctx, &target.unwrap().target, &options, &mut |_| Answer::Keep)).unwrap();
+        assert_eq!(found(&report.problems), [(ProblemKind::Damaged, "docs/a".to_owned())]);
+        assert!(report.problems[0].detail.starts_with("it is restored, but nothing proves it"), "{report:?}");
+        let Place::To(out) = &options.place else { unreachable!() };
+        assert_eq!(read(&out.join("docs/a")), "some bytes");
+    }
 }

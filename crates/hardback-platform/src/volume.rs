@@ -36,6 +36,11 @@ pub struct VolumeTraits {
     pub links_max: Option<u64>,
 }
 
+/// A volume with less free bytes counts as one without any.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+/// A volume with no more free entries counts as one without any: a run that stops gives back what its threads began.
+const FREE_ENTRIES_FEW: u64 = 64;
+
 /// Free room on a volume.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeSpace {
@@ -49,6 +54,14 @@ pub struct FreeSpace {
     pub total_entries: Option<u64>,
 }
 
+impl FreeSpace {
+    /// Returns whether it is entries that the volume lacks, and not bytes. A volume that makes them of free room (XFS) has
+    /// none left where it has no bytes either.
+    pub fn lacks_entries(&self) -> bool {
+        self.free_entries.is_some_and(|free| free <= FREE_ENTRIES_FEW) && self.free_bytes >= FREE_BYTES_MIN
+    }
+}
+
 impl VolumeTraits {
     /// Makes a FUSE volume that is NTFS below known as such.
     #[must_use]
@@ -56,5 +69,23 @@ impl VolumeTraits {
         self.kind = VolumeKind::Ntfs;
         self.links_max = Some(NTFS_LINKS_MAX);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_lacks_entries_where_it_has_none_and_has_bytes() {
+        let space = |free_bytes, free_entries: Option<u64>| {
+            let total_entries = free_entries.map(|_| 1 << 16);
+            FreeSpace { free_bytes, total_bytes: 1 << 30, free_entries, total_entries }
+        };
+        assert!(space(FREE_BYTES_MIN, Some(0)).lacks_entries());
+        assert!(space(1 << 29, Some(FREE_ENTRIES_FEW)).lacks_entries());
+        for other in [space(1 << 29, None), space(1 << 29, Some(1000)), space(0, Some(0)), space(4096, Some(0))] {
+            assert!(!other.lacks_entries(), "{other:?}");
+        }
     }
 }

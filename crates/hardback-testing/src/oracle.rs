@@ -259,7 +259,7 @@ fn compare_with_record(
     target: &Target,
     snapshot: &catalog::Snapshot,
 ) -> Result<Vec<String>, String> {
-    let lists = DigestLists::open(target, JOB).map_err(|e| e.to_string())?;
+    let lists = DigestLists::open(target, JOB);
     let mut wrong = Vec::new();
     let mut recorded = BTreeSet::new();
     let mut dir: Vec<Vec<u8>> = Vec::new();
@@ -285,7 +285,7 @@ fn compare_with_record(
                 dir.pop();
             }
             Line::End => ended = true,
-            Line::LeftOut(_) | Line::User(..) | Line::Group(..) => {}
+            Line::Unstored(..) | Line::User(..) | Line::Group(..) => {}
         }
     }
     if !ended || reader.totals() != snapshot.seal.totals {

@@ -93,9 +93,17 @@ impl Rig {
     /// # Errors
     /// As the engine says.
     pub fn prune_with(&self, options: &PruneOptions, seam: Seam) -> Result<PruneReport, Error> {
+        self.with(seam, |ctx, target| prune(ctx, target, JOB, options))
+    }
+
+    /// Runs a verb on the target while something watches that.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn with<T>(&self, seam: Seam, run: impl FnOnce(&Context<'_>, &Target) -> Result<T, Error>) -> Result<T, Error> {
         let (counters, cancel) = (Counters::default(), Cancel::default());
         let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
-        prune(&ctx, &self.open_watched(seam)?, JOB, options)
+        run(&ctx, &self.open_watched(seam)?)
     }
 
     /// Restores.
@@ -103,9 +111,7 @@ impl Rig {
     /// # Errors
     /// As the engine says.
     pub fn restore(&self, options: &RestoreOptions) -> Result<RestoreReport, Error> {
-        let (counters, cancel) = (Counters::default(), Cancel::default());
-        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
-        restore(&ctx, &self.open()?, options, &mut |_| Answer::Keep)
+        self.with(Seam::default(), |ctx, target| restore(ctx, target, options, &mut |_| Answer::Keep))
     }
 
     /// Returns the folder of a snapshot.

@@ -9,7 +9,7 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
 
-use hardback_engine::{Error, Place, RestoreOptions};
+use hardback_engine::{Error, FindOptions, Place, RestoreOptions, VerifyLevel, VerifyOptions, find, verify, versions};
 use hardback_platform::{Op, Verdict};
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
@@ -155,6 +155,57 @@ fn a_panic_in_a_thread_ends_the_run_with_an_error() {
             panic_at(op, name, workers);
         }
     }
+}
+
+/// Runs a verb in a thread of its own; panics unless it ends in time, with the error of a panic.
+fn assert_ends_with_the_panic(verb: &str, run: impl FnOnce() -> Result<(), Error> + Send + 'static) {
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(run()).unwrap());
+    let ended = done.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{verb} hangs, or panics"));
+    match ended {
+        Err(error @ Error::Bug { .. }) => assert!(error.to_string().contains("the test wants"), "{verb}: {error}"),
+        other => panic!("{verb}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_in_a_thread_ends_verify_find_and_versions_with_an_error() {
+    let temp = tempfile::tempdir().unwrap();
+    let rig = Rig::below(temp.path());
+    fs::create_dir_all(rig.source.join("sub")).unwrap();
+    for name in ["a", "b", "sub/c"] {
+        fs::write(rig.source.join(name), name).unwrap();
+    }
+    for _ in 0..3 {
+        assert!(rig.backup(Seams::default()).unwrap().snapshot.is_some());
+    }
+    let panics_at = |op: Op, end: &'static str| {
+        watch::seam(move |call, path| {
+            let is_it = call.op == op && path.to_string_lossy().ends_with(end);
+            assert!(!is_it, "this is what the test wants");
+            Verdict::Go
+        })
+    };
+    // A worker reads a file, and the walk lists a folder.
+    for (op, end) in [(Op::Stat, "docs/b"), (Op::OpenFile, "docs/sub/c"), (Op::OpenDir, "docs/sub")] {
+        for workers in [1, 3] {
+            let (rig, seam) = (rig.clone(), panics_at(op, end));
+            assert_ends_with_the_panic("verify", move || {
+                let (level, snapshots) = (VerifyLevel::Full, Vec::new());
+                let options = VerifyOptions { job: None, snapshots, level, against_source: false, workers };
+                rig.with(seam, |ctx, target| verify(ctx, target, &options)).map(drop)
+            });
+        }
+    }
+    let (searched, seam) = (rig.clone(), panics_at(Op::Read, ".manifest.zst"));
+    assert_ends_with_the_panic("find", move || {
+        let options = FindOptions { pattern: "*".into(), ..FindOptions::default() };
+        searched.with(seam, |ctx, target| find(ctx, target, &options, &mut |_| {})).map(drop)
+    });
+    let seam = panics_at(Op::Read, ".manifest.zst");
+    assert_ends_with_the_panic("versions", move || {
+        rig.with(seam, |ctx, target| versions(ctx, target, JOB, b"docs/a")).map(drop)
+    });
 }
 
 #[test]

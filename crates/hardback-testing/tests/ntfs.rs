@@ -8,14 +8,15 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
-use hardback_engine::{BackupReport, LimitationKind, Overwrite, RestoreAction};
+use hardback_engine::{BackupReport, LimitationKind, Overwrite, Place, RestoreAction, RestoreOptions};
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
+use hardback_testing::rig::{JOB, Rig, Seams};
 use hardback_testing::volume::{Volume, VolumeKind};
 use hardback_testing::zoo::{Zoo, ZooOptions};
 use hardback_testing::{skip, volume};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 const MIB: u64 = 400;
@@ -161,4 +162,139 @@ fn a_restore_that_deletes_keeps_what_the_place_lists_in_another_case() {
     }
     let paths: Vec<_> = deleted.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
     assert_eq!(paths, ["docs/Inner/new", "docs/new"]);
+}
+
+/// Restores `docs` of a snapshot onto a place; returns paths and details of the problems.
+fn restore_folding(
+    rig: &Rig,
+    snapshot: &str,
+    to: &Path,
+    choose: impl Fn(&mut RestoreOptions),
+) -> Vec<(String, String)> {
+    let mut options = RestoreOptions::new(JOB, snapshot, Place::To(to.to_owned()));
+    choose(&mut options);
+    let report = rig.restore(&options).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    report.problems.iter().map(|p| (text(&p.path), p.detail.clone())).collect()
+}
+
+/// Panics unless one of two names was restored and stays, and the other is a problem.
+fn assert_one_of(problems: &[(String, String)], restored: &Path, names: [&str; 2], content: impl Fn(&str) -> String) {
+    let is_told = |name: &&str| problems.iter().any(|(path, _)| *path == format!("docs/{name}"));
+    let told: Vec<&str> = names.into_iter().filter(|name| is_told(name)).collect();
+    let [lost] = told[..] else { panic!("{names:?}: {problems:#?}") };
+    let stays = names.into_iter().find(|name| *name != lost).unwrap();
+    let detail = &problems.iter().find(|(path, _)| *path == format!("docs/{lost}")).unwrap().1;
+    assert!(detail.starts_with(&format!("the place does not tell it from {stays}, which stays")), "{lost}: {detail}");
+    for name in names {
+        assert_eq!(fs::read_to_string(restored.join(name)).unwrap(), content(stays), "{name}");
+    }
+}
+
+#[test]
+fn of_names_that_the_place_takes_for_one_the_first_stays_and_the_other_is_a_problem() {
+    let (from, place) = (volume!(VolumeKind::Ext4, 20), volume!(VolumeKind::NtfsFolding, 20));
+    let rig = Rig::below(from.root());
+    for folder in ["Sub", "sub"] {
+        fs::create_dir_all(rig.source.join(folder)).unwrap();
+        fs::write(rig.source.join(folder).join("in"), folder).unwrap();
+    }
+    for name in ["A", "a", "Éa", "éa", "linked"] {
+        fs::write(rig.source.join(name), name).unwrap();
+    }
+    for other in ["LINKED", "Other"] {
+        fs::hard_link(rig.source.join("linked"), rig.source.join(other)).unwrap();
+    }
+    symlink("A", rig.source.join("Link")).unwrap();
+    symlink("a", rig.source.join("link")).unwrap();
+    let snapshot = rig.backup(Seams::default()).unwrap().snapshot.unwrap();
+    for workers in [1, 4] {
+        let to = place.root().join(format!("restored-{workers}"));
+        let restored = to.join("docs");
+        for round in 0..4 {
+            if round == 2 {
+                // What is there is another version: it may be replaced, once.
+                fs::write(restored.join("a"), "an edit").unwrap();
+                fs::write(restored.join("éa"), "an edit").unwrap();
+            }
+            let problems = restore_folding(&rig, &snapshot, &to, |options| {
+                options.workers = workers;
+                options.overwrite = if round == 0 { Overwrite::Never } else { Overwrite::Always };
+                options.delete = round == 3;
+            });
+            assert_one_of(&problems, &restored, ["A", "a"], str::to_owned);
+            assert_one_of(&problems, &restored, ["Éa", "éa"], str::to_owned);
+            assert_one_of(&problems, &restored, ["LINKED", "linked"], |_| "linked".into());
+            let sub = problems.iter().find(|(path, _)| path == "docs/sub").unwrap();
+            assert!(sub.1.starts_with("the place does not tell it from Sub, which stays"), "{sub:?}");
+            assert!(sub.1.ends_with("; 1 entry below it is not restored either"), "{sub:?}");
+            assert_eq!(fs::read_to_string(restored.join("sub/in")).unwrap(), "Sub");
+            let links = problems.iter().filter(|(path, _)| path.eq_ignore_ascii_case("docs/link")).count();
+            assert_eq!((links, problems.len()), (1, 5), "{problems:#?}");
+            assert_eq!(fs::read_to_string(restored.join("Other")).unwrap(), "linked");
+            // Nothing that came back was moved out of the way of its twin.
+            let aside = fs::read_dir(&restored).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let aside: Vec<_> = aside.filter(|name| name.contains("before-restore")).collect();
+            assert_eq!(aside.len(), if round < 2 { 0 } else { 2 }, "{aside:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_file_and_a_folder_that_the_place_takes_for_one_either_comes_back_whole() {
+    let (from, place) = (volume!(VolumeKind::Ext4, 20), volume!(VolumeKind::NtfsFolding, 20));
+    let rig = Rig::below(from.root());
+    fs::create_dir_all(rig.source.join("kind")).unwrap();
+    fs::write(rig.source.join("kind/in"), "in the folder").unwrap();
+    fs::write(rig.source.join("Kind"), "the file").unwrap();
+    let snapshot = rig.backup(Seams::default()).unwrap().snapshot.unwrap();
+    for round in 0..20 {
+        let to = place.root().join(format!("restored-{round}"));
+        if round % 2 == 1 {
+            fs::create_dir_all(to.join("docs")).unwrap();
+        }
+        let problems = restore_folding(&rig, &snapshot, &to, |options| options.overwrite = Overwrite::Always);
+        let [(lost, detail)] = &problems[..] else { panic!("{problems:#?}") };
+        assert!(detail.starts_with("the place does not tell it from "), "{lost}: {detail}");
+        let (file, folder) = (to.join("docs/Kind"), to.join("docs/kind/in"));
+        if lost == "docs/Kind" {
+            assert_eq!(fs::read_to_string(folder).unwrap(), "in the folder");
+        } else {
+            assert_eq!((&lost[..], fs::read_to_string(file).unwrap()), ("docs/kind", "the file".to_owned()));
+        }
+        assert_eq!(fs::read_dir(to.join("docs")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn of_many_such_names_that_are_restored_at_once_none_is_lost_in_silence() {
+    const PAIRS: usize = 150;
+    let (from, place) = (volume!(VolumeKind::Ext4, 20), volume!(VolumeKind::NtfsFolding, 20));
+    let rig = Rig::below(from.root());
+    fs::create_dir(&rig.source).unwrap();
+    // The twins are in other chunks, for other workers.
+    let pairs: Vec<_> = (0..PAIRS).map(|n| [format!("NAME {n}"), format!("name {n}")]).collect();
+    pairs.iter().flatten().for_each(|name| fs::write(rig.source.join(name), name).unwrap());
+    let snapshot = rig.backup(Seams::default()).unwrap().snapshot.unwrap();
+    for is_fresh in [true, false] {
+        let to = place.root().join(format!("restored-{is_fresh}"));
+        let restored = to.join("docs");
+        if !is_fresh {
+            fs::create_dir_all(&restored).unwrap();
+            pairs.iter().step_by(2).for_each(|[_, small]| fs::write(restored.join(small), "theirs").unwrap());
+        }
+        let problems = restore_folding(&rig, &snapshot, &to, |options| {
+            options.workers = 8;
+            options.overwrite = Overwrite::Always;
+        });
+        assert_eq!(problems.len(), PAIRS, "{problems:#?}");
+        for [large, small] in &pairs {
+            assert_one_of(&problems, &restored, [large, small], str::to_owned);
+        }
+        // What was there before is kept once, and nothing that came back was set aside.
+        let aside = fs::read_dir(&restored).unwrap().map(|e| e.unwrap().path());
+        let aside: Vec<_> = aside.filter(|path| path.to_string_lossy().contains("before-restore")).collect();
+        assert_eq!(aside.len(), if is_fresh { 0 } else { PAIRS.div_ceil(2) });
+        assert!(aside.iter().all(|path| fs::read_to_string(path).unwrap() == "theirs"));
+    }
 }

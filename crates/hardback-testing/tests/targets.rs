@@ -8,10 +8,12 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
 
-use hardback_engine::LimitationKind;
+use hardback_engine::{DiffOptions, Error, LimitationKind, Place, RestoreOptions, diff};
+use hardback_platform::Seam;
 use hardback_testing::bench::Bench;
 use hardback_testing::compare::{self, Strictness};
-use hardback_testing::volume::VolumeKind;
+use hardback_testing::rig::{JOB, Rig, Seams};
+use hardback_testing::volume::{Volume, VolumeKind};
 use hardback_testing::zoo::{Zoo, ZooOptions, chown, set_xattr};
 use hardback_testing::{skip, volume};
 use std::fs;
@@ -167,4 +169,60 @@ fn a_normal_user_can_back_up_folders_that_nobody_may_write() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_that_neither_the_backup_nor_a_diff_can_read_is_told_once() {
+    if !is_root_or_nobody() {
+        skip!("only root can become somebody else");
+    }
+    let prepare = |home: &Path| {
+        for path in ["docs", "docs/closed"] {
+            fs::create_dir(home.join(path)).unwrap();
+            chown(&home.join(path), 65534, 65534);
+        }
+        fs::write(home.join("docs/file"), "content").unwrap();
+        chown(&home.join("docs/file"), 65534, 65534);
+        chmod(&home.join("docs/closed"), 0);
+    };
+    let name = "a_folder_that_neither_the_backup_nor_a_diff_can_read_is_told_once";
+    let Some(home) = as_nobody(name, prepare) else { return };
+    let rig = Rig::below(&home);
+    let backup = rig.backup(Seams::default()).unwrap();
+    assert_eq!(backup.totals.problems, 1, "{:?}", backup.problems);
+    let options = DiffOptions { job: JOB.into(), a: backup.snapshot.unwrap(), b: None };
+    let report = rig.with(Seam::default(), |ctx, target| diff(ctx, target, &options, &mut |_| {})).unwrap();
+    assert_eq!(report.problem_count, 1, "{:?}", report.problems);
+    assert_eq!(report.problems[0].path, b"docs/closed");
+}
+
+#[test]
+fn a_volume_without_inodes_is_told_from_one_without_room() {
+    let few = || Volume::mount_starved(64, 128);
+    let (from, to, place) = match (Volume::mount(VolumeKind::Ext4, 256), few(), few()) {
+        (Ok(from), Ok(to), Ok(place)) => (from, to, place),
+        (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => skip!("{why}"),
+    };
+    let source = from.dir("docs");
+    for n in 0..200 {
+        fs::write(source.join(n.to_string()), "x").unwrap();
+    }
+    let refused = Bench::new(&source, &to.root().join("target")).try_backup();
+    let Err(error @ Error::Full { .. }) = refused else { panic!("{refused:?}") };
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("no file entries (inodes) left") && hint.ends_with("where this one stopped"), "{hint}");
+    // Where bytes are missing the hint is what it was.
+    fs::write(source.join("large"), vec![7; 80 << 20]).unwrap();
+    let small = volume!(VolumeKind::Ext4, 32);
+    let refused = Bench::new(&source, &small.root().join("target")).try_backup();
+    let hint = refused.unwrap_err().hint().unwrap();
+    assert!(hint.starts_with("the target is full: free some room"), "{hint}");
+    fs::remove_file(source.join("large")).unwrap();
+    let rig = Rig { source, ..Rig::below(from.root()) };
+    let snapshot = rig.backup(Seams::default()).unwrap().snapshot.unwrap();
+    let options = RestoreOptions::new(JOB, &snapshot, Place::To(place.root().join("out")));
+    let refused = rig.restore(&options);
+    let Err(Error::Refused { message, hint: Some(hint) }) = refused else { panic!("{refused:?}") };
+    assert!(message.contains("/out has no file entries left: cannot create "), "{message}");
+    assert!(hint.contains("(inode)") && hint.contains("--to") && !hint.contains("snapshot"), "{hint}");
 }

@@ -492,6 +492,22 @@ fn restore_with_delete_protects_what_the_backup_left_out() {
 }
 
 #[test]
+fn a_restore_that_makes_nothing_does_not_say_that_it_made_something() {
+    let env = TestEnvironment::with_target();
+    let restore = ["restore", "target", "--in-place", "--overwrite", "always", "--no-keep"];
+    let output = env.hardback(&restore).exits(0);
+    assert!(!output.stdout.contains("made") && output.stdout.contains("  unchanged  "), "{}", output.stdout);
+    env.write("source/a", "edited");
+    let output = env.hardback(&restore).exits(0);
+    assert!(!output.stdout.contains("made"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("  replaced   1\n") && output.stdout.contains("  written    5 B\n"),
+        "{}",
+        output.stdout
+    );
+}
+
+#[test]
 fn restore_without_keeping_leaves_nothing_beside() {
     let env = TestEnvironment::with_target();
     env.write("source/a", "edited");
@@ -572,6 +588,9 @@ fn completions_and_man_pages_cover_every_command() {
         assert!(page.contains(command), "{command}");
         assert!(pages.contains(&format!("hardback-{command}.1")), "{pages:?}");
     }
+    env.write("file", "");
+    let output = env.hardback(&["man", "--out", "file/man1"]).exits(1);
+    assert!(output.stderr.contains("file") && output.stderr.contains("\nhint: "), "{}", output.stderr);
 }
 
 #[test]

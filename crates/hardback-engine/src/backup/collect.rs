@@ -4,7 +4,7 @@ use super::groups::Stored;
 use super::shared::{Outcome, Shared};
 use super::throttle::Throttle;
 use crate::error::Error;
-use crate::manifest::{ContentRef, Digest, Entry, Finished, ManifestWriter};
+use crate::manifest::{ContentRef, Digest, Entry, Finished, ManifestWriter, Unstored};
 use crossbeam_channel::Receiver;
 use hardback_platform::{FileId, FileWrite, PathError};
 use std::collections::{BTreeMap, HashMap};
@@ -20,11 +20,11 @@ pub(super) enum Output {
         /// How many were handed out.
         handed_out: usize,
         outcomes: Vec<Outcome>,
-        /// Those that no rule of the header leaves out.
-        left_out: Vec<Box<[u8]>>,
+        /// Names that have no line, and that no rule of the header leaves out.
+        unstored: Vec<(Unstored, Box<[u8]>)>,
     },
-    /// An entry of the folder that is open, likewise.
-    LeftOut(Box<[u8]>),
+    /// A name in the folder that is open, likewise.
+    Unstored(Unstored, Box<[u8]>),
     /// The folder is closed.
     Up,
 }
@@ -154,12 +154,12 @@ impl<'a> Collector<'a> {
                 self.manifest.entry(&entry)?;
             }
             Output::Up => self.manifest.up(),
-            Output::LeftOut(name) => self.manifest.left_out(&name)?,
-            Output::Entries { outcomes, left_out, .. } => {
+            Output::Unstored(why, name) => self.manifest.unstored(why, &name)?,
+            Output::Entries { outcomes, unstored, .. } => {
                 for outcome in outcomes {
                     self.outcome(outcome)?;
                 }
-                left_out.iter().try_for_each(|name| self.manifest.left_out(name))?;
+                unstored.iter().try_for_each(|(why, name)| self.manifest.unstored(*why, name))?;
                 if self.since_checkpoint >= CHECKPOINT_BYTES {
                     self.checkpoint()?;
                 }

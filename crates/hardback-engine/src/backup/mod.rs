@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
 use crate::job::{BackupOptions, Job};
-use crate::manifest::{Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
+use crate::manifest::{DIGEST_BYTES, Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::prune::{FoundChanged, RoomMaker};
@@ -365,7 +365,7 @@ impl Run {
         };
         let adoptable = std::mem::take(&mut self.recovered.adoptable);
         let digests = match target {
-            Some(target) => DigestLists::open(target, name)?,
+            Some(target) => DigestLists::open(target, name),
             None => DigestLists::none(),
         };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
@@ -562,8 +562,15 @@ impl Run {
         let sums = &shared.sums;
         let mut would_copy = std::mem::take(&mut *shared.would_copy.lock().expect("all threads are done"));
         would_copy.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        let (adopted, adopted_bytes) = (sum(&sums.adopted), sum(&sums.adopted_bytes));
+        let record_bytes = seal.map_or(0, |s| s.manifest_bytes + DIGEST_BYTES as u64 * totals.new_files);
         let totals = match seal {
-            Some(_) => totals,
+            // They are new in the snapshot, and were copied by another run.
+            Some(_) => Totals {
+                new_files: totals.new_files.saturating_sub(adopted),
+                new_bytes: totals.new_bytes.saturating_sub(adopted_bytes),
+                ..totals
+            },
             // Nothing was copied that the record could count.
             None => Totals { new_files: sum(&sums.would_be_new), new_bytes: sum(&sums.would_be_new_bytes), ..totals },
         };
@@ -576,12 +583,12 @@ impl Run {
             totals,
             linked: sum(&sums.linked),
             moved: sum(&sums.moved),
-            adopted: sum(&sums.adopted),
-            adopted_bytes: sum(&sums.adopted_bytes),
+            adopted,
+            adopted_bytes,
             restamped: sum(&sums.restamped),
             removed: sum(&sums.removed).saturating_sub(sum(&sums.moved_away)),
             bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
-            record_bytes: seal.map_or(0, |s| s.manifest_bytes + 32 * totals.new_files),
+            record_bytes,
             limitations: shared.limitations.list(),
             removed_for_room: Vec::new(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
@@ -656,7 +663,7 @@ fn store_chunk(
         stored => stored,
     };
     // The collector is gone only when the run stops.
-    let output = Output::Entries { handed_out, outcomes, left_out: std::mem::take(&mut worker.left_out) };
+    let output = Output::Entries { handed_out, outcomes, unstored: std::mem::take(&mut worker.unstored) };
     let sent = outputs.send((number, output)).map_err(|_| Error::Interrupted);
     finished.and(sent)
 }

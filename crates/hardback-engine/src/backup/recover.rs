@@ -181,13 +181,18 @@ pub(super) fn discard<'a>(target: &Target, job: &str, names: impl Iterator<Item 
     Ok(())
 }
 
-/// Tells with a full target how many unfinished snapshots hold room there, beside that of the run.
+/// Tells with a full target what it lacks, and how many unfinished snapshots hold room there, beside that of the run.
 pub(super) fn with_unfinished(target: &Target, error: Error) -> Error {
     match error {
-        Error::Path(error) if error.fault() == Faults::Full => match unfinished(target).saturating_sub(1) {
-            0 => error.into(),
-            unfinished => Error::Full { message: error.to_string(), unfinished, source: error.source },
-        },
+        Error::Path(error) if error.fault() == Faults::Full => {
+            let lacks_entries = target.root.free_space().is_ok_and(|space| space.lacks_entries());
+            match unfinished(target).saturating_sub(1) {
+                0 if !lacks_entries => error.into(),
+                unfinished => {
+                    Error::Full { message: error.to_string(), lacks_entries, unfinished, source: error.source }
+                }
+            }
+        }
         error => error,
     }
 }

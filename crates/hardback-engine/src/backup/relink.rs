@@ -110,13 +110,14 @@ impl Worker<'_> {
                 &sink,
                 &mut self.buffers,
             );
-            let good = match copied {
-                Ok(content) => whole && (content.size_bytes == 0 || Some(content.digest) == known),
-                Err(CopyError::Source(_)) => false,
+            let wrong = match copied {
+                Ok(content) if whole && (content.size_bytes == 0 || Some(content.digest) == known) => None,
+                Ok(_) if whole && known.is_none() => Some("its digest cannot be read, so nothing proves it"),
+                Ok(_) | Err(CopyError::Source(_)) => Some("its content is not what was stored"),
                 Err(error) => return Err(store::named(error, &entry.name)),
             };
-            if !good {
-                self.shared.limitation(LimitationKind::Base, path, "its content is not what was stored");
+            if let Some(wrong) = wrong {
+                self.shared.limitation(LimitationKind::Base, path, wrong);
                 return Ok(false);
             }
         }

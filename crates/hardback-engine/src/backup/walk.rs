@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
 use crate::excludes::IGNORE_FILE_BYTES_MAX;
 use crate::job::JobSource;
-use crate::manifest::{Entry, ManifestError, TreeCursor};
+use crate::manifest::{Entry, ManifestError, TreeCursor, Unstored};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
@@ -266,7 +266,7 @@ impl Walk<'_> {
                 // Only the marker was handed out.
                 Counters::add(&self.shared.sums.excluded, (listing.len() - index) as u64);
                 if level.names_left_out {
-                    (index..listing.len()).try_for_each(|i| self.emit(Output::LeftOut(listing.get(i).name.into())))?;
+                    (index..listing.len()).try_for_each(|i| self.left_out(listing.get(i).name))?;
                 }
                 return Ok(None);
             }
@@ -297,7 +297,7 @@ impl Walk<'_> {
         if metadata.id == self.target_id || self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
-            self.emit(Output::LeftOut(name.into()))?;
+            self.left_out(name)?;
             return Ok(None);
         }
         let crosses = metadata.id.volume != level.volume;
@@ -325,10 +325,8 @@ impl Walk<'_> {
         let handles = match self.handles(&level.folder, &mut entry, Some(dir), base_entry.as_ref()) {
             Err(Error::Path(error)) if error.fault() == Faults::BadName => {
                 self.shared.problem(Problem::new(&level.folder.path_of(name), ProblemKind::NotStored, &error));
-                Counters::add(&self.shared.sums.problems_without_line, 1);
-                self.skip_entered(base_entry.is_some(), &in_adopted)?;
-                self.emit(Output::LeftOut(name.into()))?;
-                return Ok(None);
+                let in_base = base_entry.is_some();
+                return self.pass_over(Unstored::Unnameable, name, in_base, &in_adopted).map(|()| None);
             }
             other => other?,
         };
@@ -364,12 +362,11 @@ impl Walk<'_> {
         error: &PathError,
     ) -> Result<Option<Level>, Error> {
         let kind = ProblemKind::of_source(error);
-        self.shared.problem(Problem::new(&level.folder.path_of(name), kind, error));
+        let path = || level.folder.path_of(name);
         if kind == ProblemKind::Vanished {
-            self.skip_entered(base_entry.is_some(), &in_adopted)?;
-            Counters::add(&self.shared.sums.problems_without_line, 1);
-            self.emit(Output::LeftOut(name.into()))?;
-            return Ok(None);
+            self.shared.problem(Problem::new(&path(), kind, error));
+            let in_base = base_entry.is_some();
+            return self.pass_over(Unstored::Vanished, name, in_base, &in_adopted).map(|()| None);
         }
         self.skip_adopted(&in_adopted)?;
         let in_adopted = vec![false; in_adopted.len()];
@@ -384,23 +381,55 @@ impl Walk<'_> {
         };
         entry.kind = Kind::Dir;
         entry.extra_mut().problem = Some(kind);
-        let handles = self.handles(&level.folder, &mut entry, None, base_entry.as_ref())?;
+        let handles = match self.handles(&level.folder, &mut entry, None, base_entry.as_ref()) {
+            Err(Error::Path(unnamable)) if unnamable.fault() == Faults::BadName => {
+                let read = format!("cannot {}: {}", error.op, error.source);
+                let what = format!("{read}; nor can the target hold its name: {}", unnamable.source);
+                self.shared.problem(Problem::with_detail(&path(), ProblemKind::NotStored, what));
+                return self.pass_over(Unstored::Unnameable, name, in_base, &in_adopted).map(|()| None);
+            }
+            other => other?,
+        };
+        self.shared.problem(Problem::new(&path(), kind, error));
         let base_name = base_entry.as_ref().map(Entry::stored_name);
         let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, base_name, handles));
         self.emit(Output::Dir(folder.entry.clone()))?;
         Ok(Some(level.stood_in_for(folder, in_base, in_adopted)))
     }
 
+    /// Passes over a folder that was entered and has no line, but may be there again: that is a problem.
+    fn pass_over(&mut self, why: Unstored, name: &[u8], in_base: bool, in_adopted: &[bool]) -> Result<(), Error> {
+        Counters::add(&self.shared.sums.problems_without_line, 1);
+        self.skip_entered(in_base, in_adopted)?;
+        self.emit(Output::Unstored(why, name.into()))
+    }
+
+    /// Names what is left out on purpose.
+    fn left_out(&mut self, name: &[u8]) -> Result<(), Error> {
+        self.emit(Output::Unstored(Unstored::Excluded, name.into()))
+    }
+
     /// Enters the next subfolder of the base, where the base stands in.
     fn next_of_base(&mut self, level: &Level) -> Result<Option<Level>, Error> {
-        let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
-        let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
-        let mut entry = base_entry.clone();
-        let handles = self.handles(&level.folder, &mut entry, None, Some(&base_entry))?;
-        let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, Some(base_entry.stored_name()), handles));
-        self.emit(Output::Dir(folder.entry.clone()))?;
-        let in_adopted = vec![false; level.in_adopted.len()];
-        Ok(Some(level.stood_in_for(folder, true, in_adopted)))
+        loop {
+            let Some(base) = self.base.as_mut().filter(|_| level.in_base) else { return Ok(None) };
+            let Some((base_entry, _)) = base.next_dir().map_err(base_failed)? else { return Ok(None) };
+            let mut entry = base_entry.clone();
+            let handles = match self.handles(&level.folder, &mut entry, None, Some(&base_entry)) {
+                Err(Error::Path(error)) if error.fault() == Faults::BadName => {
+                    let path = level.folder.path_of(&base_entry.name);
+                    self.shared.problem(Problem::new(&path, ProblemKind::NotStored, &error));
+                    self.pass_over(Unstored::Unnameable, &base_entry.name, true, &[])?;
+                    continue;
+                }
+                other => other?,
+            };
+            let name = Some(base_entry.stored_name());
+            let folder = Arc::new(Folder::new(Some(level.folder.clone()), entry, name, handles));
+            self.emit(Output::Dir(folder.entry.clone()))?;
+            let in_adopted = vec![false; level.in_adopted.len()];
+            return Ok(Some(level.stood_in_for(folder, true, in_adopted)));
+        }
     }
 
     fn handles(
@@ -537,7 +566,7 @@ impl Walk<'_> {
         if excluded {
             self.shared.sums.excluded.fetch_add(1, Ordering::Relaxed);
             if level.names_left_out {
-                self.emit(Output::LeftOut(name.into()))?;
+                self.left_out(name)?;
             }
         }
         Ok(excluded)
@@ -547,9 +576,19 @@ impl Walk<'_> {
     fn read_markers(&self, level: &mut Level, source: &Dir, rules: ExcludeRules) {
         level.rules = rules;
         let (Some((listing, _)), Some(below)) = (&level.listing, &level.below) else { return };
-        level.keep_marker_only = self.excludes.marker_in(listing, source);
+        level.keep_marker_only = self.excludes.marker_in(listing, source).unwrap_or_else(|error| {
+            let what = format!("cannot {}: {}; nothing is left out by it", error.op, error.source);
+            let path = level.folder.path_of(&error.path);
+            self.shared.problem(Problem::with_detail(&path, ProblemKind::Other, what));
+            Counters::add(&self.shared.sums.problems_without_line, 1);
+            None
+        });
         let is_kept = |name: &[u8]| source.stat(name).is_ok_and(|metadata| !self.shared.leaves_out(&metadata));
-        let is_marker_kept = |marker: &Vec<u8>| listing.has_file(marker) && is_kept(marker);
+        // Of a file that cannot be opened the snapshot has nothing.
+        let is_marker_kept = |marker: &Vec<u8>| {
+            let is_file = source.stat(marker).is_ok_and(|metadata| metadata.kind == Kind::File);
+            listing.has_file(marker) && is_kept(marker) && (!is_file || source.open_file(marker).is_ok())
+        };
         level.names_left_out |= level.keep_marker_only.as_ref().is_some_and(|marker| !is_marker_kept(marker));
         if self.shared.options.no_ignore_files || !listing.has_file(DIRECTORY_FILE_NAME) {
             return;

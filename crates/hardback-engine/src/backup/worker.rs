@@ -8,7 +8,7 @@ use super::shared::{Item, Outcome, Shared, SourceFacts};
 use super::store;
 use crate::error::{Error, UnderPath};
 use crate::groups::{Key, Turn};
-use crate::manifest::Entry;
+use crate::manifest::{Entry, Unstored};
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
@@ -59,12 +59,12 @@ pub(super) struct Worker<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) buffers: Buffers,
     /// Names in the chunk that were left out for what the entries are now, or that were gone when they were read.
-    pub(super) left_out: Vec<Box<[u8]>>,
+    pub(super) unstored: Vec<(Unstored, Box<[u8]>)>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, buffers: Buffers::new(), left_out: Vec::new() }
+        Self { shared, buffers: Buffers::new(), unstored: Vec::new() }
     }
 
     /// Stores the entries of a chunk. An error is one of the target and ends the run; what was stored before it stays
@@ -98,7 +98,7 @@ impl<'a> Worker<'a> {
         };
         if self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
-            self.left_out.push(item.name);
+            self.unstored.push((Unstored::Excluded, item.name));
             return Ok(None);
         }
         self.present(at, item, metadata)
@@ -452,7 +452,7 @@ impl<'a> Worker<'a> {
     fn carry(&mut self, at: &At<'_>, item: Item, problem: Option<ProblemKind>) -> Result<Option<Outcome>, Error> {
         if problem == Some(ProblemKind::Vanished) {
             Counters::add(&self.shared.sums.problems_without_line, 1);
-            self.left_out.push(item.name);
+            self.unstored.push((Unstored::Vanished, item.name));
             return Ok(None);
         }
         let Some(mut entry) = item.base else {

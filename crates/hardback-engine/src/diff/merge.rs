@@ -205,6 +205,10 @@ impl<T: Tree> Merge<'_, '_, T> {
 
     /// What was not read when a snapshot was made cannot be compared: an older version of it is stored, or nothing.
     fn tell_unread(&self, old: &Entry, new: &Entry) {
+        if self.new.snapshot().is_none() && new.problem().is_some() {
+            // It cannot be read at the source, and that is told.
+            return;
+        }
         let was_read = |problem| matches!(problem, ProblemKind::Changing | ProblemKind::Metadata);
         let sides = [(old, Some(&*self.old.snapshot)), (new, self.new.snapshot())];
         let unread = sides.into_iter().find_map(|(entry, snapshot)| {

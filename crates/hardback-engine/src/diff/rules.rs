@@ -46,7 +46,8 @@ impl Recorded {
     pub(super) fn enter(&self, around: InFolder, dir: &Dir, listing: &Listing, below: &RelPath) -> InFolder {
         let mut inside = around;
         let Some(record) = self.record.as_ref().filter(|_| inside.all_but.is_none()) else { return inside };
-        inside.all_but = self.excludes.marker_in(listing, dir);
+        // As in a backup, a marker that cannot be read leaves nothing out.
+        inside.all_but = self.excludes.marker_in(listing, dir).ok().flatten();
         if !record.no_ignore_files && listing.has_file(DIRECTORY_FILE_NAME) {
             let text = dir.open_file(DIRECTORY_FILE_NAME).and_then(|file| file.read_to_vec(IGNORE_FILE_BYTES_MAX));
             // As in a backup, a list that cannot be read or understood leaves nothing out.

@@ -1,17 +1,17 @@
 //! Walking a manifest beside another tree in the same order, one directory at a time.
 
 use super::reader::{FrameEntry, read_frame_entries};
-use super::{Entry, Line, ManifestError, Position, ReadAt, Reader};
+use super::{Entry, Line, ManifestError, Position, ReadAt, Reader, Unstored};
 use hardback_platform::RelPath;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Parsed frames that [`EntriesByPosition`] keeps.
 const CACHED_FRAMES: usize = 4;
-/// Most that the names of one directory that were left out may take in memory: far above what a directory has, and a
+/// Most that the names of one directory that have no entry may take in memory: far above what a directory has, and a
 /// bound against a hostile record.
-const LEFT_OUT_BYTES_MAX: usize = 256 << 20;
+const UNSTORED_BYTES_MAX: usize = 256 << 20;
 /// What a name takes beside its bytes, about.
-const LEFT_OUT_NAME_BYTES: usize = 32;
+const UNSTORED_NAME_BYTES: usize = 32;
 
 /// A manifest as a tree that is entered directory by directory, in tree order.
 ///
@@ -29,27 +29,32 @@ pub struct TreeCursor<R> {
     /// What follows cannot be read.
     cut_off: bool,
     names: OwnerNames,
-    /// What the directory's lines so far name as left out, if anybody asks.
-    left_out: Option<LeftOut>,
+    /// What the directory's lines so far name as not stored, if anybody asks.
+    unstored: Option<Names>,
 }
 
-/// Names that were left out of one directory.
+/// Names of one directory that have no entry.
 #[derive(Debug)]
-struct LeftOut {
+struct Names {
     names: Vec<Box<[u8]>>,
+    /// What was left out on purpose is not wanted.
+    without_excluded: bool,
     /// What they may still take.
     bytes_left: usize,
     bytes_max: usize,
 }
 
-impl LeftOut {
-    fn new(bytes_max: usize) -> Self {
-        Self { names: Vec::new(), bytes_left: bytes_max, bytes_max }
+impl Names {
+    fn new(without_excluded: bool, bytes_max: usize) -> Self {
+        Self { names: Vec::new(), without_excluded, bytes_left: bytes_max, bytes_max }
     }
 
-    fn push(&mut self, name: Box<[u8]>) -> Result<(), ManifestError> {
-        let more = self.bytes_left.checked_sub(name.len() + LEFT_OUT_NAME_BYTES);
-        let what = "a folder names more as left out than can be looked at";
+    fn push(&mut self, why: Unstored, name: Box<[u8]>) -> Result<(), ManifestError> {
+        if self.without_excluded && why == Unstored::Excluded {
+            return Ok(());
+        }
+        let more = self.bytes_left.checked_sub(name.len() + UNSTORED_NAME_BYTES);
+        let what = "a folder names more as not stored than can be looked at";
         self.bytes_left = more.ok_or(ManifestError::Damaged { offset: 0, what })?;
         self.names.push(name);
         Ok(())
@@ -82,7 +87,7 @@ impl<R: ReadAt> TreeCursor<R> {
             entered: false,
             cut_off: false,
             names: OwnerNames::default(),
-            left_out: None,
+            unstored: None,
         };
         match cursor.take()? {
             Some((Line::Entry(root), _)) if root.is_dir() => Ok((cursor, root)),
@@ -121,15 +126,15 @@ impl<R: ReadAt> TreeCursor<R> {
         &self.names
     }
 
-    /// Asks for what [`TreeCursor::take_left_out`] returns.
-    pub fn collect_left_out(&mut self) {
-        self.left_out = Some(LeftOut::new(LEFT_OUT_BYTES_MAX));
+    /// Asks for what [`TreeCursor::take_unstored`] returns.
+    pub fn collect_unstored(&mut self, without_excluded: bool) {
+        self.unstored = Some(Names::new(without_excluded, UNSTORED_BYTES_MAX));
     }
 
-    /// Returns the names of this directory that its lines so far say were left out, each once. Asked behind each
+    /// Returns the names of this directory that its lines so far say have no entry, each once. Asked behind each
     /// [`TreeCursor::next_dir`], before anything in that directory, it returns those of the directory around it.
-    pub fn take_left_out(&mut self) -> Vec<Box<[u8]>> {
-        self.left_out.as_mut().map(LeftOut::take).unwrap_or_default()
+    pub fn take_unstored(&mut self) -> Vec<Box<[u8]>> {
+        self.unstored.as_mut().map(Names::take).unwrap_or_default()
     }
 
     fn take(&mut self) -> Result<Option<(Line, Position)>, ManifestError> {
@@ -154,9 +159,9 @@ impl<R: ReadAt> TreeCursor<R> {
                 Some((Line::User(id, name), _)) => {
                     self.names.users.insert(id, name);
                 }
-                Some((Line::LeftOut(name), _)) => {
-                    if let Some(left_out) = &mut self.left_out {
-                        left_out.push(name)?;
+                Some((Line::Unstored(why, name), _)) => {
+                    if let Some(unstored) = &mut self.unstored {
+                        unstored.push(why, name)?;
                     }
                 }
                 Some((Line::Group(id, name), _)) => {
@@ -258,8 +263,8 @@ impl<R: ReadAt> TreeCursor<R> {
     pub fn leave(&mut self) -> Result<u64, ManifestError> {
         let outside = self.depth - 1;
         let mut passed = 0;
-        // Nobody asks for what was left out of directories that are passed over.
-        let left_out = self.left_out.take();
+        // Nobody asks for what has no entry in directories that are passed over.
+        let unstored = self.unstored.take();
         while self.depth > outside {
             match self.take()? {
                 Some((Line::Entry(entry), _)) => {
@@ -273,7 +278,7 @@ impl<R: ReadAt> TreeCursor<R> {
                 }
             }
         }
-        self.left_out = left_out.map(|left_out| LeftOut::new(left_out.bytes_max));
+        self.unstored = unstored.map(|names| Names::new(names.without_excluded, names.bytes_max));
         Ok(passed)
     }
 }
@@ -359,26 +364,26 @@ mod tests {
     }
 
     #[test]
-    fn names_left_out_are_collected_up_to_a_bound_for_each_directory() {
+    fn names_without_an_entry_are_collected_up_to_a_bound_for_each_directory() {
         let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
         writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
         for (dir, count) in [(&b"a"[..], 2), (b"b", 2), (b"c", 3)] {
             writer.entry(&Entry::new(dir, Kind::Dir)).unwrap();
-            (0..count).for_each(|_| writer.left_out(b"name").unwrap());
+            (0..count).for_each(|_| writer.unstored(Unstored::Excluded, b"name").unwrap());
             writer.up();
         }
         writer.up();
         let bytes = writer.finish().unwrap().sink;
         let open = || {
             let mut cursor = TreeCursor::open(Reader::open(bytes.clone()).unwrap()).unwrap().0;
-            cursor.left_out = Some(LeftOut::new(2 * (4 + LEFT_OUT_NAME_BYTES)));
+            cursor.unstored = Some(Names::new(false, 2 * (4 + UNSTORED_NAME_BYTES)));
             cursor
         };
         let mut cursor = open();
         for _ in 0..2 {
             cursor.next_dir().unwrap().unwrap();
             assert!(cursor.next_dir().unwrap().is_none());
-            assert_eq!(cursor.take_left_out().len(), 2);
+            assert_eq!(cursor.take_unstored().len(), 2);
             cursor.leave().unwrap();
         }
         cursor.next_dir().unwrap().unwrap();
@@ -389,6 +394,23 @@ mod tests {
             cursor.next_dir().unwrap().unwrap();
             cursor.leave().unwrap();
         }
-        assert!(cursor.next_dir().unwrap().is_none() && cursor.take_left_out().is_empty());
+        assert!(cursor.next_dir().unwrap().is_none() && cursor.take_unstored().is_empty());
+    }
+
+    #[test]
+    fn names_that_were_left_out_on_purpose_are_told_from_the_others() {
+        let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
+        writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
+        let all = [Unstored::Excluded, Unstored::Vanished, Unstored::Unnameable];
+        all.into_iter().for_each(|why| writer.unstored(why, why.code().as_bytes()).unwrap());
+        writer.up();
+        let bytes = writer.finish().unwrap().sink;
+        for (without_excluded, expected) in [(false, &all[..]), (true, &all[1..])] {
+            let mut cursor = TreeCursor::open(Reader::open(bytes.clone()).unwrap()).unwrap().0;
+            cursor.collect_unstored(without_excluded);
+            assert!(cursor.next_dir().unwrap().is_none());
+            let names: Vec<_> = expected.iter().map(|why| Box::from(why.code().as_bytes())).collect();
+            assert_eq!(cursor.take_unstored(), names);
+        }
     }
 }

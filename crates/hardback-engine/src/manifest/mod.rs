@@ -12,7 +12,7 @@ mod writer;
 
 pub use cursor::{EntriesByPosition, OwnerNames, TreeCursor};
 pub use excludes::ExcludeRecord;
-pub use reader::{Line, Position, ReadAt, Reader};
+pub use reader::{Line, Position, ReadAt, Reader, Unstored};
 pub use seal::{Seal, SealBase};
 pub(crate) use text::{entry_from_bytes, entry_to_bytes};
 pub use text::{escape, unescape};

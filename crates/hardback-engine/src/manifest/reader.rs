@@ -40,6 +40,32 @@ pub struct Position {
     pub line: u32,
 }
 
+/// Why a name that the source listed has no entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unstored {
+    /// It was left out on purpose, and not by a rule that the header has. In older records also any of the others.
+    Excluded,
+    /// It was gone when it was to be read.
+    Vanished,
+    /// The target cannot hold its name.
+    Unnameable,
+}
+
+impl Unstored {
+    /// Returns the word for it in manifests.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Excluded => "left-out",
+            Self::Vanished => "vanished",
+            Self::Unnameable => "unnameable",
+        }
+    }
+
+    fn from_code(code: &[u8]) -> Option<Self> {
+        [Self::Excluded, Self::Vanished, Self::Unnameable].into_iter().find(|why| why.code().as_bytes() == code)
+    }
+}
+
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
@@ -47,8 +73,8 @@ pub enum Line {
     Entry(Entry),
     /// The directory is left.
     Up,
-    /// The name of an entry of the directory that was left out, and not by a rule that the header has.
-    LeftOut(Box<[u8]>),
+    /// A name of the directory that has no entry.
+    Unstored(Unstored, Box<[u8]>),
     /// The name of a user.
     User(u32, String),
     /// The name of a group.
@@ -235,10 +261,6 @@ fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -
             let (id, name) = text::parse_name_of(value).ok_or_else(|| bad("a group", line))?;
             return Ok(Some(Line::Group(id, name)));
         }
-        b"left-out" => {
-            let name = text::unescape(value).ok_or_else(|| bad("an escape", line))?;
-            return Ok(Some(Line::LeftOut(name.into())));
-        }
         b"entries" => totals.entries = number()?,
         b"dirs" => totals.dirs = number()?,
         b"bytes" => totals.bytes = number()?,
@@ -254,7 +276,12 @@ fn parse_comment(line: &[u8], totals: &mut Totals, generations: &mut Vec<u32>) -
                 .ok_or_else(|| bad("the generations", line))?;
         }
         b"end" => return Ok(Some(Line::End)),
-        _ => {}
+        code => {
+            if let Some(why) = Unstored::from_code(code) {
+                let name = text::unescape(value).ok_or_else(|| bad("an escape", line))?;
+                return Ok(Some(Line::Unstored(why, name.into())));
+            }
+        }
     }
     Ok(None)
 }

@@ -1,7 +1,7 @@
 //! Writing a manifest: lines into frames, frames to a sink, digests beside.
 
 use super::text::{self, Context};
-use super::{Digest, Entry, FORMAT_VERSION, Header};
+use super::{Digest, Entry, FORMAT_VERSION, Header, Unstored};
 use hardback_platform::{RelPath, Time};
 use std::collections::BTreeSet;
 use std::io;
@@ -151,13 +151,13 @@ impl<W: io::Write> ManifestWriter<W> {
         self.depth -= 1;
     }
 
-    /// Names an entry of the directory that is open which was left out, and not by a rule that the header has.
-    pub fn left_out(&mut self, name: &[u8]) -> io::Result<()> {
+    /// Names what has no entry in the directory that is open, and says why.
+    pub fn unstored(&mut self, why: Unstored, name: &[u8]) -> io::Result<()> {
         if self.fresh_frame && !self.path_told {
             self.path_told = true;
             self.push_path();
         }
-        self.text.extend_from_slice(b"# left-out ");
+        self.text.extend_from_slice(format!("# {} ", why.code()).as_bytes());
         text::escape(&mut self.text, name);
         self.text.push(b'\n');
         self.flush_if_full()
@@ -323,7 +323,7 @@ mod tests {
         writer.entry(&Entry::new(b"sub", Kind::Dir)).unwrap();
         let mut longest_bytes = 0;
         for n in 0..count {
-            writer.left_out(&name(n)).unwrap();
+            writer.unstored(Unstored::Excluded, &name(n)).unwrap();
             longest_bytes = longest_bytes.max(writer.text.len());
         }
         assert!(longest_bytes < 2 * FRAME_TEXT_BYTES, "{longest_bytes}");
@@ -336,7 +336,7 @@ mod tests {
         assert!(matches!(next(), Line::Entry(top) if *top.name == *b"."));
         assert!(matches!(next(), Line::Entry(sub) if *sub.name == *b"sub"));
         for n in 0..count {
-            assert_eq!(next(), Line::LeftOut(name(n).into()));
+            assert_eq!(next(), Line::Unstored(Unstored::Excluded, name(n).into()));
         }
         assert_eq!(next(), Line::Up);
         assert!(matches!(next(), Line::Entry(sub) if *sub.name == *b"sub2"));
@@ -349,9 +349,10 @@ mod tests {
         writer.entry(&Entry::new(b"sub", Kind::Dir)).unwrap();
         for _ in 0..2 {
             writer.flush().unwrap();
-            writer.left_out(b"a").unwrap();
-            writer.left_out(b"b").unwrap();
-            assert_eq!(writer.text, b"# ./sub\n# left-out a\n# left-out b\n");
+            writer.unstored(Unstored::Excluded, b"a").unwrap();
+            writer.unstored(Unstored::Vanished, b"b").unwrap();
+            writer.unstored(Unstored::Unnameable, b"c d").unwrap();
+            assert_eq!(writer.text, b"# ./sub\n# left-out a\n# vanished b\n# unnameable c\\040d\n");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A folder that is being restored: its handles in the snapshot and at the place.
 
+use super::claims::Claims;
 use super::metadata;
 use super::shared::Shared;
 use crate::error::Error;
 use crate::manifest::Entry;
 use hardback_platform::{Dir, Owner, PathError, RelPath};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Levels above the current one whose handles stay open; deeper trees open them again when they come back.
 pub(super) const OPEN_LEVELS_MAX: usize = 48;
@@ -48,6 +49,7 @@ pub(super) struct Folder {
     is_root: bool,
     has: [bool; 2],
     handles: Mutex<[Option<Arc<Dir>>; 2]>,
+    claims: Mutex<Claims>,
     /// Something was deleted in it, so its time moved.
     lost_entries: AtomicBool,
     /// Chunks and subfolders that are not done, and one for the walk itself.
@@ -77,6 +79,7 @@ impl Folder {
             entry: start.entry,
             standing: start.standing,
             has: [start.stored.is_some(), start.place.is_some()],
+            claims: Mutex::new(Claims::new(start.standing.is_fresh, start.place.as_ref())),
             handles: Mutex::new([start.stored.map(Arc::new), start.place.map(Arc::new)]),
             lost_entries: AtomicBool::new(false),
             pending: AtomicUsize::new(1),
@@ -116,7 +119,12 @@ impl Folder {
         self.has[side as usize]
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, [Option<Arc<Dir>>; 2]> {
+    /// Returns for which names its entries at the place stand. Held while one is looked at and claimed.
+    pub(super) fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().expect("no panic while the names are held")
+    }
+
+    fn slot(&self) -> MutexGuard<'_, [Option<Arc<Dir>>; 2]> {
         self.handles.lock().expect("no panic while handles are held")
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The backup's own rules are in the record; the user may name more. A list in a folder counts as it is at the place and
 //! as it is in the snapshot: either may be the one by which the backup left something out. What is left out for its size
-//! or attributes at that time, or by a list or marker that the snapshot does not have, the record has by name.
+//! or attributes at that time, or by a list or marker that the snapshot does not have, the record has by name; so it has
+//! what was gone just then or could not be named, which stays even where what was left out goes.
 
 use super::delete::tell_kept;
 use super::options::{Protected, RestoreOptions};
@@ -159,7 +160,7 @@ fn is_marked(what: &Protected, entered: &Entered<'_>) -> Result<bool, PathError>
         return Ok(false);
     }
     for dir in [Some(entered.place), entered.stored].into_iter().flatten() {
-        if what.excludes.marker_in(&dir.list()?, dir).is_some() {
+        if what.excludes.marker_in(&dir.list()?, dir)?.is_some() {
             return Ok(true);
         }
     }

@@ -79,7 +79,7 @@ impl<'a, 'r> Maker<'a, 'r> {
         }
         let owner = at.folder.standing.default_owner;
         let named = metadata::apply(self.shared, &metadata::At::Name(place, &temporary), entry, owner, &path)
-            .and_then(|()| place.rename_new(&temporary, place, name));
+            .and_then(|()| give_name(at, place, entry, &temporary, name));
         let Err(error) = named else { return Ok(Made::Whole) };
         self.remove(at, place, entry, &temporary)?;
         if error.fault() == Faults::Exists {
@@ -100,7 +100,7 @@ impl<'a, 'r> Maker<'a, 'r> {
             }
         };
         let expected = self.expected(at, entry);
-        let file = match place.create_file(name, UNFINISHED_FILE) {
+        let file = match create(at, place, entry, name) {
             Ok(file) => file,
             Err(error) if error.fault() == Faults::Exists => return Ok(Made::Occupied),
             Err(error) => {
@@ -234,8 +234,19 @@ impl<'a, 'r> Maker<'a, 'r> {
     }
 
     /// Moves what stands at a name aside; returns whether that worked.
-    pub(super) fn move_aside(&self, folder: &Arc<Folder>, place: &Dir, name: &[u8]) -> Result<bool, Error> {
-        set_aside(self.shared, folder, name, |aside| place.rename_new(name, place, aside))
+    pub(super) fn move_aside(
+        &self,
+        folder: &Arc<Folder>,
+        place: &Dir,
+        name: &[u8],
+        existing: &Metadata,
+    ) -> Result<bool, Error> {
+        let mut claims = folder.claims();
+        let is_moved = set_aside(self.shared, folder, name, |aside| place.rename_new(name, place, aside))?;
+        if is_moved {
+            claims.give_up(existing.id, name);
+        }
+        Ok(is_moved)
     }
 }
 
@@ -269,6 +280,38 @@ fn aside_name(name: &[u8], attempt: u32) -> Vec<u8> {
     let number = if attempt > 1 { format!("-{attempt}") } else { String::new() };
     let room = NAME_BYTES_MAX - ASIDE.len() - number.len();
     [&name[..name.len().min(room)], ASIDE, number.as_bytes()].concat()
+}
+
+/// Creates the file of an entry, and claims it if it has the entry's name already.
+fn create(at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8]) -> Result<FileWrite, PathError> {
+    if at.folder.standing.is_fresh || name != &*entry.name {
+        return place.create_file(name, UNFINISHED_FILE);
+    }
+    let mut claims = at.folder.claims();
+    let file = place.create_file(name, UNFINISHED_FILE)?;
+    match file.metadata() {
+        Ok(there) => {
+            claims.claim(there.id, name);
+            Ok(file)
+        }
+        Err(error) => {
+            drop(file);
+            place.unlink(name)?;
+            Err(PathError { path: name.to_vec(), ..error })
+        }
+    }
+}
+
+/// Gives what is whole its name, and claims it if that is the entry's.
+fn give_name(at: &At<'_>, place: &Dir, entry: &Entry, temporary: &[u8], name: &[u8]) -> Result<(), PathError> {
+    if at.folder.standing.is_fresh || name != &*entry.name {
+        return place.rename_new(temporary, place, name);
+    }
+    let mut claims = at.folder.claims();
+    let id = place.stat(temporary)?.id;
+    place.rename_new(temporary, place, name)?;
+    claims.claim(id, name);
+    Ok(())
 }
 
 fn stored_file(at: &At<'_>, entry: &Entry) -> Result<hardback_platform::FileRead, PathError> {

@@ -6,10 +6,12 @@
 //! ([`metadata::UNFINISHED_FILE`]), so that a restore that was interrupted can be run again. Nothing is ever written in
 //! the target.
 
+mod claims;
 mod delete;
 mod folder;
 mod groups;
 mod guard;
+mod join;
 mod make;
 mod metadata;
 mod options;
@@ -35,7 +37,8 @@ use crate::report::Phase;
 use crate::target::Target;
 use crate::verify::manifest_fault;
 use crossbeam_channel::{Receiver, bounded};
-use hardback_platform::{Dir, Faults, PathError, RelPath};
+use hardback_platform::{Dir, Faults, RelPath};
+use place::PlaceRoot;
 use select::Selection;
 use shared::{Ask, Parts, Shared};
 use std::sync::atomic::Ordering;
@@ -64,22 +67,28 @@ pub fn restore(
     ask: Ask<'_>,
 ) -> Result<RestoreReport, Error> {
     let _kept = target.share();
-    restore_all(ctx, target, options, ask).map_err(|error| match error {
-        Error::Path(error) if error.fault() == Faults::Full => no_room(options, &error),
-        other => other,
-    })
+    restore_all(ctx, target, options, ask).map_err(|error| no_room(options, &[], error))
 }
 
 /// The hint of a full target would have the user remove snapshots, and those take no room here.
-fn no_room(options: &RestoreOptions, error: &PathError) -> Error {
+fn no_room(options: &RestoreOptions, roots: &[PlaceRoot], error: Error) -> Error {
+    let error = match error {
+        Error::Path(error) if error.fault() == Faults::Full => error,
+        other => return other,
+    };
     let place = match &options.place {
         Place::To(path) => path.display().to_string(),
         Place::InPlace => "the volume of the source".to_owned(),
     };
-    Error::refused(
-        format!("{place} is full: {error}: {}", error.source),
-        "what was restored stays; free some room there and restore again, or give another folder with --to",
-    )
+    let mut spaces = roots.iter().filter_map(|root| root.dir.as_ref()?.free_space().ok());
+    let rest = "what was restored stays; free some room there and restore again, or give another folder with --to";
+    if spaces.any(|space| space.lacks_entries()) {
+        return Error::refused(
+            format!("{place} has no file entries left: {error}: {}", error.source),
+            format!("it has room for bytes, but each file and folder takes an entry (inode); {rest}"),
+        );
+    }
+    Error::refused(format!("{place} is full: {error}: {}", error.source), rest)
 }
 
 fn restore_all(
@@ -98,8 +107,9 @@ fn restore_all(
     let (mut cursor, root) = TreeCursor::open(reader).map_err(failed)?;
     let header = cursor.reader().header().clone();
     refuse_delete_of_excluded(options, &snapshot, &header)?;
-    if options.delete && !options.delete_excluded {
-        cursor.collect_left_out();
+    if options.delete {
+        // What was gone just then, or could not be named, nobody left out.
+        cursor.collect_unstored(options.delete_excluded);
     }
     let tree = open_tree(target, options)?;
     ctx.monitor.phase(Phase::Restoring);
@@ -110,7 +120,7 @@ fn restore_all(
         ctx.counters.expected_bytes.store(snapshot.seal.totals.bytes, Ordering::Relaxed);
     }
     let protections = guard::protections(options, header.excludes.as_ref())?;
-    let digests = DigestLists::open(target, &options.job)?;
+    let digests = DigestLists::open(target, &options.job);
     let shared = Shared::new(*ctx, options, Parts { digests, roots, protections }, ask)?;
     if let Some(fault) = fault {
         let what = format!("{fault}; what it still tells is restored");
@@ -127,9 +137,12 @@ fn restore_all(
         is_single: matches!(&header.sources[..], [(folder, _)] if folder.is_empty()),
         path: RelPath::root(),
     };
-    let selection = run(&shared, walk, root, tree, chunks)?;
-    tell_missing(&shared, target, &snapshot, &selection)?;
-    finish(&shared)?;
+    let selection = run(&shared, walk, root, tree, chunks);
+    let finished = selection.and_then(|selection| {
+        tell_missing(&shared, target, &snapshot, &selection)?;
+        finish(&shared)
+    });
+    finished.map_err(|error| no_room(options, &shared.roots, error))?;
     Ok(shared.report(began_ns))
 }
 

@@ -25,7 +25,7 @@ pub struct RestoreOptions {
     /// What is not deleted beside what the backup left out. An older record does not say what that was; then it must be
     /// said here, or a restore that deletes is refused.
     pub protected: Protected,
-    /// Delete what the backup left out too: nothing is protected.
+    /// Delete what the backup left out on purpose too. What it could not store stays.
     pub delete_excluded: bool,
     /// Keep what is replaced as `NAME.before-restore`, unless its content is the same.
     pub keep_replaced: bool,

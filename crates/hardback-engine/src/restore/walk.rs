@@ -1,5 +1,6 @@
 //! The walk: reads the record, makes the folders at the place and hands the entries out.
 
+use super::claims::{self, Claims};
 use super::delete::{Bounds, Leftovers, tell_kept};
 use super::folder::{self, Folder, OPEN_LEVELS_MAX, Side, Standing, Start};
 use super::guard::{Entered, Guard};
@@ -15,7 +16,7 @@ use crate::manifest::{Entry, ManifestError, TreeCursor};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use crossbeam_channel::Sender;
-use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath};
+use hardback_platform::{Dir, Faults, FileId, FileRead, PathError, RelPath};
 use std::sync::Arc;
 
 /// Most entries of a chunk.
@@ -71,7 +72,7 @@ impl Walk<'_, '_> {
                 return Ok(());
             }
             let next = self.cursor.next_dir().map_err(|e| self.record_failed(e))?;
-            for name in self.cursor.take_left_out() {
+            for name in self.cursor.take_unstored() {
                 self.take_leftover(level, &name);
             }
             match next {
@@ -275,31 +276,66 @@ impl Walk<'_, '_> {
             self.shared.act(RestoreAction::Make, path);
             return made((None, Standing::default()));
         };
+        level.folder.claims().begin(&entry.name);
         if !level.folder.standing.is_fresh {
-            match parent.open_dir(&entry.name) {
-                Ok(dir) => {
+            match self.open_existing(level, &parent, entry)? {
+                Existing::Dir(dir) => {
                     let standing = self.standing_of_existing(&dir, entry, part)?;
                     Counters::add(&self.shared.sums.unchanged, 1);
                     return made((Some(dir), standing));
                 }
-                Err(error) if error.fault() == Faults::Vanished => {}
-                Err(error) if error.fault() == Faults::WrongKind => {
+                Existing::Nothing => {}
+                Existing::NoDir => {
                     if !self.make_way(level, &parent, entry)? {
                         self.skip("something that is no folder stands there")?;
                         return Ok(None);
                     }
                 }
-                Err(error) => return self.folder_failed(error),
+                Existing::OfOther(other) => {
+                    self.skip(&claims::taken(&other))?;
+                    return Ok(None);
+                }
+                Existing::Failed(error) => return self.folder_failed(error),
             }
         }
-        self.shared.act(RestoreAction::Make, path);
         if self.shared.options.dry_run {
+            self.shared.act(RestoreAction::Make, path);
             return made((None, Standing::default()));
         }
+        let mut claims = level.folder.claims();
         match make_folder(&parent, &entry.name, level.folder.standing.hands_down_acl) {
-            Ok(fresh) => made((Some(fresh.0), fresh.1)),
-            Err(error) => self.folder_failed(error),
+            Ok((dir, id, standing)) => {
+                claims.claim(id, &entry.name);
+                self.shared.act(RestoreAction::Make, path);
+                made((Some(dir), standing))
+            }
+            Err(error) => {
+                let other = other_name(&claims, &parent, &entry.name).filter(|_| error.fault() == Faults::Exists);
+                drop(claims);
+                match other {
+                    Some(other) => self.skip(&claims::taken(&other)).map(|()| None),
+                    None => self.folder_failed(error),
+                }
+            }
         }
+    }
+
+    /// Opens the folder that is there, and claims it for its name.
+    fn open_existing(&self, level: &Level, parent: &Dir, entry: &Entry) -> Result<Existing, Error> {
+        let mut claims = level.folder.claims();
+        let opened = parent.open_dir(&entry.name);
+        if let Some(other) = other_name(&claims, parent, &entry.name) {
+            return Ok(Existing::OfOther(other));
+        }
+        Ok(match opened {
+            Ok(dir) => {
+                claims.claim(dir.metadata().map_err(|e| e.under(self.path.as_bytes()))?.id, &entry.name);
+                Existing::Dir(dir)
+            }
+            Err(error) if error.fault() == Faults::Vanished => Existing::Nothing,
+            Err(error) if error.fault() == Faults::WrongKind => Existing::NoDir,
+            Err(error) => Existing::Failed(error),
+        })
     }
 
     /// Moves what stands in a folder's place aside, if it may; returns whether the way is free.
@@ -403,16 +439,32 @@ impl Walk<'_, '_> {
     }
 }
 
+/// What stands where a folder goes.
+enum Existing {
+    Dir(Dir),
+    Nothing,
+    NoDir,
+    /// What is restored for another name.
+    OfOther(Box<[u8]>),
+    Failed(PathError),
+}
+
+/// Returns another name of the folder's that leads to what stands at a name.
+fn other_name(claims: &Claims, parent: &Dir, name: &[u8]) -> Option<Box<[u8]>> {
+    parent.stat(name).ok().and_then(|there| claims.other_name(parent, name, &there))
+}
+
 /// Makes a folder and opens it.
-fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, Standing), PathError> {
+fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, FileId, Standing), PathError> {
     parent.make_dir(name, UNFINISHED_FOLDER)?;
     let dir = parent.open_dir(name)?;
     if hands_down_acl {
         metadata::drop_handed_down_folder(&dir);
     }
-    let owner = dir.metadata()?.owner;
-    let standing = Standing { is_fresh: true, takes_metadata: true, default_owner: owner, ..Standing::default() };
-    Ok((dir, standing))
+    let there = dir.metadata()?;
+    let (is_fresh, takes_metadata) = (true, true);
+    let standing = Standing { is_fresh, takes_metadata, default_owner: there.owner, ..Standing::default() };
+    Ok((dir, there.id, standing))
 }
 
 /// Returns whether another volume, or another part of this one, is mounted on a folder at the place.

@@ -1,5 +1,6 @@
 //! Restores one entry: looks at what is there, decides, makes it.
 
+use super::claims;
 use super::folder::{Folder, Side};
 use super::groups::{self, First};
 use super::make::{Made, Maker};
@@ -11,9 +12,12 @@ use crate::error::Error;
 use crate::groups::{Key, Turn};
 use crate::manifest::Entry;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, LimitationKind};
+use crate::report::Counters;
 use hardback_platform::{Dir, Faults, Kind, Metadata, PathError};
 use std::sync::Arc;
+
+/// Times that an entry is tried while others keep putting something in its place.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// Entries of one folder for a worker.
 pub(super) struct Chunk {
@@ -38,8 +42,16 @@ impl At<'_> {
 
 /// One of the threads that restore entries.
 pub(super) struct Worker<'a, 'r> {
-    shared: &'a Shared<'r>,
-    maker: Maker<'a, 'r>,
+    pub(super) shared: &'a Shared<'r>,
+    pub(super) maker: Maker<'a, 'r>,
+}
+
+/// What stands at a name.
+pub(super) enum Found {
+    Nothing,
+    Entry(Metadata),
+    /// What is restored for another name, or what cannot be looked at: it stays, and that is told.
+    Told,
 }
 
 /// What to do about what stands at a name.
@@ -53,7 +65,7 @@ enum Verdict {
     /// It is replaced.
     Replace(Metadata),
     /// A folder that is moved aside.
-    MoveAside,
+    MoveAside(Metadata),
 }
 
 impl<'a, 'r> Worker<'a, 'r> {
@@ -96,6 +108,9 @@ impl<'a, 'r> Worker<'a, 'r> {
         if entry.problem().is_some() {
             Counters::add(&self.shared.sums.stored_with_problem, 1);
         }
+        if at.place.is_some() {
+            at.folder.claims().begin(&entry.name);
+        }
         let content = if entry.nlink > 1 { self.maker.digest(entry) } else { None };
         let key = groups::key_of(volume, entry, content);
         let (Some(key), Some(place)) = (key, &at.place) else { return self.restore(at, entry).map(drop) };
@@ -108,7 +123,7 @@ impl<'a, 'r> Worker<'a, 'r> {
     }
 
     /// Restores the first name of a group, or a fresh copy with which it goes on.
-    fn first(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: Key) -> Result<(), Error> {
+    pub(super) fn first(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: Key) -> Result<(), Error> {
         let restored = self.restore(at, entry);
         let id = match &restored {
             Ok(true) if !self.shared.options.dry_run => place.stat(&entry.name).ok().map(|m| m.id),
@@ -135,28 +150,66 @@ impl<'a, 'r> Worker<'a, 'r> {
             self.shared.act(RestoreAction::Make, path);
             return Ok(true);
         };
-        if at.folder.standing.is_fresh
-            && let Some(there) = self.make_free(at, place, entry)?
-        {
-            return Ok(there);
+        if at.folder.standing.is_fresh {
+            return match self.make_free(at, place, entry)? {
+                Some(there) => Ok(there),
+                None => self.tell_not_alone(at, place, entry),
+            };
         }
-        match self.look(at, place, entry)? {
-            None | Some(Verdict::Keep) => Ok(false),
-            Some(Verdict::Same) => Ok(true),
-            Some(Verdict::Free) => Ok(self.make_free(at, place, entry)?.unwrap_or(false)),
-            Some(Verdict::Replace(_)) if self.shared.options.dry_run => {
-                self.would_write(entry);
-                self.shared.act(RestoreAction::Replace, path);
-                Ok(true)
-            }
-            Some(Verdict::MoveAside) => {
-                if !self.shared.options.dry_run && !self.maker.move_aside(at.folder, place, &entry.name)? {
-                    return Ok(false);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.look(at, place, entry)? {
+                None | Some(Verdict::Keep) => return Ok(false),
+                Some(Verdict::Same) => return Ok(true),
+                Some(Verdict::Free) => {}
+                Some(Verdict::Replace(_)) if self.shared.options.dry_run => {
+                    self.would_write(entry);
+                    self.shared.act(RestoreAction::Replace, path);
+                    return Ok(true);
                 }
-                Ok(self.make_free(at, place, entry)?.unwrap_or(false))
+                Some(Verdict::MoveAside(existing)) => {
+                    let moves = !self.shared.options.dry_run;
+                    if moves && !self.maker.move_aside(at.folder, place, &entry.name, &existing)? {
+                        return Ok(false);
+                    }
+                }
+                Some(Verdict::Replace(existing)) => return self.replace(at, place, entry, &existing),
             }
-            Some(Verdict::Replace(existing)) => self.replace(at, place, entry, &existing),
+            if let Some(there) = self.make_free(at, place, entry)? {
+                return Ok(there);
+            }
         }
+        self.tell_not_alone(at, place, entry)
+    }
+
+    /// Something has the name that was free: tells what it is.
+    fn tell_not_alone(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<bool, Error> {
+        if matches!(self.find(at, place, entry)?, Found::Told) {
+            return Ok(false);
+        }
+        let what = "somebody else puts something there; it stays";
+        self.shared.problem(Problem::with_detail(&at.path_of(entry), ProblemKind::NotRestored, what));
+        Ok(false)
+    }
+
+    /// Looks at what stands at a name, and claims it for the name.
+    pub(super) fn find(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<Found, Error> {
+        let mut claims = at.folder.claims();
+        let existing = match place.stat(&entry.name) {
+            Ok(existing) => existing,
+            Err(error) if error.fault() == Faults::Vanished => return Ok(Found::Nothing),
+            Err(error) => {
+                drop(claims);
+                self.shared.place_failed(&at.path_of(entry), error)?;
+                return Ok(Found::Told);
+            }
+        };
+        if let Some(other) = claims.other_name(place, &entry.name, &existing) {
+            drop(claims);
+            claims::tell_taken(self.shared, at.folder, &entry.name, &other);
+            return Ok(Found::Told);
+        }
+        claims.claim(existing.id, &entry.name);
+        Ok(Found::Entry(existing))
     }
 
     /// Makes an entry where nothing should be; `None` if something is there after all.
@@ -178,15 +231,12 @@ impl<'a, 'r> Worker<'a, 'r> {
         Ok(Some(true))
     }
 
-    /// Looks at what is there and decides; `None` if that failed, which is reported.
+    /// Looks at what is there and decides; `None` if nothing can be restored, which is reported.
     fn look(&mut self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<Option<Verdict>, Error> {
-        let existing = match place.stat(&entry.name) {
-            Ok(existing) => existing,
-            Err(error) if error.fault() == Faults::Vanished => return Ok(Some(Verdict::Free)),
-            Err(error) => {
-                self.shared.place_failed(&at.path_of(entry), error)?;
-                return Ok(None);
-            }
+        let existing = match self.find(at, place, entry)? {
+            Found::Entry(existing) => existing,
+            Found::Nothing => return Ok(Some(Verdict::Free)),
+            Found::Told => return Ok(None),
         };
         if metadata::is_unfinished(&existing) && existing.kind == Kind::File {
             return Ok(Some(Verdict::Replace(existing)));
@@ -207,13 +257,13 @@ impl<'a, 'r> Worker<'a, 'r> {
                 self.shared.act(RestoreAction::Keep, || at.path_of(entry));
                 Verdict::Keep
             }
-            (true, Kind::Dir) => Verdict::MoveAside,
+            (true, Kind::Dir) => Verdict::MoveAside(existing),
             (true, _) => Verdict::Replace(existing),
         }))
     }
 
     /// Returns whether what is there is what would be restored, without reading contents.
-    fn is_same(&self, at: &At<'_>, place: &Dir, entry: &Entry, existing: &Metadata) -> bool {
+    pub(super) fn is_same(&self, at: &At<'_>, place: &Dir, entry: &Entry, existing: &Metadata) -> bool {
         let same_stat = existing.kind == entry.kind
             && existing.mtime == entry.mtime
             && (entry.kind != Kind::File || existing.size_bytes == entry.size_bytes)
@@ -270,7 +320,7 @@ impl<'a, 'r> Worker<'a, 'r> {
     }
 
     /// Puts a finished entry over what is there, which is kept under another name if its content differs.
-    fn put_over(
+    pub(super) fn put_over(
         &mut self,
         at: &At<'_>,
         place: &Dir,
@@ -281,13 +331,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         let keep = self.shared.options.keep_replaced
             && !metadata::is_unfinished(existing)
             && !self.maker.has_content_of(place, entry, existing);
-        if keep && !self.maker.keep_old(at.folder, place, &entry.name)? {
-            self.maker.remove(at, place, entry, temporary)?;
-            return Ok(false);
-        }
-        if let Err(error) = place.rename_over(temporary, place, &entry.name) {
-            self.maker.remove(at, place, entry, temporary)?;
-            self.shared.place_failed(&at.path_of(entry), error)?;
+        if !self.take_over(at, place, entry, temporary, (existing, keep))? {
             return Ok(false);
         }
         self.maker.finish(at, place, entry)?;
@@ -295,77 +339,36 @@ impl<'a, 'r> Worker<'a, 'r> {
         Ok(true)
     }
 
-    /// One more name of a file that is there.
-    fn join(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, key: Key, first: &First) -> Result<(), Error> {
-        let existing = if at.folder.standing.is_fresh { None } else { place.stat(&entry.name).ok() };
-        if existing.is_some_and(|m| m.id == first.id) {
-            Counters::add(&self.shared.sums.unchanged, 1);
-            return Ok(());
+    /// Gives a finished entry the name of what is there and whether that is kept; returns whether it has it. Meanwhile
+    /// nobody looks at that folder by another name.
+    fn take_over(
+        &self,
+        at: &At<'_>,
+        place: &Dir,
+        entry: &Entry,
+        temporary: &[u8],
+        (existing, keep): (&Metadata, bool),
+    ) -> Result<bool, Error> {
+        let mut claims = at.folder.claims();
+        if keep && !self.maker.keep_old(at.folder, place, &entry.name)? {
+            drop(claims);
+            self.maker.remove(at, place, entry, temporary)?;
+            return Ok(false);
         }
-        let existing = match existing {
-            None => None,
-            Some(existing) if metadata::is_unfinished(&existing) && existing.kind == Kind::File => Some(existing),
-            Some(existing) => {
-                if existing.kind == Kind::Dir {
-                    return self.first(at, place, entry, key);
-                }
-                let is_same = self.is_same(at, place, entry, &existing);
-                if !self.shared.may_replace(|| at.path_of(entry), entry.mtime > existing.mtime)? {
-                    if is_same {
-                        Counters::add(&self.shared.sums.unchanged, 1);
-                    } else {
-                        self.shared.act(RestoreAction::Keep, || at.path_of(entry));
-                    }
-                    return Ok(());
-                }
-                Some(existing)
+        let finished = place.stat(temporary);
+        let renamed = finished.and_then(|m| place.rename_over(temporary, place, &entry.name).map(|()| m.id));
+        match renamed {
+            Ok(id) => {
+                claims.give_up(existing.id, &entry.name);
+                claims.claim(id, &entry.name);
+                Ok(true)
             }
-        };
-        let name = if existing.is_some() { self.shared.temporary_name() } else { entry.name.to_vec() };
-        if !self.link(at, place, entry, first, &name)? {
-            // The group is as large as the volume allows, or spread over volumes: it goes on with a fresh copy.
-            return self.first(at, place, entry, key);
-        }
-        Counters::add(&self.shared.sums.linked, 1);
-        Counters::add(&self.shared.ctx.counters.linked, 1);
-        match existing {
-            Some(existing) => self.put_over(at, place, entry, &name, &existing).map(drop),
-            None => {
-                self.shared.act(RestoreAction::Make, || at.path_of(entry));
-                Ok(())
+            Err(error) => {
+                drop(claims);
+                self.maker.remove(at, place, entry, temporary)?;
+                self.shared.place_failed(&at.path_of(entry), error)?;
+                Ok(false)
             }
         }
-    }
-
-    /// Links a name to the first of its group; `false` where it must be a file of its own.
-    fn link(&self, at: &At<'_>, place: &Dir, entry: &Entry, first: &First, name: &[u8]) -> Result<bool, Error> {
-        let Some(root) = &self.shared.roots[first.root].dir else { return Ok(false) };
-        // Names of a file mostly stand together, and from the top a deep folder costs a lookup for each level.
-        let is_beside = first.root == at.folder.root && first.folder == at.folder.place_path();
-        let linked = match is_beside {
-            true => place.link(&first.name, place, name),
-            false => root.open_dir_at(&first.folder).and_then(|dir| dir.link(&first.name, place, name)),
-        };
-        let error = match linked {
-            Ok(()) if place.stat(name).is_ok_and(|m| m.id == first.id) => return Ok(true),
-            // Someone put another file in the first one's place.
-            Ok(()) => {
-                self.maker.remove(at, place, entry, name)?;
-                return Ok(false);
-            }
-            Err(error) => error,
-        };
-        let kind = match error.fault() {
-            Faults::TooManyLinks => LimitationKind::LinkLimit,
-            Faults::Full | Faults::Io | Faults::ReadOnly => {
-                return Err(PathError { path: at.path_of(entry), ..error }.into());
-            }
-            _ if error.source.kind() == std::io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => LimitationKind::Links,
-        };
-        if error.fault() != Faults::Exists {
-            self.shared.limitations.meet(kind, || at.path_of(entry), &error.source);
-        }
-        Ok(false)
     }
 }

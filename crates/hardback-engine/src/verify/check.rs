@@ -163,17 +163,19 @@ impl<'a> Checker<'a> {
         if let Ok(file) = &file {
             self.xattrs(chunk, entry, || file.xattrs());
         }
-        let expected = match self.window.get(self.digests, content) {
-            Ok(digest) => digest,
-            Err(error) => {
-                let what = format!("nothing proves it: {error}");
-                return self.problem(chunk, entry, ProblemKind::Damaged, what);
+        let expected = self.window.get(self.digests, content);
+        let seen = if expected.is_ok() { &self.findings.seen } else { &self.findings.seen_unproven };
+        if let Err(error) = &expected {
+            self.findings.unproven.note(content.generation, error, || chunk.path.join(&entry.name));
+            if found.nlink > 1 && seen.has(found.id.file, content) {
+                return Counters::add(&self.findings.shared, 1);
             }
-        };
+        }
+        // Without a digest it is still seen whether it can be read.
         match file.map_err(ContentError::Stored).and_then(|file| self.digest_of(&file, found)) {
-            Ok(digest) if digest == expected => {
+            Ok(digest) if expected.as_ref().ok().is_none_or(|expected| digest == *expected) => {
                 if found.nlink > 1 {
-                    self.findings.seen.note(found.id.file, content);
+                    seen.note(found.id.file, content);
                 }
             }
             Ok(_) => self.problem(chunk, entry, ProblemKind::Damaged, "its content is not what was backed up"),

@@ -6,6 +6,7 @@
 mod check;
 mod record;
 mod seen;
+mod unproven;
 mod walk;
 
 pub(crate) use record::manifest_fault;
@@ -16,12 +17,14 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Phase, Problems};
 use crate::target::Target;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use unproven::Unproven;
 
 /// Paths that changed since the snapshot of which a report keeps the names; all are counted.
 pub const CHANGES_KEPT_MAX: usize = 10_000;
@@ -112,11 +115,15 @@ pub(crate) struct Findings<'a> {
     workers: usize,
     seed: u64,
     seen: Seen,
+    /// Files that could be read and that nothing proves.
+    seen_unproven: Seen,
     snapshots: AtomicU64,
     in_trees: Looked,
     in_sources: Looked,
     compared: Mutex<Vec<String>>,
     shared: AtomicU64,
+    unproven: Unproven,
+    failure: Failure,
     problems: Problems,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
@@ -180,7 +187,7 @@ fn verify_job(
     options: &VerifyOptions,
 ) -> Result<(), Error> {
     let Some(trees) = target.job_dir_if_any(job)? else { return Ok(()) };
-    let digests = DigestLists::open(target, job)?;
+    let digests = DigestLists::open(target, job);
     for (index, seal) in seals.iter().enumerate() {
         findings.ctx.check_cancel()?;
         let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
@@ -210,7 +217,11 @@ fn verify_job(
             if matches!(side, walk::Side::Source) {
                 findings.compared.lock().expect("no panic while the list is held").push(seal.snapshot.clone());
             }
-            match walk::compare(findings, &digests, seal, reader, side) {
+            let compared = walk::compare(findings, &digests, seal, reader, side);
+            for what in findings.unproven.take() {
+                findings.problem(seal.snapshot.as_bytes(), ProblemKind::Damaged, what);
+            }
+            match compared {
                 Err(Error::Manifest { .. }) if !is_whole => break,
                 other => other?,
             }
@@ -228,11 +239,14 @@ impl<'a> Findings<'a> {
             workers: options.workers,
             seed: now.seconds.unsigned_abs() ^ (u64::from(now.nanos) << 32),
             seen: Seen::new(),
+            seen_unproven: Seen::new(),
             snapshots: AtomicU64::new(0),
             in_trees: Looked::default(),
             in_sources: Looked::default(),
             compared: Mutex::new(Vec::new()),
             shared: AtomicU64::new(0),
+            unproven: Unproven::default(),
+            failure: Failure::default(),
             problems: Problems::default(),
             changed: Mutex::new((0, Vec::new())),
             incomplete: Mutex::new(Vec::new()),
@@ -303,7 +317,7 @@ impl<'a> Findings<'a> {
 
 impl Stop for Findings<'_> {
     fn is_stopped(&self) -> bool {
-        self.ctx.cancel.is_cancelled()
+        self.failure.is_set() || self.ctx.cancel.is_cancelled()
     }
 }
 

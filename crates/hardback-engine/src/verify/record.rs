@@ -16,29 +16,24 @@ const READ_BYTES: usize = 1 << 20;
 pub(crate) fn manifest_fault(target: &Target, job: &str, seal: &Seal) -> Result<Option<String>, Error> {
     let dir = target.ours_dir_if_any(&[layout::MANIFESTS, job.as_bytes()])?;
     let found = digest_of(dir.as_ref(), &layout::manifest_name(&seal.snapshot));
-    fault("record", found, seal.manifest, seal.manifest_bytes)
+    Ok(fault("record", found, seal.manifest, seal.manifest_bytes))
 }
 
 /// Returns what is wrong with the digest list of a sealed snapshot's own generation, if anything.
-fn digests_fault(target: &Target, job: &str, seal: &Seal) -> Result<Option<String>, Error> {
-    let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()])?;
-    let found = digest_of(dir.as_ref(), &layout::digests_name(seal.generation));
+fn digests_fault(target: &Target, job: &str, seal: &Seal) -> Option<String> {
+    let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]);
+    let found = dir.and_then(|dir| digest_of(dir.as_ref(), &layout::digests_name(seal.generation)));
     fault("digest list", found, seal.digests, seal.totals.new_files.saturating_mul(DIGEST_BYTES as u64))
 }
 
-fn fault(
-    what: &str,
-    found: Result<Option<(Digest, u64)>, PathError>,
-    digest: Digest,
-    bytes: u64,
-) -> Result<Option<String>, Error> {
-    Ok(match found {
+fn fault(what: &str, found: Result<Option<(Digest, u64)>, PathError>, digest: Digest, bytes: u64) -> Option<String> {
+    match found {
         Ok(None) => Some(format!("its {what} is missing")),
         Ok(Some((_, found))) if found != bytes => Some(format!("its {what} has {found} bytes and should have {bytes}")),
         Ok(Some((found, _))) if found != digest => Some(format!("its {what} is not the one that was sealed")),
         Ok(Some(_)) => None,
         Err(error) => Some(format!("its {what} cannot be read: {}", error.source)),
-    })
+    }
 }
 
 /// Hashes a file from the disk; `None` where there is none.
@@ -123,7 +118,7 @@ fn tell_deleted(findings: &Findings<'_>, job: &str, deleted: &[String]) {
 /// Proves the record of one snapshot; returns whether the manifest can be relied on.
 pub(super) fn check(findings: &Findings<'_>, target: &Target, job: &str, seal: &Seal) -> Result<bool, Error> {
     let name = seal.snapshot.as_bytes();
-    if let Some(fault) = digests_fault(target, job, seal)? {
+    if let Some(fault) = digests_fault(target, job, seal) {
         findings.problem(name, ProblemKind::Damaged, fault);
     }
     match manifest_fault(target, job, seal)? {

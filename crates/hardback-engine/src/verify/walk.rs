@@ -2,6 +2,7 @@
 
 use super::check::{Checker, Chunk};
 use super::{Findings, Kept};
+use crate::content::Stop;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::manifest::{Entry, ManifestError, Reader, Seal, TreeCursor};
@@ -83,15 +84,19 @@ pub(super) fn compare(
         let workers = findings.workers;
         for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
             let chunks = chunks.clone();
-            scope.spawn(move || check_chunks(Checker::new(findings, digests, seal, kept, is_tree), chunks));
+            scope.spawn(move || {
+                let checker = || Checker::new(findings, digests, seal, kept, is_tree);
+                findings.failure.guard(|| check_chunks(checker(), chunks));
+            });
         }
         drop(chunks);
-        let walked = walk.run();
+        let walked = Error::of_panic_in(|| walk.run());
         // The workers end when the queue is empty and closed.
         drop(walk);
         walked
     });
     findings.ctx.check_cancel()?;
+    findings.failure.take()?;
     walked
 }
 
@@ -129,7 +134,9 @@ impl Walk<'_> {
         let mut stack = vec![self.level(dir, RelPath::root())];
         self.hand_out_files(&mut stack[0])?;
         while let Some(level) = stack.last_mut() {
-            self.findings.ctx.check_cancel()?;
+            if self.findings.is_stopped() {
+                return Err(Error::Interrupted);
+            }
             match self.cursor.next_dir().map_err(|e| self.record_failed(e))? {
                 Some((entry, _)) => {
                     let Some(mut below) = self.enter(level, entry)? else { continue };

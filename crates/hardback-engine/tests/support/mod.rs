@@ -120,6 +120,14 @@ impl Bench {
         with_context(|ctx| backup(ctx, &self.open(), &job, &Excludes::default())).unwrap()
     }
 
+    /// Backs up without something, while the source and the target are watched.
+    pub(crate) fn backup_with(&self, excludes: &Excludes, source: Seam, target: Seam) -> BackupReport {
+        let target = open_or_create_target(&self.target, None, &SystemClock, target).unwrap().target;
+        let mut job = self.job(BackupOptions::default());
+        job.source_seam = source;
+        with_context(|ctx| backup(ctx, &target, &job, excludes)).unwrap()
+    }
+
     fn job(&self, options: BackupOptions) -> Job {
         let source = JobSource {
             folder: b"docs".to_vec(),

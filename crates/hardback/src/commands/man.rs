@@ -4,6 +4,7 @@ use crate::args::{self, ManArgs};
 use crate::env::Env;
 use crate::exit::Exit;
 use clap_mangen::Man;
+use hardback_engine::Error;
 use hardback_engine::system::write_text_file;
 use std::io;
 
@@ -16,11 +17,23 @@ pub(crate) fn run(args: &ManArgs, env: &Env) -> anyhow::Result<Exit> {
         Some(dir) => {
             let dir = env.absolute(dir)?;
             for (name, text) in pages(&command)? {
-                write_text_file(&dir, &name, &text)?;
+                write_text_file(&dir, &name, &text).map_err(with_hint)?;
             }
         }
     }
     Ok(Exit::Done)
+}
+
+/// Where the engine has no hint, the folder is one that cannot be made.
+fn with_hint(error: Error) -> Error {
+    match error {
+        Error::Path(cause) => {
+            let message = format!("{cause}: {}", cause.source);
+            let hint = Error::Path(cause).hint();
+            Error::refused(message, hint.unwrap_or_else(|| "give --out a folder that is there or can be made".into()))
+        }
+        other => other,
+    }
 }
 
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {

@@ -138,8 +138,12 @@ fn verb(action: RestoreAction) -> &'static str {
 
 /// Returns the counts, a line each; what did not happen is left out.
 fn counts(report: &RestoreReport) -> Vec<String> {
-    let mut lines =
-        vec![format!("  made       {}, {}", text::counted(report.made, "entry", "entries"), text::size(report.bytes))];
+    let mut lines = Vec::new();
+    let mut bytes = (report.bytes > 0).then(|| text::size(report.bytes));
+    if report.made > 0 {
+        let size = bytes.take().unwrap_or_else(|| text::size(0));
+        lines.push(format!("  made       {}, {size}", text::counted(report.made, "entry", "entries")));
+    }
     let rest = [
         ("replaced ", report.replaced),
         ("unchanged", report.unchanged),
@@ -149,6 +153,8 @@ fn counts(report: &RestoreReport) -> Vec<String> {
     ];
     let some = rest.into_iter().filter(|(_, n)| *n > 0);
     lines.extend(some.map(|(word, n)| format!("  {word}  {}", text::count(n))));
+    // Where nothing was made: of what was replaced.
+    lines.extend(bytes.map(|size| format!("  written    {size}")));
     if report.stored_with_problem > 0 {
         let entries = text::counted(report.stored_with_problem, "entry was", "entries were");
         lines.push(format!("  {entries} stored with a problem when it was backed up: an older or changing version"));
