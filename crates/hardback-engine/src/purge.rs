@@ -8,7 +8,7 @@ use crate::catalog::{self, Snapshot};
 use crate::clock::timestamp;
 use crate::context::Context;
 use crate::error::{Error, UnderPath};
-use crate::manifest::{Finished, Line, ManifestError, ManifestWriter, Reader, Seal};
+use crate::manifest::{Finished, Line, ManifestError, ManifestWriter, Reader, Seal, Unstored};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Phase, Problems};
 use crate::target::trash::{self, IfBusy, TargetLock};
@@ -323,7 +323,7 @@ impl Pass<'_> {
                     self.found.bytes += entry.size_bytes;
                     self.skipped += usize::from(entry.is_dir());
                 }
-                Line::LeftOut(_) if self.skipped > 0 => {}
+                Line::Unstored(..) if self.skipped > 0 => {}
                 Line::Up => {
                     self.folders.pop();
                     self.write(|writer| {
@@ -332,7 +332,7 @@ impl Pass<'_> {
                     })?;
                 }
                 Line::Entry(entry) => self.entry(&entry)?,
-                Line::LeftOut(name) => self.write(|writer| writer.left_out(&name))?,
+                Line::Unstored(why, name) => self.write(|writer| writer.unstored(why, &name))?,
                 Line::User(uid, name) => self.write(|writer| {
                     writer.user(uid, Some(&name));
                     Ok(())
@@ -362,7 +362,7 @@ impl Pass<'_> {
             self.found.bytes += entry.size_bytes;
             self.skipped = usize::from(entry.is_dir());
             // A restore with --delete leaves alone what the user has and the snapshot lost.
-            return self.write(|writer| writer.left_out(&entry.name));
+            return self.write(|writer| writer.unstored(Unstored::Purged, &entry.name));
         }
         if entry.is_dir() {
             let stored = stored_folder.join(entry.stored_name());

@@ -401,7 +401,7 @@ mod tests {
     fn names_that_were_left_out_on_purpose_are_told_from_the_others() {
         let mut writer = ManifestWriter::create(Vec::new(), &Header::default()).unwrap();
         writer.entry(&Entry::new(b".", Kind::Dir)).unwrap();
-        let all = [Unstored::Excluded, Unstored::Vanished, Unstored::Unnameable];
+        let all = [Unstored::Excluded, Unstored::Vanished, Unstored::Unnameable, Unstored::Purged];
         all.into_iter().for_each(|why| writer.unstored(why, why.code().as_bytes()).unwrap());
         writer.up();
         let bytes = writer.finish().unwrap().sink;

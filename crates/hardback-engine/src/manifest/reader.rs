@@ -49,6 +49,8 @@ pub enum Unstored {
     Vanished,
     /// The target cannot hold its name.
     Unnameable,
+    /// It was there, and was purged later.
+    Purged,
 }
 
 impl Unstored {
@@ -58,11 +60,13 @@ impl Unstored {
             Self::Excluded => "left-out",
             Self::Vanished => "vanished",
             Self::Unnameable => "unnameable",
+            Self::Purged => "purged",
         }
     }
 
     fn from_code(code: &[u8]) -> Option<Self> {
-        [Self::Excluded, Self::Vanished, Self::Unnameable].into_iter().find(|why| why.code().as_bytes() == code)
+        let all = [Self::Excluded, Self::Vanished, Self::Unnameable, Self::Purged];
+        all.into_iter().find(|why| why.code().as_bytes() == code)
     }
 }
 
