@@ -1,5 +1,7 @@
 //! A place of its own for each test: no environment, a state directory, `$TMP` in the output for its path.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
