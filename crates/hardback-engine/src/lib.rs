@@ -8,6 +8,7 @@ pub mod catalog;
 mod clock;
 mod content;
 mod context;
+mod damage;
 mod diff;
 mod digests;
 mod error;
@@ -23,6 +24,7 @@ mod problem;
 mod report;
 mod restore;
 pub mod retention;
+mod scrub;
 pub mod system;
 mod target;
 mod tree_order;
@@ -32,6 +34,7 @@ mod versions;
 pub use backup::{backup, check_new_target, preview};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
+pub use damage::{Damage, GoodCopy};
 pub use diff::{Change, DiffOptions, DiffReport, Difference, Tally, diff};
 pub use digests::DigestLists;
 pub use error::Error;
@@ -43,6 +46,7 @@ pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Mon
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
 };
+pub use scrub::{SHARE_WHOLE, ScrubOptions, ScrubReport, ScrubbedJob, scrub};
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

@@ -17,6 +17,10 @@ pub(crate) const DIGESTS: &[u8] = b"digests";
 pub(crate) const PARTIAL: &[u8] = b"partial";
 /// Folder of what is being deleted.
 pub(crate) const TRASH: &[u8] = b"trash";
+/// Folder of where the scrubs of the jobs are.
+pub(crate) const SCRUB: &[u8] = b"scrub";
+/// Folder of what a repair makes, one folder a job.
+pub(crate) const REPAIR: &[u8] = b"repair";
 /// The tree in a partial snapshot.
 pub(crate) const PARTIAL_TREE: &[u8] = b"tree";
 /// The manifest in a partial snapshot.
@@ -46,6 +50,11 @@ pub(crate) fn snapshot_of_seal(name: &[u8]) -> Option<&str> {
 /// Returns the name of a generation's digest list.
 pub(crate) fn digests_name(generation: u32) -> Vec<u8> {
     format!("{generation:08}.b3").into_bytes()
+}
+
+/// Returns the name of the file that says where the scrub of a job is.
+pub(crate) fn scrub_name(job: &str) -> Vec<u8> {
+    format!("{job}.toml").into_bytes()
 }
 
 /// Returns the name of a new snapshot: local time, with `b` behind the hour when clocks were put back and the hour
