@@ -21,6 +21,7 @@ mod lookup;
 pub mod manifest;
 mod plan;
 mod problem;
+mod repair;
 mod report;
 mod restore;
 pub mod retention;
@@ -42,6 +43,7 @@ pub use excludes::Excludes;
 pub use find::{FindOptions, FindReport, Found, find};
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use problem::{Problem, ProblemKind};
+pub use repair::{RepairOptions, RepairReport, repair};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,

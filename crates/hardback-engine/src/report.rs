@@ -32,6 +32,8 @@ pub enum Phase {
     Verifying,
     /// Writing files back.
     Restoring,
+    /// Putting good files in the place of damaged ones.
+    Repairing,
 }
 
 /// Counts that a progress display reads while the work goes on.

@@ -62,6 +62,7 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Cleaning => "cleaning",
         Phase::Verifying => "verifying",
         Phase::Restoring => "restoring",
+        Phase::Repairing => "repairing",
     }
 }
 
