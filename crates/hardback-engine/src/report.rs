@@ -266,6 +266,11 @@ impl Problems {
     pub(crate) fn tell(&self, ctx: &Context<'_>, problem: Problem) {
         Counters::add(&ctx.counters.problems, 1);
         ctx.monitor.problem(&problem);
+        self.keep(problem);
+    }
+
+    /// Counts a problem that another verb has told.
+    pub(crate) fn keep(&self, problem: Problem) {
         let mut kept = self.0.lock().expect("no panic while problems are held");
         kept.0 += 1;
         if kept.1.len() < PROBLEMS_KEPT_MAX {

@@ -62,11 +62,15 @@ fn move_up(dir: &Dir, name: &[u8], trash: &Dir, wanted: &[u8], number: &mut u64)
 /// The trash itself cannot be listed.
 pub(crate) fn empty(target: &Target, cancel: &Cancel) -> Result<Failures, PathError> {
     let Some(trash) = target.ours_dir_if_any(&[layout::TRASH])? else { return Ok(Failures::default()) };
-    let path = target.ours_path(&[layout::TRASH]);
-    let listing = trash.list().under(&path)?;
+    empty_folder(&trash, target.ours_path(&[layout::TRASH]), cancel)
+}
+
+/// Removes what is in a folder of ours, wherever that is; `path` is where, for messages. As [`empty`] otherwise.
+pub(crate) fn empty_folder(folder: &Dir, path: Vec<u8>, cancel: &Cancel) -> Result<Failures, PathError> {
+    let listing = folder.list().under(&path)?;
     let failures = Failures::default();
     let mut removal =
-        Removal { trash: &trash, path, cancel, moved_up: Vec::new(), next_number: 1, is_among_moved: false, failures };
+        Removal { trash: folder, path, cancel, moved_up: Vec::new(), next_number: 1, is_among_moved: false, failures };
     for entry in listing.iter() {
         if cancel.is_cancelled() {
             break;
