@@ -3,14 +3,17 @@
 mod backup;
 mod completions;
 mod diff;
+mod drill;
 mod excludes;
 mod filter;
 mod find;
 mod init;
 mod man;
 mod output;
+mod repair;
 mod reports;
 mod restore;
+mod scrub;
 mod snapshots;
 mod verify;
 mod versions;
@@ -30,6 +33,9 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Find(args) => find::run(&args, env),
         Command::Restore(args) => restore::run(&args, env),
         Command::Verify(args) => verify::run(&args, env),
+        Command::Scrub(args) => scrub::run(&args, env),
+        Command::Repair(args) => repair::run(&args, env),
+        Command::Drill(args) => drill::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

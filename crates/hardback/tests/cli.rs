@@ -617,10 +617,66 @@ fn every_json_field_is_documented() {
         &["restore", "target", "--to", "out"],
         &["restore", "target", "--in-place", "--overwrite", "always", "--dry-run"],
         &["verify", "target", "--sample", "50%"],
+        &["scrub", "target"],
+        &["backup", "source", "target", "--same-disk", "--scrub", "100%"],
+        &["drill", "target"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
     }
+    damage(&env, "source/a");
+    for args in [&["verify", "target"][..], &["scrub", "target", "--share", "100%"], &["repair", "target"]] {
+        let output = env.hardback(&[&["--json"][..], args].concat()).exits(3);
+        assert!(output.stdout.contains("\"why\""), "{}", output.stdout);
+        output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
+    }
+}
+
+/// Changes the content of a stored file, in all snapshots that share it.
+fn damage(env: &TestEnvironment, path: &str) {
+    let snapshots = env.path("target/host");
+    let mut names: Vec<_> = std::fs::read_dir(&snapshots).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    let stored = snapshots.join(&names[0]).join(path);
+    let content = std::fs::read(&stored).unwrap();
+    let time = std::fs::metadata(&stored).unwrap().modified().unwrap();
+    let file = std::fs::File::options().write(true).truncate(true).open(&stored).unwrap();
+    std::io::Write::write_all(&mut &file, &content.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[test]
+fn a_scrub_behind_a_backup_tells_damage_and_exits_3() {
+    let env = TestEnvironment::with_target();
+    env.write("source/other", "other");
+    env.hardback(&["backup", "source", "target", "--same-disk", "--scrub", "100%"]).exits(0).ignore();
+    damage(&env, "source/a");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk", "--scrub", "100%"]).exits(3);
+    assert!(output.stdout.contains("is complete"), "{}", output.stdout);
+    assert!(output.stdout.contains("Not all is well"), "{}", output.stdout);
+    assert!(output.stderr.contains("source/a is damaged"), "{}", output.stderr);
+    let output = env.hardback(&["repair", "target", "--recorded"]).exits(3);
+    assert!(output.stderr.contains("--from-source takes it from there"), "{}", output.stderr);
+    let output = env.hardback(&["repair", "target", "--recorded", "--from-source"]).exits(0);
+    assert!(output.stdout.contains("Repaired: 1 damaged file with 3 names"), "{}", output.stdout);
+    env.hardback(&["verify", "target"]).exits(0).ignore();
+    env.hardback(&["scrub", "target", "--share", "100%"]).exits(0).ignore();
+    let output = env.hardback(&["repair", "target", "--recorded"]).exits(0);
+    assert!(output.stdout.contains("Nothing was repaired"), "{}", output.stdout);
+}
+
+#[test]
+fn a_drill_leaves_nothing_behind_but_where_it_is_told_to() {
+    let env = TestEnvironment::with_target();
+    let output = env.hardback(&["drill", "target"]).exits(0);
+    assert!(output.stdout.contains("All came back as it was backed up: 1 file"), "{}", output.stdout);
+    let output = env.hardback(&["drill", "target", "--to", "try", "--files", "3"]).exits(0);
+    assert!(output.stdout.contains("the files are in"), "{}", output.stdout);
+    assert!(env.path("try").is_dir());
+    env.hardback(&["drill", "target", "--to", "try"]).exits(1).ignore();
+    damage(&env, "source/a");
+    let output = env.hardback(&["drill", "target"]).exits(3);
+    assert!(output.stderr.contains("source/a is damaged"), "{}", output.stderr);
 }
 
 fn collect_keys(value: &Value, keys: &mut Vec<String>) {

@@ -2,6 +2,7 @@
 
 use super::excludes::excludes;
 use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
+use super::scrub;
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -31,12 +32,19 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let opened = open(&path, &job, env)?;
     let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
     let exit = Exit::of_problems(report.totals.problems);
+    let scrubbed = || args.scrub.map(|share| scrub::BehindBackup::run(&opened.target, job.name.as_str(), share, env));
     if env.ui.is_json() {
-        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, &path, opened.created))?);
+        let scrubbed = scrubbed();
+        let exit = scrubbed.as_ref().map_or(exit, |scrubbed| scrubbed.exit(exit));
+        let fields = BackupFields { scrub: scrubbed, ..BackupFields::new(&report, &path, opened.created) };
+        return Ok(env.ui.report("backup", exit, &fields)?);
     }
     tell(&report, &path, &job, env)?;
     tell_problems(report.totals.problems, &report.problems, env);
-    Ok(exit)
+    match scrubbed() {
+        Some(scrubbed) => scrubbed.tell(exit, env),
+        None => Ok(exit),
+    }
 }
 
 /// Says what a backup would do. A target that does not exist yet is not made: everything is new.
@@ -221,6 +229,7 @@ struct BackupFields {
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
+    scrub: Option<scrub::BehindBackup>,
 }
 
 /// A file that a dry run found.
@@ -259,6 +268,7 @@ impl BackupFields {
             would_copy: would_copy
                 .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
                 .collect(),
+            scrub: None,
         }
     }
 }

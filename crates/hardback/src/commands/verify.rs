@@ -1,6 +1,6 @@
 //! `hardback verify`: proves that snapshots are whole.
 
-use super::reports::{ProblemFields, tell_problems};
+use super::reports::{DamageFields, ProblemFields, tell_problems};
 use crate::args::VerifyArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
     };
     let options = VerifyOptions {
         job: args.job.clone(),
-        snapshots: snapshots(args, &target, env)?,
+        snapshots: snapshots(&args.snapshots, args.job.as_deref(), &target, env)?,
         level,
         against_source: args.against_source,
         workers: 0,
@@ -40,17 +40,22 @@ pub(crate) fn run(args: &VerifyArgs, env: &Env) -> anyhow::Result<Exit> {
 }
 
 /// Returns the names of the snapshots that are meant; none for all. A name counts in every job, a time in one job.
-fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Vec<String>> {
-    let jobs = match &args.job {
+pub(super) fn snapshots(
+    wanted: &[String],
+    job: Option<&str>,
+    target: &Target,
+    env: &Env,
+) -> anyhow::Result<Vec<String>> {
+    let jobs = match job {
         Some(job) => vec![catalog::choose_job(target, Some(job), &env.host)?],
         None => catalog::jobs(target)?,
     };
     let mut known = BTreeSet::new();
-    for job in &jobs {
-        let Snapshots { sealed, unsealed } = match catalog::snapshots(target, job) {
-            Err(error) if args.job.is_none() => {
-                // The verify tells of it.
-                let _problem = catalog::closed_job(job, error)?;
+    for name in &jobs {
+        let Snapshots { sealed, unsealed } = match catalog::snapshots(target, name) {
+            Err(error) if job.is_none() => {
+                // The verb tells of it.
+                let _problem = catalog::closed_job(name, error)?;
                 continue;
             }
             other => other?,
@@ -58,12 +63,12 @@ fn snapshots(args: &VerifyArgs, target: &Target, env: &Env) -> anyhow::Result<Ve
         known.extend(sealed.into_iter().map(|s| s.name).chain(unsealed.into_iter().map(|u| u.name)));
     }
     let mut names = Vec::new();
-    for when in &args.snapshots {
+    for when in wanted {
         if known.contains(when) {
             names.push(when.clone());
             continue;
         }
-        let job = catalog::choose_job(target, args.job.as_deref(), &env.host)?;
+        let job = catalog::choose_job(target, job, &env.host)?;
         let of_job = catalog::snapshots(target, &job)?;
         let (snapshot, passed_over) = catalog::find_snapshot(&of_job, when, env.clock.now(), &env.clock.zone())?;
         names.push(snapshot.name);
@@ -158,6 +163,7 @@ struct VerifyFields<'a> {
     notices: &'a [String],
     problems: u64,
     first_problems: Vec<ProblemFields>,
+    damaged: Vec<DamageFields>,
     elapsed_s: f64,
 }
 
@@ -196,6 +202,7 @@ impl<'a> VerifyFields<'a> {
             notices: &report.notices,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
+            damaged: DamageFields::all(&report.damage),
             elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
         }
     }
