@@ -10,8 +10,9 @@
 mod support;
 
 use hardback_engine::{
-    BackupOptions, Cancel, Context, Counters, Error, Excludes, FixedClock, GoodCopy, ProblemKind, ScrubOptions,
-    ScrubReport, SystemClock, VerifyLevel, open_or_create_target, scrub,
+    BackupOptions, Cancel, Context, Counters, Error, Excludes, FixedClock, GoodCopy, Job, JobName, JobSource,
+    ProblemKind, ScrubOptions, ScrubReport, SystemClock, VerifyLevel, VerifyOptions, backup, open_or_create_target,
+    scrub, verify,
 };
 use hardback_platform::{Call, Dir, Lock, Op, Seam, Time, Verdict, Watch};
 use std::collections::BTreeSet;
@@ -287,6 +288,66 @@ fn a_pass_tells_when_it_began() {
         scrub(&ctx, &bench.open(), &share(4000)).unwrap().jobs[0].began.seconds
     };
     assert_eq!([run(1_000_000), run(2_000_000)], [1_000_000, 1_000_000]);
+}
+
+/// Removes a folder as soon as a file of this name is opened.
+struct Removed(&'static [u8], PathBuf);
+
+impl Watch for Removed {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::OpenFile && call.name == self.0 && self.1.exists() {
+            // As a prune does it: out of the way first.
+            let trash = self.1.with_file_name("gone");
+            fs::rename(&self.1, &trash).unwrap();
+            fs::remove_dir_all(trash).unwrap();
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_removed_meanwhile_is_no_damage_and_what_it_shared_is_read_elsewhere() {
+    for verb in ["scrub", "verify"] {
+        let (bench, [first, _, _]) = three_snapshots();
+        let seam = Seam::watched(Arc::new(Removed(b"010", bench.target.join("test").join(&first))));
+        let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+        let (problems, files_read) = match verb {
+            "scrub" => {
+                let report = with_context(|ctx| scrub(ctx, &target, &share(10_000))).unwrap();
+                (report.problems, report.files_read)
+            }
+            _ => {
+                let level = VerifyLevel::Full;
+                let options =
+                    VerifyOptions { job: None, snapshots: Vec::new(), level, against_source: false, workers: 0 };
+                let report = with_context(|ctx| verify(ctx, &target, &options)).unwrap();
+                (report.problems, report.files_read)
+            }
+        };
+        assert_eq!(found(&problems), [], "{verb}");
+        assert!(files_read >= 52, "{verb}: {files_read}");
+    }
+}
+
+#[test]
+fn another_job_may_have_the_good_copy() {
+    let (bench, [first, ..]) = three_snapshots();
+    bench.write("many/000", "only here");
+    let other = bench.path("other");
+    write(&other.join("same"), "stays the same");
+    let source = JobSource {
+        folder: b"o".to_vec(),
+        path: other.clone(),
+        path_bytes: other.into_os_string().into_encoded_bytes(),
+    };
+    let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+    let job = Job::new(JobName::new("other").unwrap(), vec![source], options).unwrap();
+    let report = with_context(|ctx| backup(ctx, &bench.open(), &job, &Excludes::default())).unwrap();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    let scrubbed = run_scrub(&bench, &share(10_000));
+    assert_eq!(scrubbed.jobs.len(), 2);
+    let twin = format!("other/{}/o/same", report.snapshot.unwrap()).into_bytes();
+    assert_eq!(scrubbed.damage[0].good_copy, Some(GoodCopy::Stored(twin)));
 }
 
 #[test]

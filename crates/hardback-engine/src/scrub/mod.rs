@@ -244,6 +244,7 @@ impl Run<'_, '_> {
                 Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
             });
             let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
+            self.findings.begin(&self.trees, &snapshot.name)?;
             let mut walk = Walk::open(self.findings, &self.digests, &snapshot.seal, (reader, tree), before)?;
             walk.skip_to(&position.path);
             while !walk.is_at_end() {

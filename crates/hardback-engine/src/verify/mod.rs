@@ -21,7 +21,7 @@ use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase, Problems, TIME_STEP_NS_MAX};
 use crate::target::Target;
-use hardback_platform::Time;
+use hardback_platform::{Dir, Faults, Time};
 use seen::Seen;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,6 +123,8 @@ pub(crate) struct Findings<'a> {
     seed: u64,
     seen: Seen,
     pub(crate) snapshots: AtomicU64,
+    /// The snapshot that is looked at.
+    current: Mutex<Option<Current>>,
     pub(crate) in_trees: Looked,
     in_sources: Looked,
     compared: Mutex<Vec<String>>,
@@ -134,6 +136,14 @@ pub(crate) struct Findings<'a> {
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
+}
+
+/// The snapshot that is looked at.
+struct Current {
+    trees: Dir,
+    name: String,
+    /// It was removed meanwhile, and that is told.
+    is_gone: bool,
 }
 
 /// Verifies snapshots.
@@ -221,8 +231,8 @@ fn verify_job(
         findings.ctx.check_cancel()?;
         let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
             Ok(tree) => tree,
-            Err(error) if error.fault() == hardback_platform::Faults::Vanished => {
-                findings.notice(format!("snapshot {} was deleted while this ran", seal.snapshot));
+            Err(error) if error.fault() == Faults::Vanished => {
+                findings.notice(format!("snapshot {} was removed while this ran", seal.snapshot));
                 continue;
             }
             Err(error) => {
@@ -231,6 +241,7 @@ fn verify_job(
                 continue;
             }
         };
+        findings.begin(&trees, &seal.snapshot)?;
         Counters::add(&findings.snapshots, 1);
         findings.sealed_with_problems(seal);
         let is_whole = record::check(findings, target, job, seal)?;
@@ -265,6 +276,7 @@ impl<'a> Findings<'a> {
             seed: now.seconds.unsigned_abs() ^ (u64::from(now.nanos) << 32),
             seen: Seen::new(),
             snapshots: AtomicU64::new(0),
+            current: Mutex::new(None),
             in_trees: Looked::default(),
             in_sources: Looked::default(),
             compared: Mutex::new(Vec::new()),
@@ -278,8 +290,32 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Tells of a problem: the only way to report one.
+    /// Begins with a snapshot, which somebody may remove meanwhile.
+    pub(crate) fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
+        let current = Current { trees: trees.try_clone()?, name: snapshot.to_owned(), is_gone: false };
+        *self.current.lock().expect("no panic while the snapshot is held") = Some(current);
+        Ok(())
+    }
+
+    /// Returns whether a path, as it is reported, is in a snapshot that was removed since it was begun with.
+    fn is_gone(&self, path: &[u8]) -> bool {
+        let mut current = self.current.lock().expect("no panic while the snapshot is held");
+        let Some(current) = current.as_mut().filter(|current| path.starts_with(current.name.as_bytes())) else {
+            return false;
+        };
+        let there = current.trees.stat(current.name.as_bytes());
+        if !current.is_gone && there.is_err_and(|error| error.fault() == Faults::Vanished) {
+            current.is_gone = true;
+            self.notice(format!("snapshot {} was removed while this ran", current.name));
+        }
+        current.is_gone
+    }
+
+    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed is none.
     pub(crate) fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
+        if kind != ProblemKind::Damaged && self.is_gone(path) {
+            return;
+        }
         self.tell(Problem::with_detail(path, kind, detail));
     }
 

@@ -104,6 +104,16 @@ impl ScrubFields {
     }
 }
 
+/// How a scrub behind a backup ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    /// Another scrub is at work: this one is not missed.
+    Locked,
+    Interrupted,
+    Failed,
+}
+
 /// A scrub behind a backup: the snapshot is made, whatever comes of this.
 #[derive(Serialize)]
 pub(super) struct BehindBackup {
@@ -114,7 +124,7 @@ pub(super) struct BehindBackup {
     #[serde(skip)]
     report: ScrubReport,
     #[serde(skip)]
-    is_interrupted: bool,
+    end: End,
     #[serde(skip)]
     target: String,
 }
@@ -130,7 +140,12 @@ impl BehindBackup {
         Self {
             fields: ScrubFields::new(&report),
             report,
-            is_interrupted: matches!(error, Some(Error::Interrupted)),
+            end: match &error {
+                None => End::Done,
+                Some(Error::Locked { .. }) => End::Locked,
+                Some(Error::Interrupted) => End::Interrupted,
+                Some(_) => End::Failed,
+            },
             error: error.map(|error| format!("{:#}", anyhow::Error::from(error))),
             target: text::shell_word(&target.path),
         }
@@ -138,9 +153,9 @@ impl BehindBackup {
 
     /// Returns how the backup ends with it.
     pub(super) fn exit(&self, of_backup: Exit) -> Exit {
-        match (self.is_interrupted, &self.error, self.report.problem_count) {
-            (true, _, _) => Exit::Interrupted,
-            (false, None, 0) => of_backup,
+        match (self.end, self.report.problem_count) {
+            (End::Interrupted, _) => Exit::Interrupted,
+            (End::Done | End::Locked, 0) => of_backup,
             _ => Exit::Incomplete,
         }
     }
@@ -149,7 +164,10 @@ impl BehindBackup {
     pub(super) fn tell(&self, of_backup: Exit, env: &Env) -> anyhow::Result<Exit> {
         env.ui.summary("")?;
         if let Some(error) = &self.error {
-            env.ui.problem_line(&format!("the scrub behind the backup stopped: {error}"));
+            match self.end {
+                End::Locked => env.ui.notice(&format!("there was no scrub behind the backup: {error}")),
+                _ => env.ui.problem_line(&format!("the scrub behind the backup stopped: {error}")),
+            }
             return Ok(self.exit(of_backup));
         }
         tell(&self.report, &self.target, env)?;
