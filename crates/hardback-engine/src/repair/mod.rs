@@ -168,7 +168,8 @@ impl Repair<'_, '_> {
                 self.findings.ctx.check_cancel()?;
                 let seen = found.get(content).map_or(&[][..], Vec::as_slice);
                 let mut job = OfJob { located: &located, copies: &mut copies, workshop: workshop.as_mut() };
-                if self.content(&mut job, *content, suspect, seen)? {
+                // A record that cannot be read may have more names.
+                if self.content(&mut job, *content, suspect, seen)? && located.unread.is_empty() {
                     settled.insert(*content);
                 }
             }
