@@ -41,8 +41,6 @@ pub(crate) fn run(args: &DrillArgs, env: &Env) -> anyhow::Result<Exit> {
 
 fn tell(report: &DrillReport, env: &Env) -> anyhow::Result<()> {
     let verdict = if report.problem_count == 0 { "All came back as it was backed up" } else { "Not all came back" };
-    let restore = Duration::from_nanos(report.restore_ns);
-    let rate = report.bytes as f64 / restore.as_secs_f64().max(0.001);
     let mut lines = vec![
         format!(
             "{verdict}: {}, {}, of {}",
@@ -50,13 +48,16 @@ fn tell(report: &DrillReport, env: &Env) -> anyhow::Result<()> {
             text::size(report.bytes),
             text::counted(report.snapshots.len() as u64, "snapshot", "snapshots")
         ),
-        format!("  restored in {}, {} a second", text::duration(restore), text::size(rate as u64)),
+        format!("  restored in {}", text::duration(Duration::from_nanos(report.restore_ns))),
     ];
     if report.whole_ns > 0 {
+        let whole = Duration::from_nanos(report.whole_ns);
+        let rate = report.whole_bytes as f64 / whole.as_secs_f64().max(0.001);
         lines.push(format!(
-            "  a whole restore of the newest snapshot ({}) would take about {}",
+            "  a whole restore of the newest snapshot ({}) would take about {}, {} a second",
             text::size(report.whole_bytes),
-            text::duration(Duration::from_nanos(report.whole_ns))
+            text::duration(whole),
+            text::size(rate as u64)
         ));
     }
     if report.too_large > 0 {
