@@ -15,7 +15,7 @@ use hardback_engine::{
 };
 use hardback_platform::{Call, Dir, Lock, Op, Seam, Verdict, Watch};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::{Arc, Mutex};
 use support::*;
 
@@ -131,6 +131,46 @@ fn a_new_file_that_takes_no_more_names_is_followed_by_another() {
     let inodes = [&first, &second, &third].map(|name| inode(&bench.stored(name, "sub/same")));
     assert!(inodes[0] == inodes[1] && inodes[1] != inodes[2], "{inodes:?}");
     assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+}
+
+/// Lets no read of a file succeed: a bad sector.
+struct BadSector(u64);
+
+impl Watch for BadSector {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        const EIO: i32 = 5;
+        let is_its = || fs::metadata(format!("/proc/self/fd/{}", call.handle)).is_ok_and(|m| m.ino() == self.0);
+        match call.op {
+            Op::Read if is_its() => Verdict::Fail(std::io::Error::from_raw_os_error(EIO)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn a_file_with_a_bad_sector_is_damaged_and_one_that_may_not_be_opened_is_not() {
+    let (bench, [first, second, third]) = three_snapshots();
+    let file = inode(&bench.stored(&second, "sub/same"));
+    let seam = Seam::watched(Arc::new(BadSector(file)));
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    let report =
+        with_context(|ctx| scrub(ctx, &target, &ScrubOptions { job: None, share: 10_000, workers: 0 })).unwrap();
+    assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, format!("{first}/docs/sub/same"))]);
+    assert_eq!(names(&report.damage[0]), [&first, &second, &third].map(|name| format!("{name}/docs/sub/same")));
+    let options = RepairOptions { recorded: true, from_source: true, ..RepairOptions::default() };
+    let report = with_context(|ctx| repair(ctx, &target, &options)).unwrap();
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 3, vec![]));
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+    assert_ne!(inode(&bench.stored(&second, "sub/same")), file);
+    // Who may not read it knows nothing about it.
+    let target = open_or_create_target(&bench.target, None, &SystemClock, locked(b"same")).unwrap().target;
+    let report = with_context(|ctx| repair(ctx, &target, &RepairOptions::default())).unwrap();
+    assert_eq!((report.repaired, report.problem_count, report.damage.len()), (0, 3, 0), "{:?}", report.problems);
+    flip(&bench.stored(&second, "sub/same"), 0);
+    assert_eq!(run_scrub(&bench, 10_000).problem_count, 1);
+    let report = with_context(|ctx| repair(ctx, &target, &options)).unwrap();
+    assert_eq!((report.repaired, report.problem_count, report.damage.len()), (0, 1, 0), "{:?}", report.problems);
+    assert_eq!(run_repair(&bench, &options).repaired, 1);
 }
 
 #[test]

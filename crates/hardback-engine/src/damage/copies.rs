@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::Digest;
 use crate::target::Target;
-use hardback_platform::{Dir, FileRead, PathError, RelPath, Seam};
+use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Seam};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -88,6 +88,12 @@ impl<'a> Copies<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns why a stored file may not be looked at, if that is so: then nobody knows whether it is damaged.
+    pub(crate) fn closed(&self, file: &StoredFile) -> Option<PathError> {
+        let opened = self.open(&CopyAt::Stored(file.names.first()?.clone()));
+        opened.err().filter(|error| !matches!(error.fault(), Faults::Io | Faults::Vanished | Faults::WrongKind))
     }
 
     /// Returns whether a stored file has the content; each is read once.

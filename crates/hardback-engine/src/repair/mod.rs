@@ -221,6 +221,12 @@ impl Repair<'_, '_> {
             }
         }
         for file in &suspect.files {
+            if let Some(error) = of.copies.closed(file) {
+                let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
+                self.findings.tell(Problem::new(&shown, ProblemKind::Unreadable, &error));
+                is_settled = false;
+                continue;
+            }
             let why = seen.iter().find(|bad| bad.file == file.file).map(|bad| bad.why.clone());
             if of.copies.is_good_file(suspect, file)? {
                 if let Some(why) = why {
