@@ -8,8 +8,10 @@ pub mod catalog;
 mod clock;
 mod content;
 mod context;
+mod damage;
 mod diff;
 mod digests;
+mod drill;
 mod du;
 mod error;
 pub mod exclude;
@@ -25,10 +27,12 @@ mod plan;
 mod problem;
 mod prune;
 mod purge;
+mod repair;
 mod report;
 mod restore;
 pub mod retention;
 mod runs;
+mod scrub;
 pub mod system;
 mod target;
 mod tree_order;
@@ -38,8 +42,10 @@ mod versions;
 pub use backup::{backup, check_new_target, preview};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
+pub use damage::{Damage, GoodCopy};
 pub use diff::{Change, DiffOptions, DiffReport, Difference, Tally, diff};
 pub use digests::DigestLists;
+pub use drill::{DRILL_FILES_MAX, DrillOptions, DrillPlace, DrillReport, drill};
 pub use du::{DuOptions, DuReport, FolderUsage, Freed, FreedStep, JobUsage, SnapshotUsage, Usage, du, freed};
 pub use error::Error;
 pub use excludes::Excludes;
@@ -51,11 +57,13 @@ pub use prune::{
     Amount, Cause, Decided, Fate, GuardLimits, PruneOptions, PruneReport, Room, Suspension, prune, unpin_all,
 };
 pub use purge::{PurgeOptions, PurgeReport, Purged, purge};
+pub use repair::{RepairOptions, RepairReport, repair};
 pub use report::{BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase};
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
 };
 pub use runs::note_failed_run;
+pub use scrub::{SHARE_WHOLE, ScrubOptions, ScrubReport, ScrubbedJob, scrub};
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

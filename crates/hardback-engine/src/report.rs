@@ -34,6 +34,8 @@ pub enum Phase {
     Restoring,
     /// Counting what is on the volume.
     Counting,
+    /// Putting good files in the place of damaged ones.
+    Repairing,
 }
 
 /// Counts that a progress display reads while the work goes on.

@@ -15,8 +15,7 @@ use hardback_engine::{
 };
 use hardback_platform::{Dir, Lock, Seam};
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 use support::*;
 
@@ -30,16 +29,6 @@ fn filled() -> Bench {
     bench.write("big", &"x".repeat(3 << 20));
     std::os::unix::fs::symlink("to", bench.source.join("link")).unwrap();
     bench
-}
-
-/// Changes a byte without changing the length or the time.
-fn flip(path: &Path, at: u64) {
-    let times = fs::metadata(path).unwrap().modified().unwrap();
-    let file = fs::File::options().write(true).read(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_at(&mut byte, at).unwrap();
-    file.write_at(&[byte[0] ^ 1], at).unwrap();
-    file.set_modified(times).unwrap();
 }
 
 const LEVELS: [VerifyLevel; 3] = [VerifyLevel::Quick, VerifyLevel::Sample(0.5), VerifyLevel::Full];
@@ -122,8 +111,8 @@ fn damaged_records_are_problems() {
     let list = bench.target.join(".hardback/digests/test/00000001.b3");
     flip(&list, 32 * 5);
     let problems = found(&bench.verify(VerifyLevel::Full).problems);
-    // The list itself, and the file whose digest it is, in both snapshots.
-    assert_eq!(problems.len(), 3, "{problems:?}");
+    // The list itself, and the file whose digest it is, which is one file in both snapshots.
+    assert_eq!(problems.len(), 2, "{problems:?}");
     flip(&list, 32 * 5);
     fs::write(records.join(format!("{second}.seal")), "no seal").unwrap();
     assert_eq!(found(&bench.verify(VerifyLevel::Quick).problems), [(ProblemKind::Unsealed, second.clone())]);

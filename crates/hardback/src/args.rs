@@ -1,11 +1,13 @@
 //! What a user can say: one struct a verb. The help texts are the reference; man page and completions come from them.
 
+mod bit_rot;
 mod notes;
 mod protect;
 mod retention;
 mod sources;
 mod values;
 
+pub(crate) use bit_rot::{DrillArgs, RepairArgs, ScrubArgs};
 pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
 pub(crate) use retention::RetentionArgs;
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     Unpin(UnpinArgs),
     Tag(TagArgs),
     Du(DuArgs),
+    Scrub(ScrubArgs),
+    Repair(RepairArgs),
+    Drill(DrillArgs),
     #[command(subcommand)]
     Filter(FilterCommand),
     Completions(CompletionsArgs),
@@ -151,6 +156,10 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = hardback_engine::HOT_WINDOW_S,
           value_parser = clap::value_parser!(i64).range(0..), help_heading = "How")]
     pub(crate) hot_window: i64,
+    /// Behind the backup, read this part of the job's stored files again (see `hardback scrub`)
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent, conflicts_with = "dry_run",
+          help_heading = "How")]
+    pub(crate) scrub: Option<Percent>,
     /// Threads that store files [default: as many as pay]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
     pub(crate) workers: Option<u16>,

@@ -3,6 +3,7 @@
 mod backup;
 mod completions;
 mod diff;
+mod drill;
 mod du;
 mod excludes;
 mod filter;
@@ -14,8 +15,10 @@ mod notes;
 mod output;
 mod prune;
 mod purge;
+mod repair;
 mod reports;
 mod restore;
+mod scrub;
 mod snapshots;
 mod verify;
 mod versions;
@@ -41,6 +44,9 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Unpin(args) => notes::unpin(&args, env),
         Command::Tag(args) => notes::tag(&args, env),
         Command::Du(args) => du::run(&args, env),
+        Command::Scrub(args) => scrub::run(&args, env),
+        Command::Repair(args) => repair::run(&args, env),
+        Command::Drill(args) => drill::run(&args, env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

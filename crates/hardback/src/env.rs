@@ -62,6 +62,12 @@ impl Env {
         Ok(system::absolute_path(path, &current_dir))
     }
 
+    /// Returns the system's folder for temporary files.
+    #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
+    pub(crate) fn temporary_dir(&self) -> PathBuf {
+        std::env::temp_dir()
+    }
+
     /// Reads which targets were seen before; a failure is told and nothing is known.
     pub(crate) fn known_targets(&self) -> Option<KnownTargets> {
         match KnownTargets::open(self.state_dir.as_deref()?) {

@@ -309,20 +309,10 @@ fn snapshots_are_listed_in_columns() {
     assert!(output.stderr.contains("there is no job \"other\""), "{}", output.stderr);
 }
 
-/// Returns the names of the two snapshots of the job `host`: one with `source/a`, one after some changes.
-fn two_snapshots(env: &TestEnvironment) -> [String; 2] {
-    let first = env.only_snapshot("target/host");
-    env.write("source/a", "second version");
-    env.write("source/new", "1");
-    env.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
-    let second = env.names("target/host").into_iter().find(|name| *name != first && name != "latest");
-    [first, second.expect("a second snapshot")]
-}
-
 #[test]
 fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
     let env = TestEnvironment::with_target();
-    let [first, second] = two_snapshots(&env);
+    let [first, second] = env.two_snapshots();
     let output = env.hardback(&["diff", "target", &first, "latest"]).exits(0);
     let expected = "m source/  (time)\nM source/a  (5 B to 14 B)\n+ source/new  (1 B)\n";
     assert_eq!(output.stdout, expected);
@@ -343,7 +333,7 @@ fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
 #[test]
 fn a_damaged_seal_is_a_problem_and_hides_no_other_snapshot() {
     let env = TestEnvironment::with_target();
-    let [first, second] = two_snapshots(&env);
+    let [first, second] = env.two_snapshots();
     env.write(&format!("target/.hardback/manifests/host/{second}.seal"), "no seal");
     let problem = format!("1 problem:\n  host/{second} has no whole seal (its seal is damaged)\n");
     for args in [
@@ -375,7 +365,7 @@ fn a_damaged_seal_is_a_problem_and_hides_no_other_snapshot() {
 #[test]
 fn versions_tells_each_version_of_a_path_once() {
     let env = TestEnvironment::with_target();
-    let [first, second] = two_snapshots(&env);
+    let [first, second] = env.two_snapshots();
     let lines = env.hardback(&["versions", "target", "source/a"]).exits(0).stdout;
     let lines: Vec<&str> = lines.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -394,7 +384,7 @@ fn versions_tells_each_version_of_a_path_once() {
 #[test]
 fn find_tells_where_a_name_is() {
     let env = TestEnvironment::with_target();
-    let [_, second] = two_snapshots(&env);
+    let [_, second] = env.two_snapshots();
     let output = env.hardback(&["find", "target", "new"]).exits(0);
     assert!(output.stdout.starts_with(&second) && output.stdout.ends_with("  source/new\n"), "{}", output.stdout);
     assert_eq!(output.stderr, "1 path in 2 snapshots\n");
@@ -410,7 +400,7 @@ fn find_tells_where_a_name_is() {
 #[test]
 fn restore_brings_back_a_path_and_keeps_what_is_there() {
     let env = TestEnvironment::with_target();
-    let [first, second] = two_snapshots(&env);
+    let [first, second] = env.two_snapshots();
     let output = env.hardback(&["restore", "target", "source/a", "--to", "out"]).exits(0);
     let expected = format!("Restored from snapshot {second} of job host to $TMP/out:\n");
     assert!(output.stdout.starts_with(&expected), "{}", output.stdout);
@@ -519,7 +509,7 @@ fn restore_without_keeping_leaves_nothing_beside() {
 #[test]
 fn verify_finds_damage_and_exits_3() {
     let env = TestEnvironment::with_target();
-    let [first, second] = two_snapshots(&env);
+    let [first, second] = env.two_snapshots();
     let output = env.hardback(&["verify", "target"]).exits(0);
     assert!(output.stdout.starts_with("All is well: 2 snapshots, "), "{}", output.stdout);
     env.write("source/a", "third version");
@@ -646,10 +636,66 @@ fn every_json_field_is_documented() {
         &["du", "target", "latest", "--depth", "1"],
         &["du", "target"],
         &["purge", "target", "source/new"],
+        &["scrub", "target"],
+        &["backup", "source", "target", "--same-disk", "--scrub", "100%"],
+        &["drill", "target"],
     ] {
         let output = env.hardback(&[&["--json"][..], args].concat());
         output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
     }
+    damage(&env, "source/a");
+    for args in [&["verify", "target"][..], &["scrub", "target", "--share", "100%"], &["repair", "target"]] {
+        let output = env.hardback(&[&["--json"][..], args].concat()).exits(3);
+        assert!(output.stdout.contains("\"why\""), "{}", output.stdout);
+        output.stdout.lines().chain(output.stderr.lines()).for_each(documented);
+    }
+}
+
+/// Changes the content of a stored file, in all snapshots that share it.
+fn damage(env: &TestEnvironment, path: &str) {
+    let snapshots = env.path("target/host");
+    let mut names: Vec<_> = std::fs::read_dir(&snapshots).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    let stored = snapshots.join(&names[0]).join(path);
+    let content = std::fs::read(&stored).unwrap();
+    let time = std::fs::metadata(&stored).unwrap().modified().unwrap();
+    let file = std::fs::File::options().write(true).truncate(true).open(&stored).unwrap();
+    std::io::Write::write_all(&mut &file, &content.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[test]
+fn a_scrub_behind_a_backup_tells_damage_and_exits_3() {
+    let env = TestEnvironment::with_target();
+    env.write("source/other", "other");
+    env.hardback(&["backup", "source", "target", "--same-disk", "--scrub", "100%"]).exits(0).ignore();
+    damage(&env, "source/a");
+    let output = env.hardback(&["backup", "source", "target", "--same-disk", "--scrub", "100%"]).exits(3);
+    assert!(output.stdout.contains("is complete"), "{}", output.stdout);
+    assert!(output.stdout.contains("Not all is well"), "{}", output.stdout);
+    assert!(output.stderr.contains("source/a is damaged"), "{}", output.stderr);
+    let output = env.hardback(&["repair", "target", "--recorded"]).exits(3);
+    assert!(output.stderr.contains("--from-source takes it from there"), "{}", output.stderr);
+    let output = env.hardback(&["repair", "target", "--recorded", "--from-source"]).exits(0);
+    assert!(output.stdout.contains("Repaired: 1 damaged file with 3 names"), "{}", output.stdout);
+    env.hardback(&["verify", "target"]).exits(0).ignore();
+    env.hardback(&["scrub", "target", "--share", "100%"]).exits(0).ignore();
+    let output = env.hardback(&["repair", "target", "--recorded"]).exits(0);
+    assert!(output.stdout.contains("Nothing was repaired"), "{}", output.stdout);
+}
+
+#[test]
+fn a_drill_leaves_nothing_behind_but_where_it_is_told_to() {
+    let env = TestEnvironment::with_target();
+    let output = env.hardback(&["drill", "target"]).exits(0);
+    assert!(output.stdout.contains("All came back as it was backed up: 1 file"), "{}", output.stdout);
+    let output = env.hardback(&["drill", "target", "--to", "try", "--files", "3"]).exits(0);
+    assert!(output.stdout.contains("the files are in"), "{}", output.stdout);
+    assert!(env.path("try").is_dir());
+    env.hardback(&["drill", "target", "--to", "try"]).exits(1).ignore();
+    damage(&env, "source/a");
+    let output = env.hardback(&["drill", "target"]).exits(3);
+    assert!(output.stderr.contains("source/a is damaged"), "{}", output.stderr);
 }
 
 fn collect_keys(value: &Value, keys: &mut Vec<String>) {
@@ -663,46 +709,6 @@ fn collect_keys(value: &Value, keys: &mut Vec<String>) {
         Value::Array(values) => values.iter().for_each(|value| collect_keys(value, keys)),
         _ => {}
     }
-}
-
-#[test]
-fn du_tells_what_snapshots_take_and_what_removing_them_would_free() {
-    let env = TestEnvironment::with_target();
-    env.write("source/sub/new", &"x".repeat(100_000));
-    let [first, second] = two_snapshots(&env);
-    let output = env.hardback(&["du", "target"]).exits(0);
-    let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines[0], "job host:");
-    let heads: Vec<&str> = lines[1].split_whitespace().collect();
-    assert_eq!(heads, ["snapshot", "entries", "bytes", "unique", "shared", "cumulative"]);
-    assert!(lines[2].starts_with(&first) && lines[3].starts_with(&second), "{}", output.stdout);
-    assert!(lines[4].starts_with("on the disk: ") && lines[4].ends_with(" of records"), "{}", output.stdout);
-    assert!(!output.stdout.contains("would free"));
-
-    let output = env.hardback(&["-q", "du", "target", &second, &first, "--depth", "2"]).exits(0);
-    assert!(output.stdout.contains("removing these 2 snapshots would free "), "{}", output.stdout);
-    assert!(output.stdout.lines().any(|line| line.ends_with("  source/sub")), "{}", output.stdout);
-
-    let output = env.hardback(&["--json", "du", "target", "latest"]).exits(0);
-    let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&lines[0]["item"], &lines[0]["snapshot"]), (&"usage".into(), &second.into()));
-    let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
-    assert_eq!(number(&lines[0], "bytes"), number(&lines[0], "unique_bytes") + number(&lines[0], "shared_bytes"));
-    assert!(number(&lines[1], "freed_bytes") >= number(&lines[0], "unique_bytes"));
-    assert_eq!(lines[1]["at_least"], false);
-
-    let output = env.hardback(&["du", "target", "2001-01-01_00.00.00"]).exits(1);
-    assert!(output.stderr.starts_with("error: there is no snapshot 2001-01-01_00.00.00"), "{}", output.stderr);
-}
-
-#[test]
-fn what_du_cannot_count_is_a_problem_and_its_sums_are_the_least() {
-    let env = TestEnvironment::with_target();
-    let [first, _] = two_snapshots(&env);
-    env.write(&format!("target/.hardback/manifests/host/{first}.seal"), "no seal");
-    let output = env.hardback(&["du", "target"]).exits(3);
-    assert!(output.stdout.contains("on the disk: at least "), "{}", output.stdout);
-    assert!(output.stderr.contains(&format!("1 problem:\n  host/{first} has no whole seal")), "{}", output.stderr);
 }
 
 #[cfg(unix)]

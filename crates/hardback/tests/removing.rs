@@ -1,4 +1,4 @@
-//! The real binary removes snapshots: rules, guards, pins, purging. What the verbs do is tested in the engine.
+//! The real binary removes snapshots, and tells what that would free: rules, guards, pins, purging. What the verbs do is tested in the engine.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -128,4 +128,44 @@ fn purge_removes_a_path_from_all_snapshots() {
     assert!(none.stderr.contains("no snapshot has it"), "{}", none.stderr);
     env.hardback(&["purge", "target", ".."]).exits(1).ignore();
     env.hardback(&["purge", "target"]).exits(2).ignore();
+}
+
+#[test]
+fn du_tells_what_snapshots_take_and_what_removing_them_would_free() {
+    let env = TestEnvironment::with_target();
+    env.write("source/sub/new", &"x".repeat(100_000));
+    let [first, second] = env.two_snapshots();
+    let output = env.hardback(&["du", "target"]).exits(0);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines[0], "job host:");
+    let heads: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(heads, ["snapshot", "entries", "bytes", "unique", "shared", "cumulative"]);
+    assert!(lines[2].starts_with(&first) && lines[3].starts_with(&second), "{}", output.stdout);
+    assert!(lines[4].starts_with("on the disk: ") && lines[4].ends_with(" of records"), "{}", output.stdout);
+    assert!(!output.stdout.contains("would free"));
+
+    let output = env.hardback(&["-q", "du", "target", &second, &first, "--depth", "2"]).exits(0);
+    assert!(output.stdout.contains("removing these 2 snapshots would free "), "{}", output.stdout);
+    assert!(output.stdout.lines().any(|line| line.ends_with("  source/sub")), "{}", output.stdout);
+
+    let output = env.hardback(&["--json", "du", "target", "latest"]).exits(0);
+    let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["item"], &lines[0]["snapshot"]), (&"usage".into(), &second.into()));
+    let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
+    assert_eq!(number(&lines[0], "bytes"), number(&lines[0], "unique_bytes") + number(&lines[0], "shared_bytes"));
+    assert!(number(&lines[1], "freed_bytes") >= number(&lines[0], "unique_bytes"));
+    assert_eq!(lines[1]["at_least"], false);
+
+    let output = env.hardback(&["du", "target", "2001-01-01_00.00.00"]).exits(1);
+    assert!(output.stderr.starts_with("error: there is no snapshot 2001-01-01_00.00.00"), "{}", output.stderr);
+}
+
+#[test]
+fn what_du_cannot_count_is_a_problem_and_its_sums_are_the_least() {
+    let env = TestEnvironment::with_target();
+    let [first, _] = env.two_snapshots();
+    env.write(&format!("target/.hardback/manifests/host/{first}.seal"), "no seal");
+    let output = env.hardback(&["du", "target"]).exits(3);
+    assert!(output.stdout.contains("on the disk: at least "), "{}", output.stdout);
+    assert!(output.stderr.contains(&format!("1 problem:\n  host/{first} has no whole seal")), "{}", output.stderr);
 }

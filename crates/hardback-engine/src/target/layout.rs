@@ -29,6 +29,10 @@ pub(crate) const READERS_LOCK: &[u8] = b"readers.lock";
 pub(crate) const JUDGED: &[u8] = b"judged";
 /// Folder of what became of each job's last run.
 pub(crate) const RUNS: &[u8] = b"runs";
+/// Folder of where the scrubs of the jobs are.
+pub(crate) const SCRUB: &[u8] = b"scrub";
+/// Folder of what a repair makes, one folder a job.
+pub(crate) const REPAIR: &[u8] = b"repair";
 /// The tree in a partial snapshot.
 pub(crate) const PARTIAL_TREE: &[u8] = b"tree";
 /// The manifest in a partial snapshot.
@@ -83,6 +87,11 @@ pub(crate) fn snapshot_of_seal(name: &[u8]) -> Option<&str> {
 /// Returns the name of a generation's digest list.
 pub(crate) fn digests_name(generation: u32) -> Vec<u8> {
     format!("{generation:08}.b3").into_bytes()
+}
+
+/// Returns the name of the file that says where the scrub of a job is.
+pub(crate) fn scrub_name(job: &str) -> Vec<u8> {
+    format!("{job}.toml").into_bytes()
 }
 
 /// Returns the name of a new snapshot: local time, with `b` behind the hour when clocks were put back and the hour

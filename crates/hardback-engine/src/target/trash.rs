@@ -129,7 +129,8 @@ pub(crate) fn empty(
         return Ok(Emptied { is_busy: true, ..Emptied::default() });
     };
     let work = trash.list().under(&path)?.iter().map(|entry| Work::top(entry.name, entry.kind)).collect();
-    Ok(remove_all(target, (trash, path), work, (cancel, counters), whose))
+    let gives_way = Some(target).filter(|_| whose == TargetLock::Others);
+    Ok(remove_all(gives_way, (trash, path), work, (cancel, counters)))
 }
 
 /// Removes what is in a folder of ours, where it is, but for what is to be kept: for a volume that has not even room for a
@@ -145,23 +146,29 @@ pub(crate) fn remove_in_place(
     let listing = dir.list().under(&path)?;
     let goes = listing.iter().filter(|entry| !is_kept(entry.name));
     let work = goes.map(|entry| Work::top(entry.name, entry.kind)).collect();
-    Ok(remove_all(target, (dir, path), work, (cancel, &Counters::default()), TargetLock::Ours))
+    Ok(remove_all(None, (dir, path), work, (cancel, &Counters::default())))
 }
 
+/// Removes what is in a folder of ours that lies in no target; `path` is where, for messages.
+pub(crate) fn empty_folder(folder: &Dir, path: Vec<u8>, cancel: &Cancel) -> Result<Failures, PathError> {
+    let work = folder.list().under(&path)?.iter().map(|entry| Work::top(entry.name, entry.kind)).collect();
+    let dir = folder.try_clone().under(&path)?;
+    Ok(remove_all(None, (dir, path), work, (cancel, &Counters::default())).failures)
+}
+
+/// Removes; `gives_way` is the target for whose other runs it stands back.
 fn remove_all(
-    target: &Target,
+    gives_way: Option<&Target>,
     (trash, path): (Dir, Vec<u8>),
     work: VecDeque<Work>,
     (cancel, counters): (&Cancel, &Counters),
-    whose: TargetLock,
 ) -> Emptied {
     let removal = Removal {
-        target,
+        gives_way,
         trash: Arc::new(trash),
         path,
         cancel,
         counters,
-        whose,
         queue: Mutex::new(Queue { work, busy: 0, entries: 0, failures: Failures::default() }),
         wake: Condvar::new(),
         hungry: AtomicUsize::new(0),
@@ -189,12 +196,12 @@ fn threads(trash: &Dir) -> usize {
 
 /// A run through the trash.
 struct Removal<'a> {
-    target: &'a Target,
+    /// The target for whose other runs the threads stand back.
+    gives_way: Option<&'a Target>,
     trash: Arc<Dir>,
     path: Vec<u8>,
     cancel: &'a Cancel,
     counters: &'a Counters,
-    whose: TargetLock,
     queue: Mutex<Queue>,
     wake: Condvar,
     /// Threads that wait for work.
@@ -490,10 +497,8 @@ impl Pace {
 
     /// Stands back, for good, when another run is at work: a deletion can wait.
     fn folder(&mut self, removal: &Removal<'_>) {
-        if self.is_gentle || removal.whose == TargetLock::Ours {
-            return;
-        }
-        if self.folders.is_multiple_of(FOLDERS_BETWEEN_LOOKS) && removal.target.holder().is_some() {
+        let Some(target) = removal.gives_way.filter(|_| !self.is_gentle) else { return };
+        if self.folders.is_multiple_of(FOLDERS_BETWEEN_LOOKS) && target.holder().is_some() {
             removal.is_gentle.store(true, Ordering::Relaxed);
         }
         self.folders = self.folders.wrapping_add(1);

@@ -1,28 +1,49 @@
 //! Checks one entry of a tree, or of a source, against its record.
 
-use super::{Findings, Kept, Looked, Times, VerifyLevel};
+use super::{Findings, Kept, Looked, VerifyLevel};
 use crate::backup::metadata::SET_ID_BITS;
 use crate::content::{ContentError, ContentReader, Stop};
+use crate::damage::Bad;
 use crate::digests::{DigestLists, DigestWindow};
 use crate::manifest::{ContentRef, Digest, Entry, Seal};
 use crate::problem::ProblemKind;
-use crate::report::{Counters, TIME_STEP_NS_MAX};
-use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, Time, Xattrs};
+use crate::report::Counters;
+use crossbeam_channel::Receiver;
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, Xattrs};
 use std::sync::Arc;
 
 /// From this size on the kernel is told that a file is read from start to end.
 const LARGE_FILE_BYTES: u64 = 1 << 20;
 
+/// Most entries of a chunk.
+pub(crate) const CHUNK_ENTRIES: usize = 64;
+/// Bytes of contents after which a chunk is handed out, so that a few large files keep all workers busy.
+pub(crate) const CHUNK_BYTES: u64 = 4 << 20;
+/// Chunks that wait for a worker; each may hold a folder open.
+pub(crate) const CHUNK_QUEUE: usize = 64;
+/// Levels above the current one whose handles stay open.
+pub(crate) const OPEN_LEVELS_MAX: usize = 48;
+
 /// Entries of one folder for a worker.
-pub(super) struct Chunk {
-    pub(super) dir: Arc<Dir>,
+pub(crate) struct Chunk {
+    pub(crate) dir: Arc<Dir>,
     /// Path in the snapshot.
-    pub(super) path: RelPath,
-    pub(super) entries: Vec<Entry>,
+    pub(crate) path: RelPath,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// A worker's thread.
+pub(crate) fn check_chunks(mut checker: Checker<'_>, chunks: Receiver<Chunk>) {
+    for chunk in chunks {
+        if checker.is_stopped() {
+            break;
+        }
+        checker.chunk(&chunk);
+    }
 }
 
 /// One of the threads that check entries.
-pub(super) struct Checker<'a> {
+pub(crate) struct Checker<'a> {
     findings: &'a Findings<'a>,
     digests: &'a DigestLists,
     seal: &'a Seal,
@@ -33,7 +54,7 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         findings: &'a Findings<'a>,
         digests: &'a DigestLists,
         seal: &'a Seal,
@@ -44,7 +65,7 @@ impl<'a> Checker<'a> {
         Self { findings, digests, seal, kept, is_tree, contents, window: DigestWindow::default() }
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         self.findings.is_stopped()
     }
 
@@ -53,7 +74,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks the entries of a chunk.
-    pub(super) fn chunk(&mut self, chunk: &Chunk) {
+    pub(crate) fn chunk(&mut self, chunk: &Chunk) {
         for entry in &chunk.entries {
             if self.is_stopped() {
                 break;
@@ -94,9 +115,12 @@ impl<'a> Checker<'a> {
         }
         if found.kind == Kind::File && found.size_bytes != entry.size_bytes {
             let what = format!("it has {} bytes and should have {}", found.size_bytes, entry.size_bytes);
-            return self.problem(chunk, entry, ProblemKind::Damaged, what);
+            return self.damaged(chunk, entry, &found, ProblemKind::Damaged, what);
         }
-        self.metadata(chunk, entry, &found);
+        let wrong = wrong_metadata(self.kept, entry, &found);
+        if !wrong.is_empty() {
+            self.problem(chunk, entry, ProblemKind::Metadata, wrong.join(", "));
+        }
         if found.kind == Kind::Symlink && entry.link_text().is_some() {
             match chunk.dir.read_link(name) {
                 Ok(text) if Some(&text[..]) == entry.link_text() => {}
@@ -107,38 +131,12 @@ impl<'a> Checker<'a> {
         self.content(chunk, entry, &found);
     }
 
-    fn metadata(&self, chunk: &Chunk, entry: &Entry, found: &Metadata) {
-        let mut wrong = Vec::new();
-        let set_id = if self.kept.owners { 0 } else { SET_ID_BITS };
-        let same_mode = found.mode.map(|m| m & !set_id) == entry.mode.map(|m| m & !set_id);
-        if self.kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && !same_mode {
-            wrong.push(format!("mode is {:o}, was {:o}", found.mode.unwrap_or(0), entry.mode.unwrap_or(0)));
-        }
-        if self.kept.owners
-            && entry.owner.is_some()
-            && found.owner != entry.owner
-            && let (Some(is), Some(was)) = (found.owner, entry.owner)
-        {
-            wrong.push(format!("owner is {}:{}, was {}:{}", is.uid, is.gid, was.uid, was.gid));
-        }
-        if !self.is_same_time(found.mtime, entry.mtime) {
-            wrong.push("the time of the last change is another".into());
-        }
-        if found.device != entry.device() {
-            wrong.push("the device number is another".into());
-        }
-        if !wrong.is_empty() {
-            self.problem(chunk, entry, ProblemKind::Metadata, wrong.join(", "));
-        }
-    }
-
-    fn is_same_time(&self, found: Time, recorded: Time) -> bool {
-        let ns = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-        match self.kept.times {
-            Times::Exact => found == recorded,
-            // The seal does not tell the step: the coarsest.
-            Times::InSteps => (ns(found) - ns(recorded)).unsigned_abs() < u128::from(TIME_STEP_NS_MAX),
-            Times::No => true,
+    /// Notes a stored file whose content is not what was backed up.
+    fn damaged(&self, chunk: &Chunk, entry: &Entry, found: &Metadata, kind: ProblemKind, why: impl Into<String>) {
+        let (path, why) = (self.shown(chunk, entry), why.into());
+        let Some(content) = entry.content else { return self.findings.problem(&path, kind, why) };
+        if !self.findings.bad(Bad { content, file: found.id.file, path, kind, why }) {
+            Counters::add(&self.findings.shared, 1);
         }
     }
 
@@ -157,6 +155,9 @@ impl<'a> Checker<'a> {
             return;
         }
         if found.nlink > 1 && self.findings.seen.has(found.id.file, content) {
+            return Counters::add(&self.findings.shared, 1);
+        }
+        if self.findings.bad.has(found.id.file, content) {
             return Counters::add(&self.findings.shared, 1);
         }
         let file = chunk.dir.open_file(entry.stored_name());
@@ -178,12 +179,19 @@ impl<'a> Checker<'a> {
                     seen.note(found.id.file, content);
                 }
             }
-            Ok(_) => self.problem(chunk, entry, ProblemKind::Damaged, "its content is not what was backed up"),
+            Ok(_) => {
+                let what = "its content is not what was backed up";
+                self.damaged(chunk, entry, found, ProblemKind::Damaged, what);
+            }
             Err(ContentError::Stopped) => {}
             Err(error) => {
                 let error = error.into_path_error();
                 let what = format!("cannot {}: {}", error.op, error.source);
-                self.problem(chunk, entry, ProblemKind::Unreadable, what);
+                // A bad sector is damage of the file; who may not read it knows nothing about it.
+                match error.fault() {
+                    Faults::Io => self.damaged(chunk, entry, found, ProblemKind::Unreadable, what),
+                    _ => self.problem(chunk, entry, ProblemKind::Unreadable, what),
+                }
             }
         }
     }
@@ -280,4 +288,28 @@ impl<'a> Checker<'a> {
             Err(error) => Err(error.into_path_error()),
         }
     }
+}
+
+/// Returns how the metadata of a stored entry differs from its record, beside extended attributes.
+pub(crate) fn wrong_metadata(kept: Kept, entry: &Entry, found: &Metadata) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let set_id = if kept.owners { 0 } else { SET_ID_BITS };
+    let same_mode = found.mode.map(|m| m & !set_id) == entry.mode.map(|m| m & !set_id);
+    if kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && !same_mode {
+        wrong.push(format!("mode is {:o}, was {:o}", found.mode.unwrap_or(0), entry.mode.unwrap_or(0)));
+    }
+    if kept.owners
+        && entry.owner.is_some()
+        && found.owner != entry.owner
+        && let (Some(is), Some(was)) = (found.owner, entry.owner)
+    {
+        wrong.push(format!("owner is {}:{}, was {}:{}", is.uid, is.gid, was.uid, was.gid));
+    }
+    if !kept.is_same_time(found.mtime, entry.mtime) {
+        wrong.push("the time of the last change is another".into());
+    }
+    if found.device != entry.device() {
+        wrong.push("the device number is another".into());
+    }
+    wrong
 }

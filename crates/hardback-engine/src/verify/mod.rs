@@ -1,10 +1,11 @@
 //! The verify: proves records by their seals, trees by their records, and contents by their digests.
 //!
 //! Contents are read from the disk, not from the cache, and each stored file once, however many names it has. Snapshots
-//! go oldest first. Everything that is found is a [`Problem`] at `SNAPSHOT/path`; nothing is ever changed.
+//! go oldest first. Everything that is found is a [`Problem`] at `SNAPSHOT/path`, what shares a damaged file one for all
+//! its names; nothing is ever changed.
 
-mod check;
-mod record;
+pub(crate) mod check;
+pub(crate) mod record;
 mod seen;
 mod unproven;
 mod walk;
@@ -15,16 +16,23 @@ pub(crate) use seen::Seen;
 use crate::catalog;
 use crate::content::Stop;
 use crate::context::Context;
+use crate::damage::{self, Bad, BadFiles, Damage};
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, LimitationKind, Phase, Problems};
+use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase, Problems, TIME_STEP_NS_MAX};
 use crate::target::Target;
+use hardback_platform::{Dir, Faults, Time};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unproven::Unproven;
+
+/// Workers where none are asked for.
+const WORKERS_DEFAULT: usize = 4;
+/// Most workers.
+const WORKERS_MAX: usize = 64;
 
 /// Paths that changed since the snapshot of which a report keeps the names; all are counted.
 pub const CHANGES_KEPT_MAX: usize = 10_000;
@@ -77,6 +85,8 @@ pub struct VerifyReport {
     pub problem_count: u64,
     /// The first problems.
     pub problems: Vec<Problem>,
+    /// The first damaged files, with all their names and where a good copy is; each is a problem too.
+    pub damage: Vec<Damage>,
     /// Entries of the sources that changed since the snapshot.
     pub changed_count: u64,
     /// The first of them, as `SNAPSHOT/path`.
@@ -102,32 +112,45 @@ pub struct SourceRead {
 
 /// What was looked at on one side of a record.
 #[derive(Default)]
-struct Looked {
-    entries: AtomicU64,
-    files_read: AtomicU64,
-    bytes_read: AtomicU64,
+pub(crate) struct Looked {
+    pub(crate) entries: AtomicU64,
+    pub(crate) files_read: AtomicU64,
+    pub(crate) bytes_read: AtomicU64,
 }
 
 /// What all threads share, and what they find.
 pub(crate) struct Findings<'a> {
-    ctx: Context<'a>,
+    pub(crate) ctx: Context<'a>,
     level: VerifyLevel,
     workers: usize,
     seed: u64,
     seen: Seen,
     /// Files that could be read and that nothing proves.
     seen_unproven: Seen,
-    snapshots: AtomicU64,
-    in_trees: Looked,
+    pub(crate) snapshots: AtomicU64,
+    /// The snapshot that is looked at.
+    current: Mutex<Option<Current>>,
+    pub(crate) in_trees: Looked,
     in_sources: Looked,
     compared: Mutex<Vec<String>>,
-    shared: AtomicU64,
+    pub(crate) shared: AtomicU64,
     unproven: Unproven,
-    failure: Failure,
-    problems: Problems,
+    pub(crate) failure: Failure,
+    pub(crate) problems: Problems,
+    /// Damaged files that are not told yet.
+    pub(crate) bad: BadFiles,
+    damage: Mutex<Vec<Damage>>,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
+}
+
+/// The snapshot that is looked at.
+struct Current {
+    trees: Dir,
+    name: String,
+    /// It was removed meanwhile, and that is told.
+    is_gone: bool,
 }
 
 /// Verifies snapshots.
@@ -138,19 +161,31 @@ pub(crate) struct Findings<'a> {
 pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Result<VerifyReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let _kept = target.share();
-    let findings = Findings::new(*ctx, options);
-    let mut jobs = catalog::jobs(target)?;
-    if let Some(job) = &options.job {
-        jobs.retain(|j| j == job);
-        if jobs.is_empty() {
-            return Err(Error::not_found(format!("there is no job {job:?} in this target")));
-        }
-    }
+    let findings = Findings::new(*ctx, options.level, options.workers);
+    let verified = findings.telling(|| {
+        let told = |job: &str| damage::tell(&findings, target, job);
+        verify_all(&findings, target, options, &told)
+    });
+    verified.map(|()| findings.report(began_ns))
+}
+
+/// Verifies what is asked for; calls a function behind each job, with damaged files not told yet.
+///
+/// # Errors
+/// As [`verify`].
+pub(crate) fn verify_all(
+    findings: &Findings<'_>,
+    target: &Target,
+    options: &VerifyOptions,
+    behind_job: &dyn Fn(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let ctx = &findings.ctx;
+    let jobs = wanted_jobs(target, options.job.as_deref())?;
     ctx.monitor.phase(Phase::Verifying);
     let mut missing = options.snapshots.clone();
     let mut sealed = Vec::new();
     for job in &jobs {
-        match record::seals(&findings, target, job, &options.snapshots, &mut missing) {
+        match record::seals(findings, target, job, &options.snapshots, &mut missing) {
             Err(error) if options.job.is_none() => findings.tell(catalog::closed_job(job, error)?),
             other => sealed.push((job, other?)),
         }
@@ -162,10 +197,22 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
         expect(ctx, seals, options);
     }
     for (job, seals) in sealed {
-        verify_job(&findings, target, job, &seals, options)?;
+        verify_job(findings, target, job, &seals, options)?;
+        behind_job(job)?;
     }
-    record::leftovers(&findings, target, &jobs)?;
-    Ok(findings.report(began_ns))
+    record::leftovers(findings, target, &jobs)
+}
+
+/// Returns all jobs of a target, or the one that is asked for.
+pub(crate) fn wanted_jobs(target: &Target, wanted: Option<&str>) -> Result<Vec<String>, Error> {
+    let mut jobs = catalog::jobs(target)?;
+    if let Some(wanted) = wanted {
+        jobs.retain(|job| job == wanted);
+        if jobs.is_empty() {
+            return Err(Error::not_found(format!("there is no job {wanted:?} in this target")));
+        }
+    }
+    Ok(jobs)
 }
 
 fn expect(ctx: &Context<'_>, seals: &[Seal], options: &VerifyOptions) {
@@ -192,8 +239,8 @@ fn verify_job(
         findings.ctx.check_cancel()?;
         let tree = match trees.open_dir(seal.snapshot.as_bytes()) {
             Ok(tree) => tree,
-            Err(error) if error.fault() == hardback_platform::Faults::Vanished => {
-                findings.notice(format!("snapshot {} was deleted while this ran", seal.snapshot));
+            Err(error) if error.fault() == Faults::Vanished => {
+                findings.notice(format!("snapshot {} was removed while this ran", seal.snapshot));
                 continue;
             }
             Err(error) => {
@@ -202,6 +249,7 @@ fn verify_job(
                 continue;
             }
         };
+        findings.begin(&trees, &seal.snapshot)?;
         Counters::add(&findings.snapshots, 1);
         findings.sealed_with_problems(seal);
         let is_whole = record::check(findings, target, job, seal)?;
@@ -218,9 +266,7 @@ fn verify_job(
                 findings.compared.lock().expect("no panic while the list is held").push(seal.snapshot.clone());
             }
             let compared = walk::compare(findings, &digests, seal, reader, side);
-            for what in findings.unproven.take() {
-                findings.problem(seal.snapshot.as_bytes(), ProblemKind::Damaged, what);
-            }
+            findings.tell_unproven(&seal.snapshot);
             match compared {
                 Err(Error::Manifest { .. }) if !is_whole => break,
                 other => other?,
@@ -231,16 +277,24 @@ fn verify_job(
 }
 
 impl<'a> Findings<'a> {
-    fn new(ctx: Context<'a>, options: &VerifyOptions) -> Self {
+    /// Tells of the files of a snapshot that were read and that nothing proves.
+    pub(crate) fn tell_unproven(&self, snapshot: &str) {
+        for what in self.unproven.take() {
+            self.problem(snapshot.as_bytes(), ProblemKind::Damaged, what);
+        }
+    }
+
+    pub(crate) fn new(ctx: Context<'a>, level: VerifyLevel, workers: usize) -> Self {
         let now = ctx.clock.now();
         Self {
             ctx,
-            level: options.level,
-            workers: options.workers,
+            level,
+            workers,
             seed: now.seconds.unsigned_abs() ^ (u64::from(now.nanos) << 32),
             seen: Seen::new(),
             seen_unproven: Seen::new(),
             snapshots: AtomicU64::new(0),
+            current: Mutex::new(None),
             in_trees: Looked::default(),
             in_sources: Looked::default(),
             compared: Mutex::new(Vec::new()),
@@ -248,19 +302,83 @@ impl<'a> Findings<'a> {
             unproven: Unproven::default(),
             failure: Failure::default(),
             problems: Problems::default(),
+            bad: BadFiles::default(),
+            damage: Mutex::new(Vec::new()),
             changed: Mutex::new((0, Vec::new())),
             incomplete: Mutex::new(Vec::new()),
             notices: Mutex::new(Vec::new()),
         }
     }
 
-    /// Tells of a problem: the only way to report one.
-    fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
+    /// Begins with a snapshot, which somebody may remove meanwhile.
+    pub(crate) fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
+        let current = Current { trees: trees.try_clone()?, name: snapshot.to_owned(), is_gone: false };
+        *self.current.lock().expect("no panic while the snapshot is held") = Some(current);
+        Ok(())
+    }
+
+    /// Returns whether a path, as it is reported, is in a snapshot that was removed since it was begun with.
+    fn is_gone(&self, path: &[u8]) -> bool {
+        let mut current = self.current.lock().expect("no panic while the snapshot is held");
+        let Some(current) = current.as_mut().filter(|current| path.starts_with(current.name.as_bytes())) else {
+            return false;
+        };
+        let there = current.trees.stat(current.name.as_bytes());
+        if !current.is_gone && there.is_err_and(|error| error.fault() == Faults::Vanished) {
+            current.is_gone = true;
+            self.notice(format!("snapshot {} was removed while this ran", current.name));
+        }
+        current.is_gone
+    }
+
+    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed is none.
+    pub(crate) fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
+        if kind != ProblemKind::Damaged && self.is_gone(path) {
+            return;
+        }
         self.tell(Problem::with_detail(path, kind, detail));
     }
 
-    fn tell(&self, problem: Problem) {
+    pub(crate) fn tell(&self, problem: Problem) {
         self.problems.tell(&self.ctx, problem);
+    }
+
+    /// Notes a damaged file, to be told when it is known where else it is; returns `false` for one that is noted.
+    pub(crate) fn bad(&self, bad: Bad) -> bool {
+        match self.bad.note(bad) {
+            Ok(is_new) => is_new,
+            // More than anybody can look at: told as it is.
+            Err(bad) => {
+                self.tell(bad.problem());
+                true
+            }
+        }
+    }
+
+    /// Tells of a damaged file with all that is known about it.
+    pub(crate) fn damaged(&self, damage: Damage) {
+        self.tell(damage.problem());
+        let mut all = self.damage.lock().expect("no panic while the list is held");
+        if all.len() < PROBLEMS_KEPT_MAX {
+            all.push(damage);
+        }
+    }
+
+    /// Does a verb's work; if it ends early, damaged files are told as far as they are known.
+    pub(crate) fn telling<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let done = work();
+        self.bad.take().iter().for_each(|bad| self.tell(bad.problem()));
+        done
+    }
+
+    /// Returns how many threads look at entries.
+    pub(crate) fn worker_count(&self) -> usize {
+        if self.workers == 0 { WORKERS_DEFAULT } else { self.workers.min(WORKERS_MAX) }
+    }
+
+    /// Takes the damaged files that were told.
+    pub(crate) fn take_damage(&self) -> Vec<Damage> {
+        std::mem::take(&mut self.damage.lock().expect("no panic while the list is held"))
     }
 
     /// Notes that an entry of a source changed since the snapshot.
@@ -281,12 +399,13 @@ impl<'a> Findings<'a> {
     }
 
     /// Tells what is worth knowing.
-    fn notice(&self, text: String) {
+    pub(crate) fn notice(&self, text: String) {
         self.ctx.monitor.notice(&text);
         self.notices.lock().expect("no panic while notices are held").push(text);
     }
 
     fn report(self, began_ns: u64) -> VerifyReport {
+        let damage = self.take_damage();
         let sum = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let (problem_count, mut problems) = self.problems.take();
         let (changed_count, mut changed) = self.changed.into_inner().expect("all threads are done");
@@ -306,6 +425,7 @@ impl<'a> Findings<'a> {
             shared: sum(&self.shared),
             problem_count,
             problems,
+            damage,
             changed_count,
             changed,
             incomplete: self.incomplete.into_inner().expect("all threads are done"),
@@ -323,24 +443,29 @@ impl Stop for Findings<'_> {
 
 /// What of a snapshot's metadata its target could not keep, by its seal.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
-    owners: bool,
-    modes: bool,
-    times: Times,
-    xattrs: bool,
+pub(crate) struct Kept {
+    pub(crate) owners: bool,
+    pub(crate) modes: bool,
+    pub(crate) times: Times,
+    pub(crate) xattrs: bool,
 }
 
 /// How exactly times were kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Times {
+pub(crate) enum Times {
     Exact,
     InSteps,
     No,
 }
 
 impl Kept {
-    fn of(seal: &Seal) -> Self {
-        let kept = |kind: LimitationKind| !seal.limitations.iter().any(|l| l == kind.code());
+    pub(crate) fn of(seal: &Seal) -> Self {
+        Self::without(|kind| seal.limitations.iter().any(|l| l == kind.code()))
+    }
+
+    /// Returns what is kept where some limitations were met.
+    pub(crate) fn without(is_met: impl Fn(LimitationKind) -> bool) -> Self {
+        let kept = |kind| !is_met(kind);
         Self {
             owners: kept(LimitationKind::Owners),
             modes: kept(LimitationKind::Modes),
@@ -350,6 +475,17 @@ impl Kept {
                 (false, _) => Times::No,
             },
             xattrs: kept(LimitationKind::Xattrs),
+        }
+    }
+
+    /// Returns whether a time is the recorded one, as exactly as times were kept.
+    pub(crate) fn is_same_time(self, found: Time, recorded: Time) -> bool {
+        let ns = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+        match self.times {
+            Times::Exact => found == recorded,
+            // The seal does not tell the step: the coarsest.
+            Times::InSteps => (ns(found) - ns(recorded)).unsigned_abs() < u128::from(TIME_STEP_NS_MAX),
+            Times::No => true,
         }
     }
 }

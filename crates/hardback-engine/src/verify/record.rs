@@ -147,6 +147,13 @@ pub(super) fn leftovers(findings: &Findings<'_>, target: &Target, jobs: &[String
             findings.notice(format!("job {job} has {count} unfinished snapshot(s); the next backup takes them over"));
         }
     }
+    for job in jobs {
+        let repair = target.ours_dir_if_any(&[layout::REPAIR, job.as_bytes()])?;
+        let count = repair.map(|dir| dir.list()).transpose()?.map_or(0, |l| l.len());
+        if count > 0 {
+            findings.notice(format!("a repair of job {job} was interrupted; `hardback repair` goes on with it"));
+        }
+    }
     let trash = target.ours_dir_if_any(&[layout::TRASH])?;
     let count = trash.map(|dir| dir.list()).transpose()?.map_or(0, |l| l.len());
     if count > 0 {

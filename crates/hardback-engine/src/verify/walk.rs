@@ -1,6 +1,6 @@
 //! Walks a record beside a tree, the snapshot's own or the live sources, and hands the entries out.
 
-use super::check::{Checker, Chunk};
+use super::check::{CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_QUEUE, Checker, Chunk, OPEN_LEVELS_MAX, check_chunks};
 use super::{Findings, Kept};
 use crate::content::Stop;
 use crate::digests::DigestLists;
@@ -8,23 +8,10 @@ use crate::error::Error;
 use crate::manifest::{Entry, ManifestError, Reader, Seal, TreeCursor};
 use crate::problem::ProblemKind;
 use crate::report::Counters;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use hardback_platform::{Dir, Faults, FileRead, Kind, Listing, PathError, RelPath, Seam};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Most entries of a chunk.
-const CHUNK_ENTRIES: usize = 64;
-/// Bytes of contents after which a chunk is handed out, so that a few large files keep all workers busy.
-const CHUNK_BYTES: u64 = 4 << 20;
-/// Chunks that wait for a worker; each may hold a folder open.
-const CHUNK_QUEUE: usize = 64;
-/// Levels above the current one whose handles stay open.
-const OPEN_LEVELS_MAX: usize = 48;
-/// Workers where none are asked for.
-const WORKERS_DEFAULT: usize = 4;
-/// Most workers.
-const WORKERS_MAX: usize = 64;
 
 /// What a record is compared with.
 #[derive(Debug)]
@@ -81,8 +68,7 @@ pub(super) fn compare(
     let mut walk = Walk { findings, seal, cursor, roots, is_tree, chunks: sender, path: RelPath::root() };
     let kept = Kept::of(seal);
     let walked = std::thread::scope(|scope| {
-        let workers = findings.workers;
-        for _ in 0..if workers == 0 { WORKERS_DEFAULT } else { workers.min(WORKERS_MAX) } {
+        for _ in 0..findings.worker_count() {
             let chunks = chunks.clone();
             scope.spawn(move || {
                 let checker = || Checker::new(findings, digests, seal, kept, is_tree);
@@ -98,15 +84,6 @@ pub(super) fn compare(
     findings.ctx.check_cancel()?;
     findings.failure.take()?;
     walked
-}
-
-fn check_chunks(mut checker: Checker<'_>, chunks: Receiver<Chunk>) {
-    for chunk in chunks {
-        if checker.is_stopped() {
-            break;
-        }
-        checker.chunk(&chunk);
-    }
 }
 
 fn open_sources(findings: &Findings<'_>, seal: &Seal, sources: &[(Vec<u8>, Vec<u8>)]) -> Vec<(RelPath, Dir)> {

@@ -9,14 +9,14 @@
 
 use hardback_engine::manifest::Seal;
 use hardback_engine::{
-    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, FixedClock, Job, JobName,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Damage, Error, Excludes, FixedClock, Job, JobName,
     JobSource, Monitor, Phase, Place, Problem, ProblemKind, RestoreOptions, RestoreReport, SystemClock, Target,
     VerifyLevel, VerifyOptions, VerifyReport, backup, open_or_create_target, restore, verify,
 };
 use hardback_platform::{Call, Dir, Op, Seam, Time, Verdict, Watch};
 use jiff::tz::TimeZone;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -301,4 +301,40 @@ pub(crate) fn forge_record(bench: &Bench, snapshot: &str, forge: impl FnOnce(&[u
     let mut seal = Seal::from_text(&fs::read_to_string(&path).unwrap()).unwrap();
     (seal.manifest, seal.manifest_bytes) = (*blake3::hash(&forged).as_bytes(), forged.len() as u64);
     fs::write(&path, seal.to_text()).unwrap();
+}
+
+/// Changes a byte without changing the length or the time.
+pub(crate) fn flip(path: &Path, at: u64) {
+    let times = fs::metadata(path).unwrap().modified().unwrap();
+    let mode = fs::metadata(path).unwrap().permissions();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = fs::File::options().write(true).read(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_at(&mut byte, at).unwrap();
+    file.write_at(&[byte[0] ^ 1], at).unwrap();
+    file.set_modified(times).unwrap();
+    fs::set_permissions(path, mode).unwrap();
+}
+
+/// Three snapshots: `sub/same` in all of them, `edited` in three versions, `moved` in one folder and then in another.
+pub(crate) fn three_snapshots() -> (Bench, [String; 3]) {
+    let bench = Bench::new();
+    for n in 0..50 {
+        bench.write(&format!("many/{n:03}"), &format!("content {n}"));
+    }
+    bench.write("sub/same", "stays the same");
+    bench.write("edited", "first");
+    bench.write("moved", "is moved later");
+    let first = bench.backup();
+    bench.write("edited", "second");
+    let second = bench.backup();
+    bench.write("edited", "the third");
+    fs::rename(bench.source.join("moved"), bench.source.join("sub/moved")).unwrap();
+    let third = bench.backup();
+    (bench, [first, second, third])
+}
+
+/// Returns the names of a damaged file.
+pub(crate) fn names(damage: &Damage) -> Vec<String> {
+    damage.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }

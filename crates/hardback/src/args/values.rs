@@ -15,6 +15,11 @@ impl Percent {
     pub(crate) fn part(self) -> f64 {
         f64::from(self.0) / 10_000.0
     }
+
+    /// Returns it in hundredths of a percent, from 1 to 10,000.
+    pub(crate) fn hundredths(self) -> u32 {
+        u32::from(self.0)
+    }
 }
 
 /// Parses `100`, `500M`, `1.5GiB`: units are powers of 1024.

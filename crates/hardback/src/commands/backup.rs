@@ -3,6 +3,7 @@
 use super::excludes::excludes;
 use super::prune::{self as prune_command, PruneFields};
 use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
+use super::scrub;
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -37,13 +38,19 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     }
     let pruned = if job.options.prune.may_remove() { prune_behind(&opened.target, &job, env)? } else { Pruned::Not };
     let exit = pruned.exit(Exit::of_problems(report.totals.problems));
+    let scrubbed = || args.scrub.map(|share| scrub::BehindBackup::run(&opened.target, job.name.as_str(), share, env));
     if env.ui.is_json() {
-        let fields =
-            BackupFields { pruned: pruned.fields(), ..BackupFields::new(&report, &path, (opened.created, false)) };
+        let scrubbed = scrubbed();
+        let exit = scrubbed.as_ref().map_or(exit, |scrubbed| scrubbed.exit(exit));
+        let fields = BackupFields::new(&report, &path, (opened.created, false));
+        let fields = BackupFields { pruned: pruned.fields(), scrub: scrubbed, ..fields };
         return Ok(env.ui.report("backup", exit, &fields)?);
     }
     pruned.tell(env)?;
-    Ok(exit)
+    match scrubbed() {
+        Some(scrubbed) => scrubbed.tell(exit, env),
+        None => Ok(exit),
+    }
 }
 
 /// What became of the pruning behind a snapshot.
@@ -301,6 +308,7 @@ struct BackupFields {
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
+    scrub: Option<scrub::BehindBackup>,
     #[serde(flatten)]
     pruned: PrunedFields,
 }
@@ -351,6 +359,7 @@ impl BackupFields {
                 .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
                 .collect(),
             pruned: PrunedFields::default(),
+            scrub: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::ui::text::{self, json_bytes};
 use hardback_engine::catalog::Snapshot;
 use hardback_engine::manifest::Totals;
 use hardback_engine::system::path_bytes;
-use hardback_engine::{Limitation, Note, Problem, timestamp};
+use hardback_engine::{Damage, GoodCopy, Limitation, Note, Problem, timestamp};
 use serde::Serialize;
 use std::path::Path;
 
@@ -135,6 +135,39 @@ impl ProblemFields {
     pub(crate) fn all(problems: &[Problem]) -> Vec<Self> {
         let fields = |p: &Problem| Self { path: json_bytes(&p.path), kind: p.kind.code(), detail: p.detail.clone() };
         problems.iter().map(fields).collect()
+    }
+}
+
+/// A damaged stored file.
+#[derive(Serialize)]
+pub(crate) struct DamageFields {
+    job: String,
+    path: String,
+    why: String,
+    names: Vec<String>,
+    snapshots: Vec<String>,
+    good_copy: Option<String>,
+    good_copy_at: Option<&'static str>,
+    repaired: bool,
+}
+
+impl DamageFields {
+    /// Takes over the engine's.
+    pub(crate) fn all(damage: &[Damage]) -> Vec<Self> {
+        let fields = |d: &Damage| Self {
+            job: d.job.clone(),
+            path: json_bytes(&d.path),
+            why: d.why.clone(),
+            names: d.names.iter().map(|name| json_bytes(name)).collect(),
+            snapshots: d.snapshots.clone(),
+            good_copy: d.good_copy.as_ref().map(|copy| json_bytes(copy.path())),
+            good_copy_at: d.good_copy.as_ref().map(|copy| match copy {
+                GoodCopy::Stored(_) => "target",
+                GoodCopy::Source(_) => "source",
+            }),
+            repaired: d.is_repaired,
+        };
+        damage.iter().map(fields).collect()
     }
 }
 

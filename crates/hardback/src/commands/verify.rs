@@ -1,7 +1,7 @@
 //! `hardback verify`: proves that snapshots are whole.
 
 use super::named::names_of;
-use super::reports::{ProblemFields, tell_problems};
+use super::reports::{DamageFields, ProblemFields, tell_problems};
 use crate::args::VerifyArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -123,6 +123,7 @@ struct VerifyFields<'a> {
     notices: &'a [String],
     problems: u64,
     first_problems: Vec<ProblemFields>,
+    damaged: Vec<DamageFields>,
     elapsed_s: f64,
 }
 
@@ -161,6 +162,7 @@ impl<'a> VerifyFields<'a> {
             notices: &report.notices,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
+            damaged: DamageFields::all(&report.damage),
             elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
         }
     }

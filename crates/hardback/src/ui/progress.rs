@@ -63,6 +63,7 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Verifying => "verifying",
         Phase::Restoring => "restoring",
         Phase::Counting => "counting",
+        Phase::Repairing => "repairing",
     }
 }
 

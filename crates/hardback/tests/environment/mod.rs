@@ -62,6 +62,16 @@ impl TestEnvironment {
         env
     }
 
+    /// Changes the source and backs it up; returns the names of the two snapshots of the job `host`.
+    pub(crate) fn two_snapshots(&self) -> [String; 2] {
+        let first = self.only_snapshot("target/host");
+        self.write("source/a", "second version");
+        self.write("source/new", "1");
+        self.hardback(&["backup", "source", "target", "--same-disk"]).exits(0).ignore();
+        let second = self.names("target/host").into_iter().find(|name| *name != first && name != "latest");
+        [first, second.expect("a second snapshot")]
+    }
+
     /// Returns a path in the place.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         let place = self.root.path().canonicalize().unwrap().join("place");

@@ -1,0 +1,205 @@
+//! Finds a copy of a content that is good: it was read from the disk and has the digest.
+
+use super::locate::{Located, StoredFile, StoredName, Suspect};
+use super::{GoodCopy, Twin};
+use crate::catalog;
+use crate::content::ContentReader;
+use crate::context::Context;
+use crate::error::Error;
+use crate::manifest::Digest;
+use crate::target::Target;
+use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Seam};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Where copies are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// In the target.
+    TargetOnly,
+    /// Also at the source.
+    SourceToo,
+}
+
+/// A copy of a content.
+#[derive(Debug, Clone)]
+pub(crate) enum CopyAt {
+    /// Another file that has it by the records.
+    Stored(StoredName),
+    /// A file of another content with the same digest.
+    Twin(Twin),
+    /// A file of the source: its folder's path there, the path below that.
+    Source(Vec<u8>, RelPath),
+}
+
+/// Looks for copies.
+pub(crate) struct Copies<'a> {
+    target: &'a Target,
+    located: &'a Located,
+    trees: Option<Dir>,
+    reader: ContentReader<'a>,
+    ctx: &'a Context<'a>,
+    /// Which files were found good or not.
+    judged: HashMap<u64, bool>,
+}
+
+impl<'a> Copies<'a> {
+    pub(crate) fn new(ctx: &'a Context<'a>, target: &'a Target, located: &'a Located) -> Result<Self, Error> {
+        Ok(Self {
+            target,
+            located,
+            trees: target.job_dir_if_any(&located.job)?,
+            reader: ContentReader::new(ctx.counters, ctx.cancel),
+            ctx,
+            judged: HashMap::new(),
+        })
+    }
+
+    /// Returns a good copy of what a damaged file should hold, if there is one.
+    ///
+    /// # Errors
+    /// The user asked to stop.
+    pub(crate) fn find(
+        &mut self,
+        suspect: &Suspect,
+        damaged: &StoredFile,
+        read: Read,
+    ) -> Result<Option<CopyAt>, Error> {
+        let Some(digest) = suspect.digest else { return Ok(None) };
+        let size_bytes = damaged.entry.size_bytes;
+        for file in suspect.files.iter().filter(|file| file.file != damaged.file) {
+            if self.is_good_file(suspect, file)?
+                && let Some(name) = file.names.first()
+            {
+                return Ok(Some(CopyAt::Stored(name.clone())));
+            }
+        }
+        for twin in &suspect.twins {
+            let copy = CopyAt::Twin(twin.clone());
+            if self.is_good(&copy, digest, size_bytes)? {
+                return Ok(Some(copy));
+            }
+        }
+        if read == Read::SourceToo {
+            for copy in self.at_source(damaged) {
+                if self.is_good(&copy, digest, size_bytes)? {
+                    return Ok(Some(copy));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns why a stored file may not be looked at, if that is so: then nobody knows whether it is damaged.
+    pub(crate) fn closed(&self, file: &StoredFile) -> Option<PathError> {
+        let opened = self.open(&CopyAt::Stored(file.names.first()?.clone()));
+        opened.err().filter(|error| !matches!(error.fault(), Faults::Io | Faults::Vanished | Faults::WrongKind))
+    }
+
+    /// Returns whether a stored file has the content; each is read once.
+    ///
+    /// # Errors
+    /// The user asked to stop.
+    pub(crate) fn is_good_file(&mut self, suspect: &Suspect, file: &StoredFile) -> Result<bool, Error> {
+        if let Some(known) = self.judged.get(&file.file) {
+            return Ok(*known);
+        }
+        let is_good = match (suspect.digest, file.names.first()) {
+            (Some(digest), Some(name)) => self.is_good(&CopyAt::Stored(name.clone()), digest, file.entry.size_bytes)?,
+            _ => false,
+        };
+        self.judged.insert(file.file, is_good);
+        Ok(is_good)
+    }
+
+    fn is_good(&mut self, copy: &CopyAt, digest: Digest, size_bytes: u64) -> Result<bool, Error> {
+        let is_good = match self.open(copy) {
+            Ok(file) => has_content(&mut self.reader, &file, digest, size_bytes),
+            Err(_) => false,
+        };
+        self.ctx.check_cancel()?;
+        Ok(is_good)
+    }
+
+    /// Opens a copy.
+    pub(crate) fn open(&self, copy: &CopyAt) -> Result<FileRead, PathError> {
+        match copy {
+            CopyAt::Stored(name) => {
+                let missing = || PathError::new("open the folder", b"", std::io::ErrorKind::NotFound);
+                let tree = self.located.snapshots[name.snapshot].name.as_bytes();
+                let tree = self.trees.as_ref().ok_or_else(missing)?.open_dir(tree)?;
+                tree.open_dir_at(&name.folder.stored)?.open_file(&name.stored)
+            }
+            CopyAt::Twin(twin) => {
+                let missing = || PathError::new("open the folder", b"", std::io::ErrorKind::NotFound);
+                let trees = self.target.job_dir_if_any(&twin.job)?.ok_or_else(missing)?;
+                let tree = trees.open_dir(twin.snapshot.as_bytes())?;
+                tree.open_dir_at(&twin.folder.stored)?.open_file(&twin.stored)
+            }
+            CopyAt::Source(root, path) => {
+                let local = hardback_platform::name::os_str_from_bytes(root)
+                    .ok_or_else(|| PathError::new("open the folder", root, std::io::ErrorKind::InvalidInput))?;
+                let root = Dir::open(Path::new(&local), Seam::default())?;
+                root.open_dir_at(&path.parent())?.open_file(path.name())
+            }
+        }
+    }
+
+    /// Returns where the source had, or has, the names of a file; that of the newest snapshot first.
+    fn at_source(&self, file: &StoredFile) -> Vec<CopyAt> {
+        let mut copies: Vec<CopyAt> = Vec::new();
+        let mut last = None;
+        for name in file.names.iter().rev() {
+            let path = name.folder.path.join(&name.name);
+            // Mostly it had one path all the time.
+            if last.as_ref() == Some(&path) {
+                continue;
+            }
+            let snapshot = &self.located.snapshots[name.snapshot].name;
+            if let Ok(reader) = catalog::open_manifest(self.target, &self.located.job, snapshot) {
+                copies.extend(reader.header().sources.iter().filter_map(|(folder, root)| below(folder, root, &path)));
+            }
+            last = Some(path);
+        }
+        copies
+    }
+
+    /// Returns a copy as it is told.
+    pub(crate) fn shown(&self, copy: &CopyAt) -> GoodCopy {
+        match copy {
+            CopyAt::Stored(name) => {
+                GoodCopy::Stored([self.located.job.as_bytes(), b"/", &self.located.shown(name)].concat())
+            }
+            CopyAt::Twin(twin) => {
+                let path = twin.folder.path.join(&twin.name);
+                let names = [twin.job.as_bytes(), b"/", twin.snapshot.as_bytes(), b"/", path.as_bytes()];
+                GoodCopy::Stored(names.concat())
+            }
+            CopyAt::Source(root, path) => {
+                let slash = if root.ends_with(b"/") { &b""[..] } else { b"/" };
+                GoodCopy::Source([root, slash, path.as_bytes()].concat())
+            }
+        }
+    }
+}
+
+/// Returns where a source has a path of its snapshots, if that is below its folder.
+fn below(folder: &[u8], root: &[u8], path: &RelPath) -> Option<CopyAt> {
+    let folder = RelPath::from_bytes(folder).ok()?;
+    if !path.is_at_or_below(&folder) {
+        return None;
+    }
+    let mut rest = RelPath::root();
+    path.components().skip(folder.components().count()).for_each(|name| rest.push(name));
+    (!rest.is_root()).then(|| CopyAt::Source(root.to_vec(), rest))
+}
+
+/// Reads a file from the disk; returns whether it has a content.
+pub(crate) fn has_content(reader: &mut ContentReader<'_>, file: &FileRead, digest: Digest, size_bytes: u64) -> bool {
+    file.drop_cache();
+    let Ok(found) = file.metadata() else { return false };
+    found.size_bytes == size_bytes
+        && reader
+            .read(file, size_bytes, found.blocks, None)
+            .is_ok_and(|content| content.digest == digest && content.size_bytes == size_bytes)
+}

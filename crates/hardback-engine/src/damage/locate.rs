@@ -1,0 +1,287 @@
+//! One pass over the records: every name of some contents, and other contents with the same digest.
+
+use super::Contents;
+use crate::catalog::{self, Snapshot};
+use crate::context::Context;
+use crate::digests::{DigestLists, DigestWindow};
+use crate::error::Error;
+use crate::lookup;
+use crate::manifest::{ContentRef, Digest, Entry, ManifestError};
+use crate::report::Counters;
+use crate::target::Target;
+use hardback_platform::{Dir, Kind, RelPath, Time};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Other contents with the same digest that are kept: one that is good is enough.
+const TWINS_MAX: usize = 4;
+
+/// A folder of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Path of names as they were at the source.
+    pub(crate) path: RelPath,
+    /// Path of names as they are in the tree.
+    pub(crate) stored: RelPath,
+    /// Its time, by the record.
+    pub(crate) mtime: Time,
+}
+
+/// A name of a stored file.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredName {
+    /// Which of [`Located::snapshots`].
+    pub(crate) snapshot: usize,
+    pub(crate) folder: Arc<Place>,
+    pub(crate) name: Box<[u8]>,
+    /// Its name in the tree.
+    pub(crate) stored: Box<[u8]>,
+}
+
+/// A stored file: one, however many names it has.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredFile {
+    /// Which file it is on its volume.
+    pub(crate) file: u64,
+    /// How many names the volume says that it has.
+    pub(crate) nlink: u64,
+    /// What the record of the newest snapshot that has it says of it.
+    pub(crate) entry: Entry,
+    /// All names by the records, oldest snapshot first.
+    pub(crate) names: Vec<StoredName>,
+}
+
+/// A content, and what there is of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Suspect {
+    /// `None` where its digest cannot be read, and nothing can be proven.
+    pub(crate) digest: Option<Digest>,
+    /// The files that the records say have it.
+    pub(crate) files: Vec<StoredFile>,
+    /// Names of other contents with its digest.
+    pub(crate) twins: Vec<Twin>,
+}
+
+/// A name of another content with the same digest.
+#[derive(Debug, Clone)]
+pub(crate) struct Twin {
+    pub(crate) job: String,
+    pub(crate) snapshot: String,
+    pub(crate) folder: Place,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) stored: Box<[u8]>,
+    content: ContentRef,
+}
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub(crate) struct Located {
+    pub(crate) job: String,
+    /// The snapshots of the job, oldest first.
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) suspects: BTreeMap<ContentRef, Suspect>,
+    /// Snapshots of the job whose records cannot be read, and why: they may have more names.
+    pub(crate) unread: Vec<(String, String)>,
+}
+
+impl Located {
+    /// Returns the names of a file as `SNAPSHOT/path`, and the snapshots that it is in.
+    pub(crate) fn names_of(&self, file: &StoredFile) -> (Vec<Vec<u8>>, Vec<String>) {
+        let names = file.names.iter().map(|name| self.shown(name)).collect();
+        let mut snapshots: Vec<String> = file.names.iter().map(|n| self.snapshots[n.snapshot].name.clone()).collect();
+        snapshots.dedup();
+        (names, snapshots)
+    }
+
+    /// Returns a name as `SNAPSHOT/path`.
+    pub(crate) fn shown(&self, name: &StoredName) -> Vec<u8> {
+        let path = name.folder.path.join(&name.name);
+        [self.snapshots[name.snapshot].name.as_bytes(), b"/", path.as_bytes()].concat()
+    }
+}
+
+/// Looks for all names of some contents of a job, and for other contents with their digests in all jobs.
+///
+/// # Errors
+/// The target cannot be read as a whole, or the user asked to stop.
+pub(crate) fn locate(ctx: &Context<'_>, target: &Target, job: &str, contents: &Contents) -> Result<Located, Error> {
+    let digests = DigestLists::open(target, job);
+    let mut located = Located { job: job.to_owned(), ..Located::default() };
+    let mut by_digest: HashMap<Digest, Vec<ContentRef>> = HashMap::new();
+    for &content in contents {
+        let digest = digests.get(content).ok();
+        located.suspects.insert(content, Suspect { digest, ..Suspect::default() });
+        if let Some(digest) = digest {
+            by_digest.entry(digest).or_default().push(content);
+        }
+    }
+    located.snapshots = catalog::snapshots(target, job)?.sealed;
+    if let Some(trees) = target.job_dir_if_any(job)? {
+        for index in 0..located.snapshots.len() {
+            let snapshot = located.snapshots[index].clone();
+            let Ok(tree) = trees.open_dir(snapshot.name.as_bytes()) else { continue };
+            let mut pass = Pass { located: &mut located, by_digest: &by_digest, digests: &digests };
+            let mut window = DigestWindow::default();
+            let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
+                if let Some(content) = entry.content {
+                    pass.take(index, &tree, &folder, entry, content);
+                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                }
+            });
+            let is_over = matches!(walked, Err(Error::Interrupted));
+            match walked {
+                Err(error) if !is_over => located.unread.push((snapshot.name.clone(), error.with_causes())),
+                other => other?,
+            }
+        }
+    }
+    find_in_other_jobs(ctx, target, &mut located, &by_digest)?;
+    Ok(located)
+}
+
+/// Another job may have the same content; what of it cannot be read has no copy to give.
+fn find_in_other_jobs(
+    ctx: &Context<'_>,
+    target: &Target,
+    located: &mut Located,
+    by_digest: &HashMap<Digest, Vec<ContentRef>>,
+) -> Result<(), Error> {
+    let own = located.job.clone();
+    for other in catalog::jobs(target)?.into_iter().filter(|other| *other != own) {
+        let digests = DigestLists::open(target, &other);
+        let Ok(snapshots) = catalog::snapshots(target, &other) else { continue };
+        for snapshot in snapshots.sealed {
+            let mut pass = Pass { located, by_digest, digests: &digests };
+            let mut window = DigestWindow::default();
+            let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
+                if let Some(content) = entry.content {
+                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                }
+            });
+            if let Err(Error::Interrupted) = walked {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes what is looked for out of a record.
+struct Pass<'a> {
+    located: &'a mut Located,
+    by_digest: &'a HashMap<Digest, Vec<ContentRef>>,
+    digests: &'a DigestLists,
+}
+
+impl Pass<'_> {
+    /// Takes a name of one of the contents.
+    fn take(&mut self, snapshot: usize, tree: &Dir, folder: &FolderOf<'_>, entry: &Entry, content: ContentRef) {
+        let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
+        let Ok(found) = tree.open_dir_at(folder.stored).and_then(|dir| dir.stat(entry.stored_name())) else { return };
+        if found.kind != Kind::File {
+            return;
+        }
+        let name = StoredName {
+            snapshot,
+            folder: Arc::new(folder.place()),
+            name: entry.name.clone(),
+            stored: entry.stored_name().into(),
+        };
+        match suspect.files.iter_mut().find(|file| file.file == found.id.file) {
+            Some(file) => {
+                file.entry = entry.clone();
+                file.names.push(name);
+            }
+            None => suspect.files.push(StoredFile {
+                file: found.id.file,
+                nlink: found.nlink,
+                entry: entry.clone(),
+                names: vec![name],
+            }),
+        }
+    }
+
+    /// Takes a name of another content with the same digest.
+    fn twin(
+        &mut self,
+        snapshot: &Snapshot,
+        folder: &FolderOf<'_>,
+        entry: &Entry,
+        content: ContentRef,
+        window: &mut DigestWindow,
+    ) {
+        let is_own = snapshot.job == self.located.job;
+        // Most contents were seen with the snapshot before; those that are looked for have names enough.
+        if self.by_digest.is_empty() || (is_own && self.located.suspects.contains_key(&content)) {
+            return;
+        }
+        let Ok(digest) = window.get(self.digests, content) else { return };
+        for sought in self.by_digest.get(&digest).into_iter().flatten() {
+            let Some(suspect) = self.located.suspects.get_mut(sought) else { continue };
+            let is_known = |twin: &Twin| twin.content == content && twin.job == snapshot.job;
+            if suspect.twins.len() < TWINS_MAX && !suspect.twins.iter().any(is_known) {
+                suspect.twins.push(Twin {
+                    job: snapshot.job.clone(),
+                    snapshot: snapshot.name.clone(),
+                    folder: folder.place(),
+                    name: entry.name.clone(),
+                    stored: entry.stored_name().into(),
+                    content,
+                });
+            }
+        }
+    }
+}
+
+/// The folder that a walk through a record is in.
+#[derive(Clone, Copy)]
+pub(crate) struct FolderOf<'a> {
+    pub(crate) path: &'a RelPath,
+    pub(crate) stored: &'a RelPath,
+    pub(crate) mtime: Time,
+}
+
+impl FolderOf<'_> {
+    pub(crate) fn place(&self) -> Place {
+        Place { path: self.path.clone(), stored: self.stored.clone(), mtime: self.mtime }
+    }
+}
+
+/// Calls a function for each entry of a record that is in the tree and no folder.
+///
+/// # Errors
+/// The record cannot be read, or the user asked to stop.
+pub(crate) fn for_each_file(
+    ctx: &Context<'_>,
+    target: &Target,
+    snapshot: &Snapshot,
+    mut visit: impl FnMut(FolderOf<'_>, &Entry),
+) -> Result<(), Error> {
+    let failed = |source: ManifestError| Error::Manifest { snapshot: snapshot.name.clone(), source };
+    let (mut cursor, root) = lookup::open_cursor(target, snapshot)?;
+    let (mut path, mut stored) = (RelPath::root(), RelPath::root());
+    let mut mtimes = vec![root.mtime];
+    while let Some(&mtime) = mtimes.last() {
+        ctx.check_cancel()?;
+        while let Some((entry, _)) = cursor.next_file().map_err(failed)? {
+            if entry.is_in_tree() {
+                visit(FolderOf { path: &path, stored: &stored, mtime }, &entry);
+            }
+            Counters::add(&ctx.counters.entries, 1);
+        }
+        match cursor.next_dir().map_err(failed)? {
+            Some((entry, _)) => {
+                path.push(&entry.name);
+                stored.push(entry.stored_name());
+                mtimes.push(entry.mtime);
+            }
+            None => {
+                cursor.leave().map_err(failed)?;
+                mtimes.pop();
+                path.pop();
+                stored.pop();
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Damaged files: which names they have in all snapshots, and where a good copy still is.
+//!
+//! A stored file that is linked into many snapshots is one file, so it is one [`Damage`] with all its names. They come
+//! from the records: each line that refers to the content, if the name in the tree is that very file. A copy counts as
+//! good only after it was read and has the digest. Nothing here changes anything; that is `repair`.
+
+mod copies;
+mod locate;
+
+pub(crate) use copies::{Copies, CopyAt, Read, has_content};
+pub(crate) use locate::{Located, StoredFile, StoredName, Suspect, Twin, for_each_file, locate};
+
+use crate::error::Error;
+use crate::manifest::ContentRef;
+use crate::problem::{Problem, ProblemKind};
+use crate::target::Target;
+use crate::verify::Findings;
+use hardback_platform::path::display;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+
+/// Damaged files that are kept to be told with all their names; others are told as they are found.
+const BAD_MAX: usize = 10_000;
+/// Contents that one pass over the records looks for: with each come its names in all snapshots.
+pub(crate) const CONTENTS_A_PASS: usize = 1000;
+/// Snapshots that the text of a problem names.
+const SNAPSHOTS_SHOWN: usize = 20;
+
+/// A damaged stored file.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    /// Job.
+    pub job: String,
+    /// Where it was found, as `SNAPSHOT/path`.
+    pub path: Vec<u8>,
+    /// What is wrong with it.
+    pub why: String,
+    /// All its names as `SNAPSHOT/path`, oldest snapshot first.
+    pub names: Vec<Vec<u8>>,
+    /// The snapshots that it is in, oldest first.
+    pub snapshots: Vec<String>,
+    /// Where its content still is.
+    pub good_copy: Option<GoodCopy>,
+    /// All its names have the good content again.
+    pub is_repaired: bool,
+    /// What kind of problem it is.
+    pub(crate) kind: ProblemKind,
+}
+
+/// Where the content of a damaged file still is, proven by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GoodCopy {
+    /// Another file of the target, as `JOB/SNAPSHOT/path`.
+    Stored(Vec<u8>),
+    /// A file of the source, by its path at this host.
+    Source(Vec<u8>),
+}
+
+impl GoodCopy {
+    /// Returns the path.
+    pub fn path(&self) -> &[u8] {
+        match self {
+            Self::Stored(path) | Self::Source(path) => path,
+        }
+    }
+}
+
+impl Damage {
+    /// Returns what is to be told of it beside where it was found.
+    fn detail(&self) -> String {
+        let mut detail = self.why.clone();
+        match &self.snapshots[..] {
+            [] => {}
+            [_] => detail.push_str("; no other snapshot has this file"),
+            all => {
+                let shown: Vec<&str> = all.iter().take(SNAPSHOTS_SHOWN).map(String::as_str).collect();
+                detail.push_str(&format!("; it is one file in {} snapshots: {}", all.len(), shown.join(", ")));
+                if all.len() > shown.len() {
+                    detail.push_str(&format!(" … {}", all[all.len() - 1]));
+                }
+            }
+        }
+        let copy = match &self.good_copy {
+            Some(GoodCopy::Stored(path)) => format!("; a good copy is {}", display(path)),
+            Some(GoodCopy::Source(path)) => format!("; a good copy is at the source: {}", display(path)),
+            None => "; there is no good copy of it in the target or at the source".to_owned(),
+        };
+        detail + &copy
+    }
+
+    /// Returns it as a problem.
+    pub(crate) fn problem(&self) -> Problem {
+        Problem::with_detail(&self.path, self.kind, self.detail())
+    }
+}
+
+/// A stored file whose content is not what its record says, as whoever read it saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Bad {
+    pub(crate) content: ContentRef,
+    /// Which file it is on its volume.
+    pub(crate) file: u64,
+    /// One of its names, as `SNAPSHOT/path`.
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: ProblemKind,
+    pub(crate) why: String,
+}
+
+impl Bad {
+    /// Returns it as a problem, for where nothing more can be told.
+    pub(crate) fn problem(&self) -> Problem {
+        Problem::with_detail(&self.path, self.kind, self.why.clone())
+    }
+}
+
+/// Damaged files that are not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct BadFiles(Mutex<HashMap<(u64, ContentRef), Bad>>);
+
+impl BadFiles {
+    /// Notes one; returns whether it is new, or gives it back where there are too many.
+    pub(crate) fn note(&self, bad: Bad) -> Result<bool, Bad> {
+        let mut all = self.0.lock().expect("no panic while the list is held");
+        let key = (bad.file, bad.content);
+        if all.contains_key(&key) {
+            return Ok(false);
+        }
+        if all.len() >= BAD_MAX {
+            return Err(bad);
+        }
+        all.insert(key, bad);
+        Ok(true)
+    }
+
+    /// Returns whether a file was found to be damaged under another name.
+    pub(crate) fn has(&self, file: u64, content: ContentRef) -> bool {
+        self.0.lock().expect("no panic while the list is held").contains_key(&(file, content))
+    }
+
+    /// Returns the contents of the files.
+    pub(crate) fn contents(&self) -> Vec<ContentRef> {
+        self.0.lock().expect("no panic while the list is held").keys().map(|(_, content)| *content).collect()
+    }
+
+    /// Takes all, sorted by content.
+    pub(crate) fn take(&self) -> Vec<Bad> {
+        let all = std::mem::take(&mut *self.0.lock().expect("no panic while the list is held"));
+        let mut all: Vec<Bad> = all.into_values().collect();
+        all.sort_by_key(|bad| (bad.content, bad.file));
+        all
+    }
+}
+
+/// Tells of the damaged files of a job, with all their names and where a good copy is.
+///
+/// # Errors
+/// The target cannot be read as a whole, or the user asked to stop; then each is told as it was found.
+pub(crate) fn tell(findings: &Findings<'_>, target: &Target, job: &str) -> Result<(), Error> {
+    let bad = findings.bad.take();
+    let mut told = 0;
+    let result =
+        bad.chunk_by(|a, b| a.content == b.content).collect::<Vec<_>>().chunks(CONTENTS_A_PASS).try_for_each(|pass| {
+            let contents = pass.iter().filter_map(|same| Some(same.first()?.content)).collect();
+            let located = locate(&findings.ctx, target, job, &contents)?;
+            let mut copies = Copies::new(&findings.ctx, target, &located)?;
+            for same in pass.iter() {
+                for bad in *same {
+                    findings.damaged(describe(&located, &mut copies, job, bad)?);
+                    told += 1;
+                }
+            }
+            Ok(())
+        });
+    bad[told..].iter().for_each(|bad| findings.tell(bad.problem()));
+    result
+}
+
+/// Says all that is known of a damaged file.
+fn describe(located: &Located, copies: &mut Copies<'_>, job: &str, bad: &Bad) -> Result<Damage, Error> {
+    let suspect = located.suspects.get(&bad.content);
+    let file = suspect.and_then(|suspect| suspect.files.iter().find(|file| file.file == bad.file));
+    let good_copy = match (suspect, file) {
+        (Some(suspect), Some(file)) => copies.find(suspect, file, Read::SourceToo)?.map(|copy| copies.shown(&copy)),
+        _ => None,
+    };
+    let (names, snapshots) = file.map(|file| located.names_of(file)).unwrap_or_default();
+    Ok(Damage {
+        job: job.to_owned(),
+        path: bad.path.clone(),
+        why: bad.why.clone(),
+        names,
+        snapshots,
+        good_copy,
+        is_repaired: false,
+        kind: bad.kind,
+    })
+}
+
+/// Contents of which damage was found.
+pub(crate) type Contents = BTreeSet<ContentRef>;

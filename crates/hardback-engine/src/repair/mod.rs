@@ -1,0 +1,331 @@
+//! The repair: puts a good file in the place of a damaged one, in all snapshots that share it.
+//!
+//! The one verb that writes into sealed snapshots, and only this: a name of a damaged file is renamed over by a whole
+//! new one, and the time of its folder is put back. The record says what the file must be; nothing is written into a
+//! file that has a name in a snapshot. Killed anywhere, each name has the damaged file as before or the good one, and
+//! the next repair goes on. Read [`repair`] first, then `replace`.
+
+mod make;
+mod replace;
+
+use crate::clock::timestamp;
+use crate::context::Context;
+use crate::damage::{
+    Bad, CONTENTS_A_PASS, Contents, Copies, CopyAt, Damage, Located, Read, StoredFile, Suspect, locate,
+};
+use crate::error::Error;
+use crate::manifest::ContentRef;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Phase;
+use crate::scrub::{self, position::Position};
+use crate::target::Target;
+use crate::verify::{Findings, VerifyLevel, VerifyOptions, verify_all, wanted_jobs};
+use make::Workshop;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// What to repair.
+#[derive(Debug, Clone, Default)]
+pub struct RepairOptions {
+    /// Only this job.
+    pub job: Option<String>,
+    /// Look for damage in these snapshots; none for all. What is damaged in one is repaired in all that share it.
+    pub snapshots: Vec<String>,
+    /// Only look at what scrubs found to be damaged, and read nothing else.
+    pub recorded: bool,
+    /// Take the content from the live source too, where the target has no good copy.
+    pub from_source: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Threads that look for damage; 0 chooses.
+    pub workers: usize,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, Default)]
+#[must_use = "the report says what is still damaged"]
+pub struct RepairReport {
+    /// Damaged files that have a good one in their place now (dry run: would have).
+    pub repaired: u64,
+    /// Names that have it.
+    pub names: u64,
+    /// Bytes of the new files.
+    pub bytes: u64,
+    /// Stored files that were read to look for damage.
+    pub files_read: u64,
+    /// Bytes of them.
+    pub bytes_read: u64,
+    /// The first damaged files, repaired or not.
+    pub damage: Vec<Damage>,
+    /// Number of problems: what is still damaged, and what else is wrong with what was looked at.
+    pub problem_count: u64,
+    /// The first problems.
+    pub problems: Vec<Problem>,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// Repairs damaged files.
+///
+/// # Errors
+/// There is no such job or snapshot, another run is at work, the target cannot be read or written as a whole, or the
+/// user asked to stop. What has no good copy is in the report.
+pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Result<RepairReport, Error> {
+    let began_ns = hardback_platform::monotonic_now();
+    let jobs = wanted_jobs(target, options.job.as_deref())?;
+    let info = format!("repair, process {}, since {}\n", std::process::id(), timestamp(ctx.clock.now()));
+    let _locks = match options.dry_run {
+        true => None,
+        false => Some((target.lock(&info)?, scrub::lock(ctx, target)?)),
+    };
+    let findings = Findings::new(*ctx, VerifyLevel::Full, options.workers);
+    let mut repair = Repair { findings: &findings, target, options, report: RepairReport::default() };
+    findings.telling(|| {
+        repair.go_on(&jobs)?;
+        let found = repair.look_for_damage(&jobs)?;
+        ctx.monitor.phase(Phase::Repairing);
+        for (job, bad) in found {
+            repair.job(&job, &bad)?;
+        }
+        Ok(())
+    })?;
+    let mut report = repair.report;
+    let sum = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
+    (report.files_read, report.bytes_read) = (sum(&findings.in_trees.files_read), sum(&findings.in_trees.bytes_read));
+    (report.problem_count, report.problems) = findings.problems.take();
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began_ns);
+    Ok(report)
+}
+
+/// A repair at work.
+struct Repair<'a, 'f> {
+    findings: &'a Findings<'f>,
+    target: &'a Target,
+    options: &'a RepairOptions,
+    report: RepairReport,
+}
+
+/// What was found in a job: contents that are to be looked at, with what was seen of files that are damaged.
+type Found = BTreeMap<ContentRef, Vec<Bad>>;
+
+impl Repair<'_, '_> {
+    /// Ends what an interrupted repair was at.
+    fn go_on(&mut self, jobs: &[String]) -> Result<(), Error> {
+        for job in jobs.iter().filter(|_| !self.options.dry_run) {
+            let contents = Workshop::contents(self.target, job)?;
+            if !contents.is_empty() {
+                self.job(job, &contents.into_iter().map(|content| (content, Vec::new())).collect())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns, for each job, the contents of which files are damaged, or may be.
+    fn look_for_damage(&self, jobs: &[String]) -> Result<Vec<(String, Found)>, Error> {
+        let found: RefCell<BTreeMap<String, Found>> = RefCell::default();
+        if !self.options.recorded {
+            let options = VerifyOptions {
+                job: self.options.job.clone(),
+                snapshots: self.options.snapshots.clone(),
+                level: VerifyLevel::Full,
+                against_source: false,
+                workers: self.options.workers,
+            };
+            verify_all(self.findings, self.target, &options, &|job| {
+                let mut found = found.borrow_mut();
+                for bad in self.findings.bad.take() {
+                    found.entry(job.to_owned()).or_default().entry(bad.content).or_default().push(bad);
+                }
+                Ok(())
+            })?;
+        }
+        let mut found = found.into_inner();
+        for job in jobs.iter().filter(|_| self.options.recorded) {
+            let damaged = Position::read(self.findings, self.target, job)?.damaged;
+            if !damaged.is_empty() {
+                found.insert(job.clone(), damaged.into_iter().map(|content| (content, Vec::new())).collect());
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Repairs what is damaged of a job.
+    fn job(&mut self, job: &str, found: &Found) -> Result<(), Error> {
+        let mut workshop = match self.options.dry_run {
+            true => None,
+            false => Some(Workshop::open(self.target, job)?),
+        };
+        let mut settled = Contents::new();
+        let contents: Vec<ContentRef> = found.keys().copied().collect();
+        for pass in contents.chunks(CONTENTS_A_PASS) {
+            let located = locate(&self.findings.ctx, self.target, job, &pass.iter().copied().collect())?;
+            for (snapshot, why) in &located.unread {
+                let what = format!("{why}; names that damaged files have in it stay as they are");
+                self.findings.problem(snapshot.as_bytes(), ProblemKind::Unreadable, what);
+            }
+            let mut copies = Copies::new(&self.findings.ctx, self.target, &located)?;
+            for (content, suspect) in &located.suspects {
+                self.findings.ctx.check_cancel()?;
+                let seen = found.get(content).map_or(&[][..], Vec::as_slice);
+                let mut job = OfJob { located: &located, copies: &mut copies, workshop: workshop.as_mut() };
+                // A record that cannot be read may have more names.
+                if self.content(&mut job, *content, suspect, seen)? && located.unread.is_empty() {
+                    settled.insert(*content);
+                }
+            }
+        }
+        let Some(workshop) = workshop else { return Ok(()) };
+        workshop.finish()?;
+        let mut position = Position::read(self.findings, self.target, job)?;
+        let damaged = position.damaged.len();
+        position.damaged.retain(|content| !settled.contains(content));
+        if position.damaged.len() < damaged {
+            position.write(self.target, job)?;
+        }
+        Ok(())
+    }
+
+    /// Repairs the files of a content that are damaged; returns whether none is any more.
+    fn content(
+        &mut self,
+        of: &mut OfJob<'_, '_>,
+        content: ContentRef,
+        suspect: &Suspect,
+        seen: &[Bad],
+    ) -> Result<bool, Error> {
+        let mut is_settled = true;
+        for bad in seen.iter().filter(|bad| !suspect.files.iter().any(|file| file.file == bad.file)) {
+            // It was there when it was read.
+            self.findings.tell(bad.problem());
+            is_settled = false;
+        }
+        if suspect.digest.is_none() {
+            for file in &suspect.files {
+                let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
+                self.tell(&of.damage(file, what, None));
+                is_settled = false;
+            }
+            return Ok(is_settled);
+        }
+        if let Some(workshop) = of.workshop.as_deref_mut() {
+            // Names that an interrupted repair has put in place.
+            let made = suspect.files.iter().filter(|file| workshop.has_made(content, file.file));
+            for file in made.collect::<Vec<_>>() {
+                for name in &file.names {
+                    if let Err(error) = replace::put_back_time(self.target, of.located, name) {
+                        workshop.keep(content);
+                        self.findings.tell(Problem::new(&of.located.shown(name), ProblemKind::Metadata, &error));
+                        is_settled = false;
+                    }
+                }
+            }
+        }
+        for file in &suspect.files {
+            if let Some(error) = of.copies.closed(file) {
+                let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
+                self.findings.tell(Problem::new(&shown, ProblemKind::Unreadable, &error));
+                is_settled = false;
+                continue;
+            }
+            let why = seen.iter().find(|bad| bad.file == file.file).map(|bad| bad.why.clone());
+            if of.copies.is_good_file(suspect, file)? {
+                if let Some(why) = why {
+                    let what = format!("{why}; read again it was good: do not trust this disk");
+                    self.tell(&of.damage(file, what, None));
+                }
+                continue;
+            }
+            let why = why.unwrap_or_else(|| "its content is not what was backed up".to_owned());
+            is_settled &= self.file(of, content, suspect, file, why)?;
+        }
+        Ok(is_settled)
+    }
+
+    /// Repairs a damaged file; returns whether that worked.
+    fn file(
+        &mut self,
+        of: &mut OfJob<'_, '_>,
+        content: ContentRef,
+        suspect: &Suspect,
+        file: &StoredFile,
+        why: String,
+    ) -> Result<bool, Error> {
+        let in_target = of.copies.find(suspect, file, Read::TargetOnly)?;
+        let at_source = match in_target {
+            Some(_) => None,
+            None => of.copies.find(suspect, file, Read::SourceToo)?,
+        };
+        let is_refused = at_source.is_some() && !self.options.from_source;
+        let copy: Option<CopyAt> = in_target.or(at_source);
+        let mut damage = of.damage(file, why, copy.as_ref());
+        let Some(copy) = copy.filter(|_| !is_refused) else {
+            if is_refused {
+                damage.why.push_str("; it was not repaired: --from-source takes it from there");
+            }
+            self.tell(&damage);
+            return Ok(false);
+        };
+        let names = file.names.len() as u64;
+        if let Some(workshop) = of.workshop.as_deref_mut() {
+            let job = replace::Replacing { findings: self.findings, target: self.target, located: of.located };
+            match job.replace(workshop, of.copies, &copy, (content, suspect, file)) {
+                Ok(()) => {}
+                Err(replace::Failure::Stop(error)) => return Err(error),
+                Err(replace::Failure::This(what)) => {
+                    workshop.keep(content);
+                    damage.why.push_str(&format!("; it was not repaired: {what}"));
+                    self.tell(&damage);
+                    return Ok(false);
+                }
+            }
+        }
+        damage.is_repaired = !self.options.dry_run;
+        self.report.repaired += 1;
+        self.report.names += names;
+        self.report.bytes += file.entry.size_bytes;
+        if self.options.dry_run {
+            // It is as damaged as before.
+            self.tell(&damage);
+            return Ok(false);
+        }
+        self.keep(&damage);
+        Ok(true)
+    }
+
+    /// Tells of what is still damaged.
+    fn tell(&mut self, damage: &Damage) {
+        self.findings.tell(damage.problem());
+        self.keep(damage);
+    }
+
+    fn keep(&mut self, damage: &Damage) {
+        if self.report.damage.len() < crate::report::PROBLEMS_KEPT_MAX {
+            self.report.damage.push(damage.clone());
+        }
+    }
+}
+
+/// What the files of a job are repaired with.
+struct OfJob<'l, 'w> {
+    located: &'l Located,
+    copies: &'w mut Copies<'l>,
+    /// `None` in a dry run.
+    workshop: Option<&'w mut Workshop>,
+}
+
+impl OfJob<'_, '_> {
+    /// Says what is known of a file.
+    fn damage(&self, file: &StoredFile, why: String, copy: Option<&CopyAt>) -> Damage {
+        let (names, snapshots) = self.located.names_of(file);
+        Damage {
+            job: self.located.job.clone(),
+            path: names.first().cloned().unwrap_or_default(),
+            why,
+            names,
+            snapshots,
+            good_copy: copy.map(|copy| self.copies.shown(copy)),
+            is_repaired: false,
+            kind: ProblemKind::Damaged,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The scrub: reads a share of the stored files again, another one with each run, until all were read, and begins anew.
+//!
+//! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `walk` hands out what is to be
+//! read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that a pass leaves out no
+//! file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the position.
+
+pub(crate) mod position;
+mod walk;
+
+use crate::catalog::{self, Snapshot};
+use crate::clock::timestamp;
+use crate::context::Context;
+use crate::damage::{self, Damage};
+use crate::digests::DigestLists;
+use crate::error::{Error, UnderPath};
+use crate::problem::{Problem, ProblemKind};
+use crate::report::{Counters, Phase};
+use crate::target::{Target, layout};
+use crate::verify::{Findings, VerifyLevel, manifest_fault, wanted_jobs};
+use hardback_platform::{Dir, Faults, Lock, RelPath, Time};
+use position::Position;
+use std::sync::atomic::Ordering;
+use walk::Walk;
+
+/// All of a pass, in hundredths of a percent.
+pub const SHARE_WHOLE: u32 = 10_000;
+/// What opening a file costs beside its bytes, in bytes that could be read meanwhile.
+const FILE_COST: u64 = 4096;
+/// What it costs to see that a file is that of the snapshot before.
+const COMPARED_COST: u64 = 1024;
+/// Cost after which the position is written down: so much is read twice after a kill.
+const LEG_COST: u64 = 1 << 30;
+
+/// What to scrub.
+#[derive(Debug, Clone)]
+pub struct ScrubOptions {
+    /// Only this job.
+    pub job: Option<String>,
+    /// How much of a pass this run does at least, in hundredths of a percent (1 to [`SHARE_WHOLE`]).
+    pub share: u32,
+    /// Threads; 0 chooses.
+    pub workers: usize,
+}
+
+/// What a scrub found.
+#[derive(Debug, Clone, Default)]
+#[must_use = "the report says whether something is damaged"]
+pub struct ScrubReport {
+    /// The jobs, with how far their passes are.
+    pub jobs: Vec<ScrubbedJob>,
+    /// Stored files that were read.
+    pub files_read: u64,
+    /// Bytes of them that were read.
+    pub bytes_read: u64,
+    /// Number of problems.
+    pub problem_count: u64,
+    /// The first problems.
+    pub problems: Vec<Problem>,
+    /// The first damaged files, with all their names and where a good copy is; each is a problem too.
+    pub damage: Vec<Damage>,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// How far the pass of a job is.
+#[derive(Debug, Clone)]
+pub struct ScrubbedJob {
+    /// Job.
+    pub job: String,
+    /// When the pass began.
+    pub began: Time,
+    /// Runs of it so far, with this one.
+    pub runs: u32,
+    /// Runs that it takes at most from here on, if they have this run's share; 0 when it is whole.
+    pub runs_left: u32,
+    /// Part of it that is done, by the estimate, between 0 and 1.
+    pub done: f64,
+    /// It is whole with this run: the next one begins anew.
+    pub is_whole: bool,
+    /// Contents of which a stored file was found to be damaged, by this run or others, and no repair was seen.
+    pub damaged: u64,
+}
+
+/// Reads a share of the stored files again.
+///
+/// # Errors
+/// There is no such job, another scrub is at work, the target cannot be read as a whole or its position not be written,
+/// or the user asked to stop. What is damaged is in the report.
+pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Result<ScrubReport, Error> {
+    let began_ns = hardback_platform::monotonic_now();
+    let jobs = wanted_jobs(target, options.job.as_deref())?;
+    let _lock = lock(ctx, target)?;
+    ctx.monitor.phase(Phase::Verifying);
+    let findings = Findings::new(*ctx, VerifyLevel::Full, options.workers);
+    let mut report = ScrubReport::default();
+    findings.telling(|| {
+        for job in &jobs {
+            let scrubbed = match scrub_job(&findings, target, job, options.share.clamp(1, SHARE_WHOLE)) {
+                Err(error) if options.job.is_none() => {
+                    findings.tell(catalog::closed_job(job, error)?);
+                    continue;
+                }
+                other => other?,
+            };
+            report.jobs.extend(scrubbed);
+            damage::tell(&findings, target, job)?;
+        }
+        Ok(())
+    })?;
+    report.files_read = findings.in_trees.files_read.load(Ordering::Relaxed);
+    report.bytes_read = findings.in_trees.bytes_read.load(Ordering::Relaxed);
+    report.damage = findings.take_damage();
+    (report.problem_count, report.problems) = findings.problems.take();
+    report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began_ns);
+    Ok(report)
+}
+
+/// Takes the lock of the position: two scrubs at once would undo each other's, and slow each other down.
+pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
+    let dir = target.ours_dir(&[layout::SCRUB])?;
+    let in_scrub = target.ours_path(&[layout::SCRUB]);
+    let info = format!("scrub, process {}, since {}\n", std::process::id(), timestamp(ctx.clock.now()));
+    match Lock::try_take(&dir, layout::LOCK, info.as_bytes()).under(&in_scrub)? {
+        Some(lock) => Ok(lock),
+        None => Err(Error::Locked { holder: Lock::holder(&dir, layout::LOCK).filter(|holder| !holder.is_empty()) }),
+    }
+}
+
+/// Scrubs a job; `None` where it has no snapshot.
+fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) -> Result<Option<ScrubbedJob>, Error> {
+    let snapshots = catalog::snapshots(target, job)?;
+    snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
+    let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
+    if let Err(error) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
+        let what = format!("nothing of it can be proven: {}", Error::from(error).with_causes());
+        findings.problem(job.as_bytes(), ProblemKind::Unreadable, what);
+        return Ok(None);
+    }
+    let digests = DigestLists::open(target, job);
+    let mut position = Position::read(findings, target, job)?;
+    if share >= SHARE_WHOLE && position.began.is_some() {
+        // Who asks for all does not mean the rest of it.
+        position = Position { last_whole: position.last_whole, damaged: position.damaged, ..Position::default() };
+    }
+    let began = *position.began.get_or_insert(findings.ctx.clock.now());
+    let total = total_cost(&snapshots.sealed);
+    let promised = position.promised.saturating_add(share);
+    let budget = budget(&position, total, share);
+    Counters::add(&findings.ctx.counters.expected_bytes, budget.min(total.saturating_sub(position.cost)));
+    let mut run = Run { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0 };
+    let is_whole = run.go(&mut position, &snapshots.sealed)?;
+    position.runs += 1;
+    let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });
+    position.promised = promised;
+    if is_whole {
+        position.begin_anew(findings.ctx.clock.now());
+    }
+    run.write(&mut position)?;
+    let runs_left = if is_whole { 0 } else { SHARE_WHOLE.saturating_sub(promised).div_ceil(share) };
+    let damaged = position.damaged.len() as u64;
+    Ok(Some(ScrubbedJob { job: job.to_owned(), began, runs, runs_left, done: done.min(1.0), is_whole, damaged }))
+}
+
+/// Returns what a pass through snapshots costs, by their seals.
+fn total_cost(sealed: &[Snapshot]) -> u64 {
+    let cost = |(index, snapshot): (usize, &Snapshot)| {
+        let totals = snapshot.seal.totals;
+        let files = totals.entries.saturating_sub(totals.dirs);
+        let (new_files, new_bytes) = match index {
+            0 => (files, totals.bytes),
+            _ => (totals.new_files.min(files), totals.new_bytes),
+        };
+        let opened = new_files.saturating_mul(FILE_COST);
+        new_bytes.saturating_add(opened).saturating_add((files - new_files).saturating_mul(COMPARED_COST))
+    };
+    sealed.iter().enumerate().map(cost).fold(0, u64::saturating_add)
+}
+
+/// Returns what a run does at most: its share, or its part of what is left if that is more. The run with which the
+/// promised shares are the whole does all that is left.
+fn budget(position: &Position, total: u64, share: u32) -> u64 {
+    let left = SHARE_WHOLE.saturating_sub(position.promised);
+    if left <= share {
+        return u64::MAX;
+    }
+    let of_all = u128::from(total) * u128::from(share) / u128::from(SHARE_WHOLE);
+    let of_rest = total.saturating_sub(position.cost) / u64::from(left.div_ceil(share));
+    u64::try_from(of_all).unwrap_or(u64::MAX).max(of_rest).max(1)
+}
+
+/// A run through the snapshots of a job.
+struct Run<'a, 'f> {
+    findings: &'a Findings<'f>,
+    target: &'a Target,
+    job: &'a str,
+    trees: Dir,
+    digests: DigestLists,
+    /// Whether the records of snapshots that were looked at can be relied on.
+    faults: Vec<(u32, bool)>,
+    budget: u64,
+    /// What this run has cost so far.
+    cost: u64,
+}
+
+impl Run<'_, '_> {
+    /// Goes on from a position; returns whether the pass is whole.
+    fn go(&mut self, position: &mut Position, sealed: &[Snapshot]) -> Result<bool, Error> {
+        let first = sealed.partition_point(|snapshot| snapshot.seal.generation < position.generation);
+        for index in first..sealed.len() {
+            if !self.snapshot(position, sealed, index)? {
+                return Ok(false);
+            }
+            if self.cost >= self.budget && index + 1 < sealed.len() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes through a snapshot; returns whether it came to its end.
+    fn snapshot(&mut self, position: &mut Position, sealed: &[Snapshot], index: usize) -> Result<bool, Error> {
+        let snapshot = &sealed[index];
+        self.findings.ctx.check_cancel()?;
+        let next = snapshot.seal.generation.saturating_add(1);
+        if position.generation != snapshot.seal.generation {
+            // Where it was is gone, or is done.
+            (position.generation, position.path) = (snapshot.seal.generation, RelPath::root());
+        }
+        let tree = match self.trees.open_dir(snapshot.name.as_bytes()) {
+            Ok(tree) => Some(tree),
+            Err(error) if error.fault() == Faults::Vanished => None,
+            Err(error) => {
+                let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
+                self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Unreadable, what);
+                None
+            }
+        };
+        if let Some(tree) = tree.filter(|_| self.is_whole(snapshot, true)) {
+            let before = (0..index).rev().map(|i| &sealed[i]).find(|before| self.is_whole(before, false)).cloned();
+            let before = before.and_then(|before| {
+                let tree = self.trees.open_dir(before.name.as_bytes()).ok()?;
+                Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
+            });
+            let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
+            self.findings.begin(&self.trees, &snapshot.name)?;
+            let mut walk = Walk::open(self.findings, &self.digests, &snapshot.seal, (reader, tree), before)?;
+            walk.skip_to(&position.path);
+            while !walk.is_at_end() {
+                if self.cost >= self.budget {
+                    return Ok(false);
+                }
+                let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
+                self.cost += cost;
+                position.cost = position.cost.saturating_add(cost);
+                position.path = walk.done_to().clone();
+                if !walk.is_at_end() {
+                    self.write(position)?;
+                }
+            }
+            Counters::add(&self.findings.snapshots, 1);
+        }
+        (position.generation, position.path) = (next, RelPath::root());
+        self.write(position)?;
+        Ok(true)
+    }
+
+    /// Returns whether the record of a snapshot is the one that was sealed. What is wrong is told where it is to be read.
+    fn is_whole(&mut self, snapshot: &Snapshot, is_told: bool) -> bool {
+        let generation = snapshot.seal.generation;
+        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == generation)
+            && (*is_whole || !is_told)
+        {
+            return *is_whole;
+        }
+        let fault = match manifest_fault(self.target, self.job, &snapshot.seal) {
+            Ok(fault) => fault,
+            Err(error) => Some(format!("its record cannot be read: {}", error.with_causes())),
+        };
+        let is_whole = fault.is_none();
+        if let Some(fault) = fault.filter(|_| is_told) {
+            let what = format!("{fault}; what only this snapshot has is not read");
+            self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Damaged, what);
+        }
+        self.faults.push((generation, is_whole));
+        is_whole
+    }
+
+    /// Writes the position down, with the damage that was found.
+    fn write(&self, position: &mut Position) -> Result<(), Error> {
+        position.damaged.extend(self.findings.bad.contents());
+        position.write(self.target, self.job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runs_of_a_pass_are_as_many_as_the_share_says() {
+        for (share, runs_max) in [(1, 10_000), (200, 50), (300, 34), (3333, 4), (3334, 3), (5000, 2), (10_000, 1)] {
+            let mut position = Position::default();
+            let mut runs = 0;
+            loop {
+                runs += 1;
+                let budget = budget(&position, 1 << 40, share);
+                if budget == u64::MAX {
+                    break;
+                }
+                // What was estimated, and half as much again, has come up so far.
+                assert!(budget >= (1u64 << 40) / 10_000 * u64::from(share) - 1, "{share}");
+                position.cost += budget / 2;
+                position.promised += share;
+            }
+            assert_eq!(runs, runs_max, "{share}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_spread_over_the_runs_that_are_left() {
+        // Half of the runs are over and nothing is done yet.
+        let position = Position { promised: 5000, ..Position::default() };
+        assert_eq!(budget(&position, 1_000_000, 1000), 200_000);
+        let position = Position { promised: 5000, cost: 900_000, ..Position::default() };
+        assert_eq!(budget(&position, 1_000_000, 1000), 100_000);
+    }
+}

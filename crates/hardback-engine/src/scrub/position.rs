@@ -1,0 +1,180 @@
+//! Where the scrub of a job is: one small file, replaced whole. `docs/format.md` describes it.
+
+use crate::clock::timestamp;
+use crate::damage::Contents;
+use crate::error::{Error, UnderPath};
+use crate::manifest::{ContentRef, escape, unescape};
+use crate::target::{Target, layout, replace_file};
+use crate::verify::Findings;
+use hardback_platform::{Faults, PathError, RelPath, Time};
+
+/// Format of the file.
+const FORMAT: i64 = 1;
+/// Longest file that is read.
+const BYTES_MAX: usize = 4 << 20;
+/// Damaged contents that are written down; a repair that reads everything finds them all.
+const DAMAGED_MAX: usize = 10_000;
+
+/// Where a scrub is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The snapshots of lower generations are done.
+    pub(crate) generation: u32,
+    /// In the snapshot of this generation all is done up to this path, in tree order; the root for nothing.
+    pub(crate) path: RelPath,
+    /// When the pass began; `None` before.
+    pub(crate) began: Option<Time>,
+    /// What it has cost so far: bytes, and what opening and comparing files counts as.
+    pub(crate) cost: u64,
+    /// Runs so far.
+    pub(crate) runs: u32,
+    /// Sum of the shares of these runs, in hundredths of a percent.
+    pub(crate) promised: u32,
+    /// When the pass before was whole.
+    pub(crate) last_whole: Option<Time>,
+    /// Contents of which a damaged file was found and not repaired.
+    pub(crate) damaged: Contents,
+}
+
+impl Position {
+    /// Reads the position of a job. Without one, or with one that is of no use, a new pass begins.
+    ///
+    /// # Errors
+    /// The folder, or the file, is there and cannot be read.
+    pub(crate) fn read(findings: &Findings<'_>, target: &Target, job: &str) -> Result<Self, Error> {
+        let in_scrub = target.ours_path(&[layout::SCRUB]);
+        let name = layout::scrub_name(job);
+        let Some(dir) = target.ours_dir_if_any(&[layout::SCRUB])? else { return Ok(Self::default()) };
+        let bytes = match dir.open_file(&name).and_then(|file| file.read_to_vec(BYTES_MAX)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.fault() == Faults::Vanished => return Ok(Self::default()),
+            Err(error) => return Err(PathError { path: name, ..error }.under(&in_scrub).into()),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Self::from_text(&text).map_or_else(
+            || {
+                let path = [&in_scrub[..], b"/", &name].concat();
+                let shown = hardback_platform::path::display(&path).to_string();
+                findings.notice(format!("{shown} cannot be understood: the scrub of job {job} begins a new pass"));
+                Ok(Self::default())
+            },
+            Ok,
+        )
+    }
+
+    /// Writes it in place of the one before.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn write(&self, target: &Target, job: &str) -> Result<(), Error> {
+        let dir = target.ours_dir(&[layout::SCRUB])?;
+        let in_scrub = target.ours_path(&[layout::SCRUB]);
+        Ok(replace_file(&dir, &layout::scrub_name(job), self.to_text().as_bytes()).under(&in_scrub)?)
+    }
+
+    /// The pass is whole: the next run begins another.
+    pub(crate) fn begin_anew(&mut self, now: Time) {
+        let damaged = std::mem::take(&mut self.damaged);
+        *self = Self { last_whole: Some(now), damaged, ..Self::default() };
+    }
+
+    fn to_text(&self) -> String {
+        let time = |key: &str, time: Option<Time>| match time {
+            Some(time) => format!("{key} = \"{}\"\n", timestamp(time)),
+            None => String::new(),
+        };
+        let mut path = Vec::new();
+        escape(&mut path, self.path.as_bytes());
+        let path = String::from_utf8_lossy(&path).replace('\\', "\\\\").replace('"', "\\\"");
+        let damaged: Vec<String> = self
+            .damaged
+            .iter()
+            .take(DAMAGED_MAX)
+            .map(|content| format!("    \"{}.{}\",\n", content.generation, content.ordinal))
+            .collect();
+        format!(
+            "# Where the scrub of this job is. If this file is removed, the next one begins a new pass.\n\
+             format = {FORMAT}\ngeneration = {}\npath = \"{}\"\n{}cost = {}\nruns = {}\npromised = {}\n{}\
+             damaged = [\n{}]\n",
+            self.generation,
+            path,
+            time("began", self.began),
+            i64::try_from(self.cost).unwrap_or(i64::MAX),
+            self.runs,
+            self.promised,
+            time("last-whole", self.last_whole),
+            damaged.concat(),
+        )
+    }
+
+    /// Parses the text; `None` for anything that is no position of this format.
+    fn from_text(text: &str) -> Option<Self> {
+        let table: toml::Table = text.parse().ok()?;
+        let number = |key: &str| table.get(key)?.as_integer();
+        if number("format")? != FORMAT {
+            return None;
+        }
+        let time = |key: &str| match table.get(key) {
+            None => Some(None),
+            Some(value) => {
+                let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
+                let nanos = u32::try_from(time.subsec_nanosecond().rem_euclid(1_000_000_000)).ok()?;
+                let seconds = time.as_nanosecond().div_euclid(1_000_000_000);
+                Some(Some(Time { seconds: i64::try_from(seconds).ok()?, nanos }))
+            }
+        };
+        let content = |value: &toml::Value| {
+            let (generation, ordinal) = value.as_str()?.split_once('.')?;
+            Some(ContentRef { generation: generation.parse().ok()?, ordinal: ordinal.parse().ok()? })
+        };
+        Some(Self {
+            generation: u32::try_from(number("generation")?).ok()?,
+            path: RelPath::from_bytes(&unescape(table.get("path")?.as_str()?.as_bytes())?).ok()?,
+            began: time("began")?,
+            cost: u64::try_from(number("cost")?).ok()?,
+            runs: u32::try_from(number("runs")?).ok()?,
+            promised: u32::try_from(number("promised")?).ok()?,
+            last_whole: time("last-whole")?,
+            damaged: table.get("damaged")?.as_array()?.iter().map(content).collect::<Option<_>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_comes_back_whatever_bytes_are_in_its_path() {
+        let content = |generation, ordinal| ContentRef { generation, ordinal };
+        let position = Position {
+            generation: 7,
+            path: RelPath::from_bytes(b"a \"b\"/\\c\n=#'\xff/\xc3\xbc").unwrap(),
+            began: Some(Time { seconds: 1_795_284_000, nanos: 684_164_581 }),
+            cost: 12,
+            runs: 3,
+            promised: 600,
+            last_whole: Some(Time { seconds: -1, nanos: 500_000_000 }),
+            damaged: [content(2, 17), content(2, 18), content(9, 0)].into(),
+        };
+        assert_eq!(Position::from_text(&position.to_text()), Some(position));
+        assert_eq!(Position::from_text(&Position::default().to_text()), Some(Position::default()));
+    }
+
+    #[test]
+    fn what_is_no_position_is_none() {
+        let good = Position::default().to_text();
+        let bad = [
+            String::new(),
+            "no toml".to_owned(),
+            good.replace("format = 1", "format = 2"),
+            good.replace("path = \"\"", "path = \"a/../b\""),
+            good.replace("cost = 0", "cost = -1"),
+            good.replace("damaged = [\n", "damaged = [\n\"7\","),
+            good[..good.len() / 2].to_owned(),
+        ];
+        for text in bad {
+            assert_eq!(Position::from_text(&text), None, "{text}");
+        }
+    }
+}

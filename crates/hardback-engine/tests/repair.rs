@@ -1,0 +1,188 @@
+//! Repairs on plain files in temporary folders.
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests damage the disk with other code than the product's"
+)]
+
+mod support;
+
+use hardback_engine::{
+    Error, ProblemKind, RepairOptions, RepairReport, ScrubOptions, ScrubReport, SystemClock, VerifyLevel,
+    open_or_create_target, repair, scrub,
+};
+use hardback_platform::{Call, Dir, Lock, Op, Seam, Verdict, Watch};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::{Arc, Mutex};
+use support::*;
+
+fn run_repair(bench: &Bench, options: &RepairOptions) -> RepairReport {
+    with_context(|ctx| repair(ctx, &bench.open(), options)).unwrap()
+}
+
+fn run_scrub(bench: &Bench, share: u32) -> ScrubReport {
+    with_context(|ctx| scrub(ctx, &bench.open(), &ScrubOptions { job: None, share, workers: 0 })).unwrap()
+}
+
+/// What the snapshots of a target are: one line for each entry of each.
+fn all_listings(bench: &Bench, snapshots: &[&String]) -> Vec<Vec<String>> {
+    snapshots.iter().map(|name| listing(&bench.target.join("test").join(name))).collect()
+}
+
+#[test]
+fn a_damaged_file_is_replaced_in_all_snapshots_and_nothing_else_changes() {
+    let (bench, [first, second, third]) = three_snapshots();
+    let source = bench.source_dir();
+    source.set_xattr(b"edited", b"user.note", b"kept").ok();
+    fs::set_permissions(bench.source.join("edited"), fs::Permissions::from_mode(0o640)).unwrap();
+    bench.write("twin", "the third");
+    let fourth = bench.backup();
+    let fifth = bench.backup();
+    let snapshots = [&first, &second, &third, &fourth, &fifth];
+    let before = all_listings(&bench, &snapshots);
+    let others: Vec<u64> = snapshots.iter().map(|name| inode(&bench.stored(name, "sub/same"))).collect();
+    // The version with the other mode: its content is in the third snapshot too, and in the twin.
+    let damaged = inode(&bench.stored(&fourth, "edited"));
+    assert_ne!(damaged, inode(&bench.stored(&third, "edited")));
+    flip(&bench.stored(&fifth, "edited"), 4);
+    let dry = run_repair(&bench, &RepairOptions { dry_run: true, ..RepairOptions::default() });
+    assert_eq!((dry.repaired, dry.names, dry.problem_count), (1, 2, 1));
+    assert!(!bench.target.join(".hardback/repair").exists());
+    let report = run_repair(&bench, &RepairOptions::default());
+    assert_eq!(found(&report.problems), []);
+    assert_eq!((report.repaired, report.names, report.bytes), (1, 2, 9));
+    assert!(report.damage[0].is_repaired);
+    assert_eq!(all_listings(&bench, &snapshots), before);
+    let now = inode(&bench.stored(&fourth, "edited"));
+    assert!(now != damaged && now == inode(&bench.stored(&fifth, "edited")));
+    let still: Vec<u64> = snapshots.iter().map(|name| inode(&bench.stored(name, "sub/same"))).collect();
+    assert_eq!(still, others);
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+    assert_eq!(fs::read_dir(bench.target.join(".hardback/repair/test")).unwrap().count(), 0);
+    // The next run links to the good file.
+    let sixth = bench.backup();
+    assert_eq!(inode(&bench.stored(&sixth, "edited")), now);
+}
+
+#[test]
+fn what_scrubs_have_found_is_repaired_from_the_source_if_that_is_asked_for() {
+    let (bench, [first, second, third]) = three_snapshots();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    flip(&bench.stored(&first, "edited"), 0);
+    flip(&bench.stored(&third, "many/001"), 0);
+    let scrubbed = run_scrub(&bench, 10_000);
+    assert_eq!((scrubbed.problem_count, scrubbed.jobs[0].damaged), (3, 3));
+    let recorded = RepairOptions { recorded: true, ..RepairOptions::default() };
+    let report = run_repair(&bench, &recorded);
+    assert_eq!((report.repaired, report.problem_count, report.files_read), (0, 3, 0));
+    let told = |report: &RepairReport, path: &str| {
+        report.problems.iter().find(|p| p.path.ends_with(path.as_bytes())).map(|p| p.detail.clone()).unwrap_or_default()
+    };
+    assert!(told(&report, "sub/same").contains("--from-source"), "{}", told(&report, "sub/same"));
+    assert!(told(&report, "edited").contains("there is no good copy"), "{}", told(&report, "edited"));
+    // One that changed since is none.
+    bench.write("many/001", "changed");
+    let report = run_repair(&bench, &RepairOptions { from_source: true, ..recorded.clone() });
+    assert_eq!((report.repaired, report.names, report.problem_count), (1, 3, 2));
+    assert_eq!(read(&bench.stored(&second, "sub/same")), "stays the same");
+    let left = run_scrub(&bench, 10_000);
+    assert_eq!((left.problem_count, left.jobs[0].damaged), (2, 2));
+    // A restore says that it is damaged.
+    let restored = bench.restore(&bench.options(&first));
+    let expected = ["docs/edited", "docs/many/001"].map(|path| (ProblemKind::Damaged, path.to_owned()));
+    assert_eq!(found(&restored.problems), expected);
+    // What was found is forgotten when it is good again, by whatever means.
+    flip(&bench.stored(&first, "edited"), 0);
+    flip(&bench.stored(&third, "many/001"), 0);
+    assert_eq!(run_repair(&bench, &recorded).problem_count, 0);
+    assert_eq!(run_scrub(&bench, 100).jobs[0].damaged, 0);
+}
+
+/// Lets one call fail with the error of a number.
+struct FailOnce(Op, i32, Mutex<u32>);
+
+impl Watch for FailOnce {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let mut left = self.2.lock().unwrap();
+        if call.op == self.0 {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                *left = u32::MAX;
+                return Verdict::Fail(std::io::Error::from_raw_os_error(self.1));
+            }
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_new_file_that_takes_no_more_names_is_followed_by_another() {
+    const EMLINK: i32 = 31;
+    let (bench, [first, second, third]) = three_snapshots();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    let seam = Seam::watched(Arc::new(FailOnce(Op::Link, EMLINK, Mutex::new(3))));
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    let options = RepairOptions { from_source: true, ..RepairOptions::default() };
+    let report = with_context(|ctx| repair(ctx, &target, &options)).unwrap();
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 3, vec![]));
+    let inodes = [&first, &second, &third].map(|name| inode(&bench.stored(name, "sub/same")));
+    assert!(inodes[0] == inodes[1] && inodes[1] != inodes[2], "{inodes:?}");
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+}
+
+/// Lets no read of a file succeed: a bad sector.
+struct BadSector(u64);
+
+impl Watch for BadSector {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        const EIO: i32 = 5;
+        let is_its = || fs::metadata(format!("/proc/self/fd/{}", call.handle)).is_ok_and(|m| m.ino() == self.0);
+        match call.op {
+            Op::Read if is_its() => Verdict::Fail(std::io::Error::from_raw_os_error(EIO)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn a_file_with_a_bad_sector_is_damaged_and_one_that_may_not_be_opened_is_not() {
+    let (bench, [first, second, third]) = three_snapshots();
+    let file = inode(&bench.stored(&second, "sub/same"));
+    let seam = Seam::watched(Arc::new(BadSector(file)));
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    let report =
+        with_context(|ctx| scrub(ctx, &target, &ScrubOptions { job: None, share: 10_000, workers: 0 })).unwrap();
+    assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, format!("{first}/docs/sub/same"))]);
+    assert_eq!(names(&report.damage[0]), [&first, &second, &third].map(|name| format!("{name}/docs/sub/same")));
+    let options = RepairOptions { recorded: true, from_source: true, ..RepairOptions::default() };
+    let report = with_context(|ctx| repair(ctx, &target, &options)).unwrap();
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 3, vec![]));
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+    assert_ne!(inode(&bench.stored(&second, "sub/same")), file);
+    // Who may not read it knows nothing about it.
+    let target = open_or_create_target(&bench.target, None, &SystemClock, locked(b"same")).unwrap().target;
+    let report = with_context(|ctx| repair(ctx, &target, &RepairOptions::default())).unwrap();
+    assert_eq!((report.repaired, report.problem_count, report.damage.len()), (0, 3, 0), "{:?}", report.problems);
+    flip(&bench.stored(&second, "sub/same"), 0);
+    assert_eq!(run_scrub(&bench, 10_000).problem_count, 1);
+    let report = with_context(|ctx| repair(ctx, &target, &options)).unwrap();
+    assert_eq!((report.repaired, report.problem_count, report.damage.len()), (0, 1, 0), "{:?}", report.problems);
+    assert_eq!(run_repair(&bench, &options).repaired, 1);
+}
+
+#[test]
+fn a_repair_waits_for_no_backup_and_no_scrub() {
+    let (bench, _) = three_snapshots();
+    let run = || with_context(|ctx| repair(ctx, &bench.open(), &RepairOptions::default()));
+    assert_eq!(run_scrub(&bench, 100).problem_count, 0);
+    for folder in ["", "scrub"] {
+        let dir = Dir::open(&bench.target.join(".hardback").join(folder), Seam::default()).unwrap();
+        let lock = Lock::try_take(&dir, b"lock", b"at work").unwrap().unwrap();
+        assert!(matches!(run(), Err(Error::Locked { holder: Some(holder) }) if holder == "at work"));
+        drop(lock);
+    }
+    assert_eq!(run().unwrap().problem_count, 0);
+}
