@@ -50,6 +50,7 @@ pub use du::{DuOptions, DuReport, FolderUsage, Freed, FreedStep, JobUsage, Snaps
 pub use error::Error;
 pub use excludes::Excludes;
 pub use find::{FindOptions, FindReport, Found, find};
+pub use hardback_platform::Time;
 pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobSource};
 pub use notes::{Note, Notes, change_notes, notes};
 pub use problem::{Problem, ProblemKind};

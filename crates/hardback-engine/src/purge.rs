@@ -8,13 +8,17 @@ use crate::catalog::{self, Snapshot};
 use crate::clock::timestamp;
 use crate::context::Context;
 use crate::error::{Error, UnderPath};
-use crate::manifest::{Finished, Line, ManifestError, ManifestWriter, Reader, Seal, Unstored};
+use crate::manifest::{
+    ContentRef, Entry, Finished, Line, ManifestError, ManifestWriter, Reader, Seal, SealBase, Unstored,
+};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Phase, Problems};
 use crate::target::trash::{self, IfBusy, TargetLock};
 use crate::target::{Target, layout, temporary_name};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Time};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 
 /// What to purge.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +39,8 @@ pub struct PurgeOptions {
 pub struct PurgeReport {
     /// The snapshots that had one of the paths, oldest first.
     pub purged: Vec<Purged>,
+    /// Other paths under which the chosen snapshots have the same content, which stays; each with the number of snapshots.
+    pub same_content: BTreeMap<Vec<u8>, u64>,
     /// Names that were unlinked in the trash.
     pub unlinked: u64,
     /// Bytes that are free on the volume now and were not before, as far as can be told.
@@ -73,7 +79,12 @@ struct Place {
 struct Found {
     places: Vec<Place>,
     entries: u64,
+    dirs: u64,
     bytes: u64,
+    /// The contents of its files.
+    contents: Vec<ContentRef>,
+    /// Paths that stay and have a content that is looked for.
+    same: Vec<Vec<u8>>,
 }
 
 /// Removes paths from sealed snapshots, and what is in the trash then.
@@ -84,10 +95,13 @@ struct Found {
 pub fn purge(ctx: &Context<'_>, target: &Target, options: &PurgeOptions) -> Result<PurgeReport, Error> {
     let began = hardback_platform::monotonic_now();
     let paths = checked(&options.paths)?;
-    let run = Run { ctx, target, job: &options.job, paths, problems: Problems::default() };
+    let contents = RefCell::default();
+    let run = Run { ctx, target, job: &options.job, paths, contents, problems: Problems::default() };
     let mut report = PurgeReport::default();
     if options.dry_run {
-        for snapshot in run.chosen(&options.snapshots)? {
+        let chosen = run.chosen(&options.snapshots)?;
+        run.look_for_contents(&chosen)?;
+        for snapshot in chosen {
             run.keep(&mut report, &snapshot, run.look(&snapshot));
         }
     } else {
@@ -118,8 +132,15 @@ struct Run<'a> {
     target: &'a Target,
     job: &'a str,
     paths: Vec<RelPath>,
+    /// What is purged, wherever it is: a name may be left out by whoever asks.
+    contents: RefCell<HashSet<ContentRef>>,
     problems: Problems,
 }
+
+/// Contents that are looked for under other names; of more than that, nothing is told.
+const CONTENTS_MAX: usize = 1_000_000;
+/// Paths with the same content that are told.
+const SAME_MAX: usize = 1000;
 
 impl Run<'_> {
     fn purge(&self, snapshots: &[String], report: &mut PurgeReport) -> Result<(), Error> {
@@ -132,7 +153,10 @@ impl Run<'_> {
                 "wait for its end: what it reads must not change meanwhile",
             ));
         };
-        for snapshot in self.chosen(snapshots)? {
+        let chosen = self.chosen(snapshots)?;
+        self.look_for_contents(&chosen)?;
+        self.discard_unfinished()?;
+        for snapshot in chosen {
             self.ctx.check_cancel()?;
             self.ctx.counters.set_current(snapshot.name.as_bytes());
             self.keep(report, &snapshot, self.purge_one(&snapshot));
@@ -147,6 +171,39 @@ impl Run<'_> {
         self.ctx.check_cancel()
     }
 
+    /// Remembers what the paths hold in all the snapshots.
+    fn look_for_contents(&self, chosen: &[Snapshot]) -> Result<(), Error> {
+        for snapshot in chosen {
+            self.ctx.check_cancel()?;
+            // What cannot be read is told when it is to be purged.
+            let Ok(found) = self.look(snapshot) else { continue };
+            let mut contents = self.contents.borrow_mut();
+            let room = CONTENTS_MAX.saturating_sub(contents.len());
+            contents.extend(found.contents.into_iter().take(room));
+        }
+        Ok(())
+    }
+
+    /// Throws away what unfinished runs left: it may hold the paths, and is at the source if it is wanted. One that is
+    /// sealed and lacks only its name is a snapshot that this does not reach.
+    fn discard_unfinished(&self) -> Result<(), Error> {
+        let names = [layout::PARTIAL, self.job.as_bytes()];
+        let Some(partials) = self.target.ours_dir_if_any(&names)? else { return Ok(()) };
+        let seals = catalog::seals(self.target, self.job)?;
+        for entry in partials.list().under(&self.target.ours_path(&names))?.iter() {
+            let name = String::from_utf8_lossy(entry.name).into_owned();
+            if seals.has(&name) {
+                let what = "it was cut off before it had its name; run a backup of the job, then purge again";
+                let path = format!("{}/{name}", self.job);
+                self.problems.tell(self.ctx, Problem::with_detail(path.as_bytes(), ProblemKind::NotRemoved, what));
+                continue;
+            }
+            trash::move_to_trash(self.target, &partials, entry.name)?;
+            self.ctx.monitor.notice("an unfinished snapshot is thrown away too: the next run begins anew");
+        }
+        Ok(())
+    }
+
     fn chosen(&self, names: &[String]) -> Result<Vec<Snapshot>, Error> {
         let all = catalog::snapshots(self.target, self.job)?;
         if names.is_empty() {
@@ -158,6 +215,13 @@ impl Run<'_> {
 
     /// Takes what became of a snapshot into the report.
     fn keep(&self, report: &mut PurgeReport, snapshot: &Snapshot, result: Result<Found, Error>) {
+        if let Ok(found) = &result {
+            for path in &found.same {
+                if report.same_content.len() < SAME_MAX || report.same_content.contains_key(path) {
+                    *report.same_content.entry(path.clone()).or_default() += 1;
+                }
+            }
+        }
         match result {
             Ok(Found { entries: 0, .. }) => {}
             Ok(Found { entries, bytes, .. }) => {
@@ -196,7 +260,7 @@ impl Run<'_> {
         writer.carry_over(&seal.totals, found.places.len() as u64);
         let finished = writer.finish().map_err(written)?;
         finished.sink.sync().under(&in_manifests)?;
-        let seal = sealed_again(seal, &finished);
+        let seal = sealed_again(seal, &finished, &found);
         drop(finished);
         let seal_name = layout::seal_name(&snapshot.name);
         let file = temporary(&manifests, &seal_name).under(&in_manifests)?;
@@ -270,14 +334,16 @@ impl Run<'_> {
     fn go_through(&self, snapshot: &Snapshot, writer: Option<&mut ManifestWriter<Appender>>) -> Result<Found, Error> {
         let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
         let names = self.target.ours_path(&[layout::MANIFESTS, self.job.as_bytes()]);
-        Pass { paths: &self.paths, writer, found: Found::default(), folders: Vec::new(), skipped: 0 }
-            .run(reader)
-            .map_err(|error| match error {
+        let contents = self.contents.borrow();
+        let (paths, found) = (&self.paths, Found::default());
+        Pass { paths, contents: &contents, writer, found, folders: Vec::new(), skipped: 0 }.run(reader).map_err(
+            |error| match error {
                 PassError::Read(source) => Error::Manifest { snapshot: snapshot.name.clone(), source },
                 PassError::Write(e) => {
                     PathError::new("write", &layout::manifest_name(&snapshot.name), e).under(&names).into()
                 }
-            })
+            },
+        )
     }
 }
 
@@ -301,6 +367,7 @@ impl From<std::io::Error> for PassError {
 /// One pass through a record.
 struct Pass<'a> {
     paths: &'a [RelPath],
+    contents: &'a HashSet<ContentRef>,
     writer: Option<&'a mut ManifestWriter<Appender>>,
     found: Found,
     /// The folders that are open: path, stored path, own time.
@@ -319,8 +386,7 @@ impl Pass<'_> {
                 Line::End => return Ok(self.found),
                 Line::Up if self.skipped > 0 => self.skipped -= 1,
                 Line::Entry(entry) if self.skipped > 0 => {
-                    self.found.entries += 1;
-                    self.found.bytes += entry.size_bytes;
+                    self.count(&entry);
                     self.skipped += usize::from(entry.is_dir());
                 }
                 Line::Unstored(..) if self.skipped > 0 => {}
@@ -345,7 +411,7 @@ impl Pass<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &crate::manifest::Entry) -> Result<(), PassError> {
+    fn entry(&mut self, entry: &Entry) -> Result<(), PassError> {
         let Some((folder, stored_folder, mtime)) = self.folders.last() else {
             self.folders.push((RelPath::root(), RelPath::root(), entry.mtime));
             return self.write(|writer| writer.entry(entry));
@@ -358,17 +424,29 @@ impl Pass<'_> {
                 is_in_tree: entry.is_in_tree(),
                 folder_mtime: *mtime,
             });
-            self.found.entries += 1;
-            self.found.bytes += entry.size_bytes;
+            self.count(entry);
             self.skipped = usize::from(entry.is_dir());
             // A restore with --delete leaves alone what the user has and the snapshot lost.
             return self.write(|writer| writer.unstored(Unstored::Purged, &entry.name));
+        }
+        if entry.content.is_some_and(|content| self.contents.contains(&content)) && self.found.same.len() < SAME_MAX {
+            self.found.same.push(path.as_bytes().to_vec());
         }
         if entry.is_dir() {
             let stored = stored_folder.join(entry.stored_name());
             self.folders.push((path, stored, entry.mtime));
         }
         self.write(|writer| writer.entry(entry))
+    }
+
+    /// Counts an entry that goes.
+    fn count(&mut self, entry: &Entry) {
+        self.found.entries += 1;
+        self.found.dirs += u64::from(entry.is_dir());
+        self.found.bytes += entry.size_bytes;
+        if self.found.contents.len() < CONTENTS_MAX {
+            self.found.contents.extend(entry.content);
+        }
     }
 
     fn write(
@@ -389,8 +467,16 @@ fn temporary(dir: &Dir, name: &[u8]) -> Result<hardback_platform::FileWrite, Pat
     dir.create_file(&name, 0o600)
 }
 
-fn sealed_again(seal: Seal, finished: &Finished<Appender>) -> Seal {
+fn sealed_again(seal: Seal, finished: &Finished<Appender>, found: &Found) -> Seal {
+    // What was purged did not go at the source: no guard is to see a snapshot that shrank.
+    let base = seal.base.map(|base| SealBase {
+        entries: base.entries.saturating_sub(found.entries),
+        dirs: base.dirs.saturating_sub(found.dirs),
+        bytes: base.bytes.saturating_sub(found.bytes),
+        ..base
+    });
     Seal {
+        base,
         manifest: finished.digest,
         manifest_bytes: finished.written_bytes,
         generations: finished.generations.clone(),

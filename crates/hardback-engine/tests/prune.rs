@@ -152,8 +152,8 @@ fn files_that_all_change_at_once_suspend_pruning_and_hold_what_was_there() {
     }
     made.push(bench.backup());
     let report = pruned(&bench, &keep_last(1));
-    let [Suspension::Alarm { snapshot, why }] = &report.suspended[..] else { panic!("{:?}", report.suspended) };
-    assert_eq!(snapshot, &made[3]);
+    let [Suspension::Alarm { snapshot, why, before }] = &report.suspended[..] else { panic!("{:?}", report.suspended) };
+    assert_eq!((snapshot, before.as_ref()), (&made[3], Some(&made[2])));
     assert!(why.starts_with("60 % of the files"), "{why}");
     assert_eq!((report.removed.len(), names(&bench).len()), (0, 4));
     let held = |bench: &Bench| {
@@ -250,20 +250,50 @@ fn a_clock_that_jumped_suspends_pruning() {
 }
 
 #[test]
-fn room_takes_the_oldest_down_to_the_least_and_says_what_is_lacking() {
+fn room_that_cannot_be_had_costs_no_snapshot_and_is_told() {
     let bench = bench();
     let made: Vec<_> = (0..6).map(|_| bench.backup()).collect();
     let all_of_it = Room { min_free: Some(Amount::Part(1.0)), ..Room::default() };
     let rules = Rules { last: Some(5), at_least: 2, ..Rules::default() };
     let report = pruned(&bench, &PruneOptions { rules, room: all_of_it, ..PruneOptions::default() });
-    assert_eq!(report.removed, made[..4]);
+    assert_eq!(report.removed, made[..1]);
     assert!(report.lacking.is_some());
-    let causes: Vec<_> = report.decided.iter().map(|d| d.fate.clone()).collect();
-    assert_eq!(causes[0], Fate::Remove(Cause::NoRule));
-    assert!(causes[1..4].iter().all(|fate| matches!(fate, Fate::Remove(Cause::Room(_)))), "{causes:?}");
+    assert_eq!((report.problem_count, report.problems[0].kind), (1, ProblemKind::NotRemoved));
     let none = Room { min_free: Some(Amount::Number(1)), ..Room::default() };
     let report = pruned(&bench, &PruneOptions { room: none, ..PruneOptions::default() });
     assert_eq!((report.removed.len(), report.lacking), (0, None));
+    let more = Room { min_free: Some(Amount::Number(u64::MAX)), ..Room::default() };
+    let options = PruneOptions { room: more, ..PruneOptions::default() };
+    assert!(matches!(with_context(|ctx| prune(ctx, &bench.open(), "test", &options)), Err(Error::Refused { .. })));
+    is_well(&bench);
+}
+
+#[test]
+fn a_job_that_takes_more_than_it_shall_loses_its_oldest_and_no_more_than_needed() {
+    let bench = bench();
+    let mut made = Vec::new();
+    for round in 0..6 {
+        bench.write("d0/big", &format!("{round}").repeat(1 << 20));
+        made.push(bench.backup());
+    }
+    change_notes(&bench.open(), "test", &made[1..2], |note| {
+        note.is_pinned = true;
+        Ok(())
+    })
+    .unwrap();
+    // Each takes a megabyte of its own; four and a half may stay.
+    let room = Room { max_size_bytes: Some(9 << 19), ..Room::default() };
+    let rules = Rules { at_least: 1, ..Rules::default() };
+    let options = PruneOptions { room, rules, ..PruneOptions::default() };
+    let dry = pruned(&bench, &PruneOptions { dry_run: true, ..options.clone() });
+    let goes = |report: &PruneReport| {
+        let gone = report.decided.iter().filter(|d| matches!(d.fate, Fate::Remove(Cause::Room(_))));
+        gone.map(|d| d.snapshot.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(goes(&dry), [made[0].clone(), made[2].clone()]);
+    let report = pruned(&bench, &options);
+    assert_eq!((goes(&report), report.removed.clone()), (goes(&dry), goes(&dry)));
+    assert!(pruned(&bench, &options).removed.is_empty());
     is_well(&bench);
 }
 
@@ -604,4 +634,31 @@ fn a_purge_that_is_cut_off_anywhere_is_ended_by_the_same_call() {
         }
     }
     assert!(ended);
+}
+
+#[test]
+fn a_purge_tells_where_else_the_content_is_and_leaves_no_unfinished_run_with_it() {
+    let bench = bench();
+    bench.write("secret", "the one secret");
+    bench.backup();
+    fs::rename(bench.source.join("secret"), bench.source.join("d0/hidden")).unwrap();
+    bench.backup();
+    let left = bench.target.join(".hardback/partial/test/2026-01-01_00.00.00/tree/docs");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("secret"), "the one secret").unwrap();
+    let report = purge_of(&bench, &["docs/secret"], Seam::default()).unwrap();
+    assert_eq!((report.problem_count, report.purged.len()), (0, 1));
+    assert_eq!(report.same_content.into_iter().collect::<Vec<_>>(), [(b"docs/d0/hidden".to_vec(), 1)]);
+    assert!(ours(&bench, "partial/test").is_empty());
+    is_well(&bench);
+}
+
+#[test]
+fn what_was_purged_is_no_source_that_shrank() {
+    let bench = bench();
+    (0..3).for_each(|_| drop(bench.backup()));
+    let report = purge_of(&bench, &["docs/d0", "docs/d1"], Seam::default()).unwrap();
+    assert_eq!(report.purged.len(), 3);
+    bench.backup();
+    assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 3);
 }

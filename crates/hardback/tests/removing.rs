@@ -111,7 +111,12 @@ fn pins_tags_and_comments_are_shown_and_odd_ones_refused() {
     env.hardback(&["prune", "target", "--keep-daily", "0"]).exits(2).ignore();
     env.hardback(&["prune", "target", "--keep", "forever", "--min-free", "1%"]).exits(2).ignore();
     let dry = env.hardback(&["prune", "target", "--min-free", "100%", "--keep-at-least", "1", "--dry-run"]).exits(0);
-    assert!(dry.stdout.contains("the oldest would go too, 1 at most."), "{}", dry.stdout);
+    assert!(dry.stderr.contains("less room than asked for"), "{}", dry.stderr);
+    env.hardback(&["prune", "target", "--min-free", "900000T"]).exits(1).ignore();
+    // What cannot be had costs nothing, and is told.
+    let missed = env.hardback(&["-q", "prune", "target", "--min-free", "100%", "--keep-at-least", "1"]).exits(3);
+    assert!(missed.stderr.contains("less room than asked for"), "{}", missed.stderr);
+    assert_eq!(env.names("target/host").iter().filter(|name| *name != "latest").count(), 2);
 }
 
 #[test]
@@ -124,8 +129,8 @@ fn purge_removes_a_path_from_all_snapshots() {
     assert!(done.stderr.contains("the next backup stores it again"), "{}", done.stderr);
     env.hardback(&["find", "target", "source/a"]).exits(0).ignore();
     env.hardback(&["verify", "target"]).exits(0).ignore();
-    let none = env.hardback(&["purge", "target", "source/a"]).exits(0);
-    assert!(none.stderr.contains("no snapshot has it"), "{}", none.stderr);
+    let none = env.hardback(&["purge", "target", "source/a"]).exits(1);
+    assert!(none.stderr.contains("has any of these paths"), "{}", none.stderr);
     env.hardback(&["purge", "target", ".."]).exits(1).ignore();
     env.hardback(&["purge", "target"]).exits(2).ignore();
 }

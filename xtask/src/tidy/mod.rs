@@ -26,6 +26,7 @@ const RULES: &[Rule] = &[
     sources::unfinished_work,
     sources::machine_paths,
     sources::pure_modules,
+    sources::written_over,
     crates::dependency_direction,
     documents::paths_exist,
     documents::glossary_defines_each_word_once,

@@ -25,6 +25,11 @@ const TO_DO: &str = concat!("TO", "DO");
 const MACHINE_DIRS: &[&str] = &[concat!("/ro", "ot/"), concat!("/wo", "rk/")];
 const HOME_DIRS: &str = "/home/";
 
+/// The one call that opens a file to write over what is in it, the folder that has it, and the one file that may use it.
+const WRITE_OVER: &str = "open_file_to_write(";
+const WRITE_OVER_MADE_IN: &str = "crates/hardback-platform/src/";
+const WRITE_OVER_USED_IN: &str = "crates/hardback-engine/src/runs.rs";
+
 /// Users of `/home/` in documents and examples who are nobody.
 const EXAMPLE_USERS: &[&str] = &["you", "user", "anna", "annabel", "alice", "bob"];
 
@@ -64,6 +69,19 @@ pub(super) fn unfinished_work(repository: &Repository) -> Vec<Finding> {
                 let message = format!("{TO_DO} without the number of an issue (#123)");
                 findings.push(Finding::new(path, index + 1, message));
             }
+        }
+    }
+    findings
+}
+
+/// Nothing that is stored is written over: the call for it has one user, and that is about a file of ours.
+pub(super) fn written_over(repository: &Repository) -> Vec<Finding> {
+    let may =
+        |path: &str| path.starts_with(WRITE_OVER_MADE_IN) || path == WRITE_OVER_USED_IN || path.starts_with("xtask/");
+    let mut findings = Vec::new();
+    for (path, text) in repository.texts_ending(".rs").filter(|(path, _)| !may(path)) {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.contains(WRITE_OVER)) {
+            findings.push(Finding::new(path, index + 1, format!("`{}` writes over a file", line.trim())));
         }
     }
     findings
@@ -250,6 +268,20 @@ mod tests {
         let found = findings(unfinished_work, &files);
         let places: Vec<_> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
         assert_eq!(places, ["a.md:2", "crates/a.rs:1", "crates/a.rs:2", "crates/a.rs:5"]);
+    }
+
+    #[test]
+    fn who_writes_over_a_file_is_found() {
+        let call = "fn f(dir: &Dir) {\n    dir.open_file_to_write(b\"x\");\n}\n";
+        let files = [
+            ("crates/hardback-engine/src/runs.rs", call),
+            ("crates/hardback-platform/src/unix/dir.rs", call),
+            ("crates/hardback-engine/src/backup/store.rs", call),
+        ];
+        assert_eq!(
+            findings(written_over, &files),
+            "crates/hardback-engine/src/backup/store.rs:2: `dir.open_file_to_write(b\"x\");` writes over a file"
+        );
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum Suspension {
     Alarm {
         /// The snapshot.
         snapshot: String,
+        /// The newest one from before, to compare with.
+        before: Option<String>,
         /// What was found.
         why: String,
     },
@@ -63,14 +65,17 @@ pub enum Suspension {
 impl Suspension {
     /// Returns what the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> String {
         match self {
-            Self::LastRun(_) => "mend what the last run met and run it again",
-            Self::Alarm { .. } => {
-                "look at what changed with `hardback diff`; if all is well, `hardback unpin` lets pruning go on"
-            }
+            Self::LastRun(_) => "mend what the last run met and run it again".to_owned(),
+            Self::Alarm { snapshot, before, .. } => format!(
+                "look: `hardback diff TARGET {} {snapshot}`; if it was you, `hardback unpin TARGET` lets pruning go on; if \
+                 not, restore from the older one, and delete the folders of the bad ones before you say that",
+                before.as_deref().unwrap_or("OLDER")
+            ),
             Self::Clock(_) => {
                 "set the clock; if a snapshot was made with a wrong one, delete its folder, or wait until its time has come"
+                    .to_owned()
             }
         }
     }
@@ -80,7 +85,7 @@ impl fmt::Display for Suspension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LastRun(why) => write!(f, "the last run did not end well: {why}"),
-            Self::Alarm { snapshot, why } => write!(f, "snapshot {snapshot}: {why}"),
+            Self::Alarm { snapshot, why, .. } => write!(f, "snapshot {snapshot}: {why}"),
             Self::Clock(why) => f.write_str(why),
         }
     }
@@ -115,7 +120,8 @@ pub(super) fn look(run: &Run<'_>, state: &State) -> Result<Found, Error> {
                 None => continue,
             },
         };
-        found.suspended.push(Suspension::Alarm { snapshot: snapshot.name.clone(), why });
+        let before = i.checked_sub(1).map(|before| sealed[before].name.clone());
+        found.suspended.push(Suspension::Alarm { snapshot: snapshot.name.clone(), before, why });
     }
     Ok(found)
 }
@@ -263,7 +269,7 @@ pub(super) fn change_alarm(changed: Changed, most_before: f64, limits: &GuardLim
     let is_alarm = changed.files >= CHANGED_FILES_MIN && changed.part > limits.max_change && changed.part > usual;
     is_alarm.then(|| {
         format!(
-            "{} of the files changed or got another name ({} files), and never more than {} before",
+            "{} of the files changed or got another name ({} files); the most before was {}",
             percent(changed.part),
             changed.files,
             percent(most_before)
@@ -332,7 +338,7 @@ mod tests {
         assert!(found(&Seal { renamed: 400, ..seal(1, 1100, 0) }, &[]).unwrap().starts_with("40 % of the files"));
         let usual = [seal(1, 1100, 250)];
         assert_eq!(found(&seal(2, 1100, 600), &usual), None);
-        assert!(found(&seal(2, 1100, 800), &usual).unwrap().ends_with("never more than 25 % before"));
+        assert!(found(&seal(2, 1100, 800), &usual).unwrap().ends_with("the most before was 25 %"));
         // Neither a job of a few files nor one that changes much makes everything usual.
         let mut few = seal(1, 14, 4);
         few.base = Some(SealBase { entries: 14, dirs: 4, ..few.base.unwrap() });

@@ -20,6 +20,8 @@ pub(crate) struct RoomMaker<'a> {
     run: Run<'a>,
     /// Snapshots may be removed.
     may_remove: bool,
+    /// Why not, to be told when there is need.
+    refusals: Vec<String>,
     /// The trash was emptied for this run; what is in it since then is what failed attempts left.
     is_trash_empty: bool,
     /// What the attempts of the run found. What one stored the next takes over, and counts no more.
@@ -74,6 +76,7 @@ impl<'a> RoomMaker<'a> {
         let mut maker = Self {
             run,
             may_remove: false,
+            refusals: Vec::new(),
             is_trash_empty: false,
             found: FoundChanged::default(),
             suspicion: guard::suspicion(target, job),
@@ -82,12 +85,12 @@ impl<'a> RoomMaker<'a> {
         if options.may_remove() {
             maker.may_remove = match maker.ask_guards() {
                 Ok(suspended) => {
-                    suspended.iter().for_each(|why| maker.refuse(&format!("{why}; {}", why.hint())));
+                    maker.refusals.extend(suspended.iter().map(|why| format!("{why}; {}", why.hint())));
                     suspended.is_empty()
                 }
                 // A full target has no room for a note: it is the run that counts.
                 Err(error) => {
-                    maker.refuse(&error.with_causes());
+                    maker.refusals.push(error.with_causes());
                     false
                 }
             };
@@ -160,6 +163,7 @@ impl<'a> RoomMaker<'a> {
     /// When it cannot be told what there is, or the user asks to stop.
     pub(crate) fn make_in_the_middle(&mut self, found: FoundChanged) -> Result<bool, Error> {
         self.found = self.found.with(found);
+        std::mem::take(&mut self.refusals).iter().for_each(|why| self.refuse(why));
         if !std::mem::replace(&mut self.is_trash_empty, true) && self.empty_trash()? > 0 {
             return Ok(true);
         }

@@ -13,7 +13,7 @@ pub use room::{Amount, Room};
 use crate::catalog::{self, Snapshot, Snapshots};
 use crate::clock::timestamp;
 use crate::context::Context;
-use crate::du::freed;
+use crate::du::{Freed, freed};
 use crate::error::Error;
 use crate::notes::{self, Note, Notes};
 use crate::problem::{Problem, ProblemKind};
@@ -44,7 +44,7 @@ impl PruneOptions {
     /// Returns whether snapshots may be removed at all.
     #[must_use]
     pub fn may_remove(&self) -> bool {
-        !self.finish_only && (!self.rules.keep_everything() || self.room.is_asked())
+        !self.finish_only && (!self.rules.keep_everything() || self.room.may_remove())
     }
 }
 
@@ -103,8 +103,6 @@ pub struct PruneReport {
     pub is_busy: bool,
     /// How much room is still missing, in words, if some was asked for.
     pub lacking: Option<String>,
-    /// In a dry run, how many of those that stay could go for that, the oldest first.
-    pub may_go_for_room: usize,
     /// How many problems there are.
     pub problem_count: u64,
     /// The first of them.
@@ -121,6 +119,12 @@ pub struct PruneReport {
 /// When it cannot be told what there is. A snapshot or a part of the trash that cannot be removed is a problem.
 pub fn prune(ctx: &Context<'_>, target: &Target, job: &str, options: &PruneOptions) -> Result<PruneReport, Error> {
     let began = hardback_platform::monotonic_now();
+    if let Some(why) = target.root.free_space().ok().and_then(|space| options.room.impossible(&space)) {
+        return Err(Error::refused(
+            format!("so much can never be free: {why}"),
+            "ask for less, or for a part such as 10%",
+        ));
+    }
     let mut run = Run { ctx, target, job, options, problems: Problems::default() };
     let mut report = PruneReport { job: job.to_owned(), ..PruneReport::default() };
     let free_before = target.root.free_space().map_or(0, |space| space.free_bytes);
@@ -145,6 +149,15 @@ struct Run<'a> {
     problems: Problems,
 }
 
+/// Which snapshots go at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Round {
+    /// All that no rule keeps.
+    Rules,
+    /// These, of those that may go, for room: the words tell which.
+    Size(Vec<String>, String),
+}
+
 /// What there is, read while nobody else may change it.
 struct State {
     snapshots: Snapshots,
@@ -156,22 +169,94 @@ impl Run<'_> {
         if self.options.finish_only {
             return self.empty_trash(report, 0);
         }
-        let removed = self.remove_snapshots(report, true)?;
+        let removed = self.remove_snapshots(report, &Round::Rules)?;
         let mut goes_on = self.finish_round(report, &removed)?;
-        // Each time one more of the oldest goes, until there is room.
-        while goes_on && self.options.room.is_asked() && self.lacking().is_some() {
-            goes_on = match self.remove_snapshots(report, false) {
-                Ok(removed) => !removed.is_empty() && self.finish_round(report, &removed)?,
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
-                // What went is to be told, whatever keeps the rest: a backup may have begun meanwhile.
-                Err(error) => {
-                    self.tell("", &error);
-                    false
-                }
-            };
+        for plan in [Self::above_max_size, Self::for_room] {
+            if goes_on && let Some(round) = plan(self, report)? {
+                goes_on = self.next_round(report, &round)?;
+            }
         }
-        report.lacking = self.lacking();
+        self.miss(report);
         Ok(())
+    }
+
+    /// Notes how much room is still lacking. Who asked for it is to hear of it.
+    fn miss(&self, report: &mut PruneReport) {
+        report.lacking = self.lacking();
+        if let Some(lacking) = &report.lacking {
+            let what = format!("there is less room than asked for: {lacking}");
+            self.problems.tell(self.ctx, Problem::with_detail(self.job.as_bytes(), ProblemKind::NotRemoved, what));
+        }
+    }
+
+    /// Does one more round; returns whether another one makes sense.
+    fn next_round(&self, report: &mut PruneReport, round: &Round) -> Result<bool, Error> {
+        match self.remove_snapshots(report, round) {
+            Ok(removed) => Ok(!removed.is_empty() && self.finish_round(report, &removed)?),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            // What went is to be told, whatever keeps the rest: a backup may have begun meanwhile.
+            Err(error) => {
+                self.tell("", &error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Returns which of the oldest that may go make the job smaller than it shall be at most, counted in one pass over what
+    /// stays; `None` where it is small enough.
+    fn above_max_size(&self, report: &PruneReport) -> Result<Option<Round>, Error> {
+        let Some(max) = self.options.room.max_size_bytes else { return Ok(None) };
+        let (order, freed) = self.count_what_may_go(report, true)?;
+        let mut left = freed.bytes;
+        let mut going = Vec::new();
+        for (name, step) in order.iter().zip(&freed.steps) {
+            if left <= max {
+                break;
+            }
+            left = left.saturating_sub(step.bytes);
+            going.push(name.clone());
+        }
+        let why = format!("the job takes {} of {max} bytes", freed.bytes);
+        Ok((!going.is_empty()).then_some(Round::Size(going, why)))
+    }
+
+    /// Returns which of the oldest that may go give the room that is lacking; `None` where none is, or where all of them
+    /// together do not give it: then none of them is lost for nothing.
+    fn for_room(&self, report: &PruneReport) -> Result<Option<Round>, Error> {
+        let (Some(lacking), Ok(space)) = (self.lacking(), self.target.root.free_space()) else { return Ok(None) };
+        let (bytes, entries) = self.options.room.lack(&space);
+        let (order, freed) = self.count_what_may_go(report, false)?;
+        let (mut freed_bytes, mut freed_entries) = (0, 0);
+        let mut going = Vec::new();
+        for (name, step) in order.iter().zip(&freed.steps) {
+            freed_bytes += step.bytes;
+            freed_entries += step.entries;
+            going.push(name.clone());
+            if freed_bytes >= bytes && freed_entries >= entries {
+                return Ok(Some(Round::Size(going, lacking)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts what removing those that may go would free, the oldest first; with `all`, what removing the others behind
+    /// them would too. Returns the names of those that may go.
+    fn count_what_may_go(&self, report: &PruneReport, all: bool) -> Result<(Vec<String>, Freed), Error> {
+        let stays = |one: &&Decided| matches!(one.fate, Fate::Keep(_));
+        let may_go = |one: &Decided| matches!(&one.fate, Fate::Keep(reasons) if room::may_go(reasons));
+        // Those that may go first, the oldest of them before the others: what each frees then adds up.
+        let mut order: Vec<&Decided> = report.decided.iter().filter(stays).collect();
+        order.sort_by_key(|one| (!may_go(one), one.snapshot.seal.generation));
+        let going = order.iter().filter(|one| may_go(one)).count();
+        let mut names: Vec<String> = order.iter().map(|one| one.snapshot.name.clone()).collect();
+        if !all {
+            names.truncate(going);
+        }
+        self.ctx.monitor.phase(Phase::Counting);
+        let freed = freed(self.ctx, self.target, self.job, &names)?;
+        freed.problems.iter().for_each(|problem| self.problems.keep(problem.clone()));
+        names.truncate(going);
+        Ok((names, freed))
     }
 
     /// Empties the trash behind a round; returns whether another one makes sense: not while nothing gets free.
@@ -180,7 +265,15 @@ impl Run<'_> {
         let entries = removed.iter().map(|snapshot| snapshot.seal.totals.entries).sum();
         report.removed.extend(removed.iter().map(|snapshot| snapshot.name.clone()));
         match self.empty_trash(report, entries) {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(Error::Interrupted) => {
+                let gone = report.removed.len();
+                let what = if gone == 1 { "snapshot is" } else { "snapshots are" };
+                self.ctx.monitor.notice(&format!(
+                    "{gone} {what} removed: {}; `hardback prune --finish` unlinks the rest of them",
+                    report.removed.join(", ")
+                ));
+                return Err(Error::Interrupted);
+            }
             Err(error) => self.tell("", &error),
             Ok(()) => {}
         }
@@ -188,9 +281,9 @@ impl Run<'_> {
         Ok(!is_hindered && self.problems.count() == problems)
     }
 
-    /// Takes snapshots out of sight, under the target's lock: first all that the rules do not keep, then, each time that
-    /// it is called again, the oldest while room is lacking.
-    fn remove_snapshots(&self, report: &mut PruneReport, is_first: bool) -> Result<Vec<Snapshot>, Error> {
+    /// Takes snapshots out of sight, under the target's lock.
+    fn remove_snapshots(&self, report: &mut PruneReport, round: &Round) -> Result<Vec<Snapshot>, Error> {
+        let is_first = *round == Round::Rules;
         self.ctx.check_cancel()?;
         let began = hardback_platform::monotonic_now();
         let since = timestamp(self.ctx.clock.now());
@@ -209,14 +302,14 @@ impl Run<'_> {
         let mut suspended = if may_remove { guard::raise(self, &notes_lock, &mut state)? } else { Vec::new() };
         let mut decided = self.decide(&state, &mut suspended);
         let mut gone = Vec::new();
-        let lacking = if is_first { None } else { self.lacking() };
         for one in oldest_first(&mut decided) {
             let cause = match &one.fate {
                 _ if !suspended.is_empty() => break,
                 Fate::Remove(cause) if is_first => cause.clone(),
-                Fate::Keep(reasons) if lacking.is_some() && room::may_go(reasons) => {
-                    Cause::Room(lacking.clone().unwrap_or_default())
-                }
+                Fate::Keep(reasons) if room::may_go(reasons) => match round {
+                    Round::Size(names, why) if names.contains(&one.snapshot.name) => Cause::Room(why.clone()),
+                    _ => continue,
+                },
                 _ => continue,
             };
             match publish::take_out_of_sight(self, &one.snapshot) {
@@ -224,14 +317,7 @@ impl Run<'_> {
                     one.fate = Fate::Remove(cause);
                     gone.push(one.snapshot.clone());
                 }
-                // The next oldest may be easier.
-                Err(error) => {
-                    self.tell(&one.snapshot.name, &error);
-                    continue;
-                }
-            }
-            if !is_first {
-                break;
+                Err(error) => self.tell(&one.snapshot.name, &error),
             }
         }
         if !gone.is_empty()
@@ -257,12 +343,16 @@ impl Run<'_> {
             report.suspended = guard::look(self, &state)?.suspended;
         }
         report.decided = self.decide(&state, &mut report.suspended);
-        self.count_what_goes(report)?;
-        report.lacking = self.lacking();
-        let may_go = |one: &&Decided| matches!(&one.fate, Fate::Keep(reasons) if room::may_go(reasons));
-        if report.lacking.is_some() && report.suspended.is_empty() {
-            report.may_go_for_room = report.decided.iter().filter(may_go).count();
+        if report.suspended.is_empty() {
+            for plan in [Self::above_max_size, Self::for_room] {
+                let Some(Round::Size(names, why)) = plan(self, report)? else { continue };
+                let goes = report.decided.iter_mut().filter(|one| names.contains(&one.snapshot.name));
+                goes.for_each(|one| one.fate = Fate::Remove(Cause::Room(why.clone())));
+            }
+            self.count_what_goes(report)?;
         }
+        // What the rules remove gives room too; whether that is enough shows only when it is done.
+        report.lacking = self.lacking().filter(|_| report.would_free_bytes.is_none());
         Ok(())
     }
 

@@ -19,6 +19,8 @@ pub struct Room {
     pub min_free: Option<Amount>,
     /// Entries, where the volume has a limit of them.
     pub min_free_entries: Option<Amount>,
+    /// Most bytes that the snapshots of a job may take, with their records.
+    pub max_size_bytes: Option<u64>,
     /// Snapshots that the rules keep may go when a run finds no room.
     pub until_full: bool,
 }
@@ -39,10 +41,36 @@ impl Amount {
 }
 
 impl Room {
-    /// Returns whether snapshots may go for room.
+    /// Returns whether snapshots may go for free room on the volume.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.min_free.is_some() || self.min_free_entries.is_some() || self.until_full
+    }
+
+    /// Returns whether snapshots may go for any of this.
+    #[must_use]
+    pub fn may_remove(&self) -> bool {
+        self.is_asked() || self.max_size_bytes.is_some()
+    }
+
+    /// Returns why this can never be had on a volume of this size.
+    pub(super) fn impossible(&self, space: &FreeSpace) -> Option<String> {
+        let is_more = |amount: Option<Amount>, total: u64| matches!(amount, Some(Amount::Number(min)) if min > total);
+        let total_entries = space.total_entries.unwrap_or(u64::MAX);
+        if is_more(self.min_free, space.total_bytes) {
+            return Some(format!("the volume has {} bytes in all", space.total_bytes));
+        }
+        is_more(self.min_free_entries, total_entries).then(|| format!("the volume has {total_entries} entries in all"))
+    }
+
+    /// Returns how many bytes and entries are lacking.
+    pub(super) fn lack(&self, space: &FreeSpace) -> (u64, u64) {
+        let bytes = self.min_free.map_or(0, |amount| amount.of(space.total_bytes).saturating_sub(space.free_bytes));
+        let entries = match (self.min_free_entries, space.free_entries) {
+            (Some(amount), Some(free)) => amount.of(space.total_entries.unwrap_or(free)).saturating_sub(free),
+            _ => 0,
+        };
+        (bytes, entries)
     }
 
     /// Returns what is lacking, in words.

@@ -164,7 +164,8 @@ pub fn verify(ctx: &Context<'_>, target: &Target, options: &VerifyOptions) -> Re
     let findings = Findings::new(*ctx, options.level, options.workers);
     let verified = findings.telling(|| {
         let told = |job: &str| damage::tell(&findings, target, job);
-        verify_all(&findings, target, options, &told)
+        verify_all(&findings, target, options, &told)?;
+        record::leftovers(&findings, target, &wanted_jobs(target, options.job.as_deref())?)
     });
     verified.map(|()| findings.report(began_ns))
 }
@@ -200,7 +201,7 @@ pub(crate) fn verify_all(
         verify_job(findings, target, job, &seals, options)?;
         behind_job(job)?;
     }
-    record::leftovers(findings, target, &jobs)
+    Ok(())
 }
 
 /// Returns all jobs of a target, or the one that is asked for.

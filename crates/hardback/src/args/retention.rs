@@ -45,6 +45,9 @@ pub(crate) struct RetentionArgs {
     /// The same for the entries (inodes) that the volume can still hold: 100000, 5%
     #[arg(long, value_name = "N|PERCENT", value_parser = values::amount)]
     pub(crate) min_free_inodes: Option<Amount>,
+    /// Remove the oldest snapshots, also kept ones, until the job takes no more than this: 500G. Counting takes a while
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) max_size: Option<u64>,
     /// Part of the entries or bytes that may be gone since the snapshot before; more stops all removing
     #[arg(long, value_name = "PERCENT", value_parser = values::percent, default_value = "50%")]
     pub(crate) max_shrink: Percent,
@@ -74,12 +77,13 @@ impl RetentionArgs {
             || !self.keep_tag.is_empty()
             || self.min_free.is_some()
             || self.min_free_inodes.is_some()
+            || self.max_size.is_some()
     }
 
     /// Returns what is to be done.
     pub(crate) fn options(&self, clock: &dyn Clock) -> Result<PruneOptions, Error> {
         let is_forever = self.keep == Some(KeepScheme::Forever);
-        if is_forever && (self.min_free.is_some() || self.min_free_inodes.is_some()) {
+        if is_forever && (self.min_free.is_some() || self.min_free_inodes.is_some() || self.max_size.is_some()) {
             let hint = "for room snapshots go: leave out --min-free, or --keep forever";
             return Err(Error::refused("everything is to be kept, and room to be made", hint));
         }
@@ -96,6 +100,7 @@ impl RetentionArgs {
         let room = Room {
             min_free: self.min_free,
             min_free_entries: self.min_free_inodes,
+            max_size_bytes: self.max_size,
             until_full: self.keep == Some(KeepScheme::TimeMachine),
         };
         let guards = GuardLimits { max_shrink: self.max_shrink.part(), max_change: self.max_change.part() };
@@ -121,5 +126,48 @@ impl RetentionArgs {
             (Period::Year, self.keep_yearly),
         ];
         asked.into_iter().filter_map(|(period, count)| Some((period, count?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::Cli;
+    use clap::Parser;
+    use hardback_engine::FixedClock;
+    use hardback_engine::retention::{Candidate, Decision, decide};
+    use jiff::SignedDuration;
+    use jiff::civil::date;
+    use jiff::tz::TimeZone;
+
+    /// Returns how many of the snapshots that were made each hour of so many days stay.
+    fn kept(words: &[&str], days: i64) -> usize {
+        let newest = date(2026, 6, 30).at(23, 30, 0, 0).to_zoned(TimeZone::UTC).unwrap().timestamp();
+        let of = |at: jiff::Timestamp| hardback_engine::Time { seconds: at.as_second(), nanos: 0 };
+        let clock = FixedClock { now: of(newest), zone: TimeZone::UTC };
+        let cli = Cli::try_parse_from([&["hardback", "prune", "/target"], words].concat()).unwrap();
+        let crate::args::Command::Prune(args) = cli.command else { panic!("not prune") };
+        let rules = args.retention.options(&clock).unwrap().rules;
+        let candidate = |hour: i64| Candidate {
+            generation: u32::try_from(days * 24 - hour).unwrap(),
+            at: of(newest - SignedDuration::from_hours(hour)),
+            has_problems: false,
+            is_pinned: false,
+            tags: Vec::new(),
+        };
+        let all: Vec<Candidate> = (0..days * 24).map(candidate).collect();
+        let decisions = decide(&all, &rules, clock.now, &clock.zone).unwrap();
+        decisions.iter().filter(|decision| **decision != Decision::Remove).count()
+    }
+
+    #[test]
+    fn each_scheme_keeps_what_its_name_says() {
+        // 24 hours of one day, 29 days before it, and the Sundays of the weeks before those: 1 June is a Monday.
+        assert_eq!(kept(&["--keep", "time-machine"], 30), 24 + 29);
+        assert_eq!(kept(&["--keep", "time-machine"], 30 + 7 * 10), 24 + 29 + 10);
+        // 6 hours; six days more, 28 June among them, which ends a week; the weeks to 21 and 14 June; May and April.
+        assert_eq!(kept(&["--keep", "rsnapshot"], 100), 6 + 6 + 2 + 2);
+        assert_eq!(kept(&["--keep", "forever"], 20), 20 * 24);
+        assert_eq!(kept(&["--keep", "rsnapshot", "--keep-last", "10"], 100), 10 + 6 + 2 + 2);
+        assert_eq!(kept(&["--keep-within", "2 days"], 20), 49);
     }
 }

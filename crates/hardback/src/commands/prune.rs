@@ -6,8 +6,8 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::text::{self, Align};
-use hardback_engine::catalog;
 use hardback_engine::{Cause, Decided, Fate, PruneOptions, PruneReport, prune, timestamp};
+use hardback_engine::{Clock, catalog};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -32,11 +32,26 @@ pub(crate) fn run(args: &PruneArgs, env: &Env) -> anyhow::Result<Exit> {
         return Ok(env.ui.report("prune", exit, &PruneFields::new(&report, args.dry_run))?);
     }
     if !args.finish {
-        table(&report).iter().try_for_each(|line| env.ui.line(line))?;
+        let lines = table(&report);
+        match args.dry_run {
+            true => lines.iter().try_for_each(|line| env.ui.line(line))?,
+            false => lines.iter().try_for_each(|line| env.ui.summary(line))?,
+        }
     }
     tell(&report, args.dry_run, env)?;
-    if !args.finish && !options.may_remove() && !env.ui.is_json() {
+    if args.finish && report.unlinked == 0 && report.problem_count == 0 {
+        env.ui.message("there is nothing in the trash");
+    }
+    if !args.finish && !options.may_remove() {
         env.ui.message("nothing says what may go; see --keep-last, --keep-daily, --keep and --min-free");
+    }
+    let tags = report.decided.iter().flat_map(|decided| &decided.note.tags).collect::<Vec<_>>();
+    for tag in options.rules.tags.iter().filter(|tag| !tags.contains(tag)) {
+        env.ui.notice(&format!("no snapshot has the tag {tag}"));
+    }
+    if let Some(within) = options.rules.within {
+        let since = timestamp(env.clock.now()).checked_sub(within).unwrap_or_default();
+        env.ui.message(&format!("--keep-within keeps all since {}", text::time_in(since, &env.clock.zone())));
     }
     tell_problems(report.problem_count, &report.problems, env);
     Ok(exit)
@@ -68,10 +83,9 @@ pub(crate) fn tell(report: &PruneReport, is_dry_run: bool, env: &Env) -> anyhow:
         };
         env.ui.summary(&format!("Dry run; nothing was removed. {snapshots} would go{freed}."))?;
         if let Some(lacking) = &report.lacking {
-            env.ui.summary(&format!(
-                "There is less room than asked for ({lacking}): of the others, the oldest would go too, {} at most.",
-                text::count(report.may_go_for_room as u64)
-            ))?;
+            env.ui.notice(&format!(
+                "there is less room than asked for, and removing all that may go is not enough: {lacking}"
+            ));
         }
         return Ok(());
     }
@@ -91,9 +105,6 @@ pub(crate) fn tell(report: &PruneReport, is_dry_run: bool, env: &Env) -> anyhow:
     }
     if report.is_busy {
         env.ui.notice("another process empties the trash");
-    }
-    if let Some(lacking) = &report.lacking {
-        env.ui.notice(&format!("there is less room than asked for, and nothing more that may go: {lacking}"));
     }
     Ok(())
 }
@@ -181,7 +192,6 @@ pub(crate) struct PruneFields {
     is_read: bool,
     trash_is_busy: bool,
     lacking_room: Option<String>,
-    may_go_for_room: usize,
     problems: u64,
     first_problems: Vec<ProblemFields>,
     locked_s: f64,
@@ -192,7 +202,7 @@ pub(crate) struct PruneFields {
 #[derive(Serialize)]
 struct SuspensionFields {
     why: String,
-    hint: &'static str,
+    hint: String,
 }
 
 impl PruneFields {
@@ -210,7 +220,6 @@ impl PruneFields {
             is_read: report.is_read,
             trash_is_busy: report.is_busy,
             lacking_room: report.lacking.clone(),
-            may_go_for_room: report.may_go_for_room,
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
             locked_s: Duration::from_nanos(report.locked_ns).as_secs_f64(),

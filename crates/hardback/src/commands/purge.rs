@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::ui::text;
 use hardback_engine::catalog;
 use hardback_engine::system::snapshot_path;
-use hardback_engine::{PurgeOptions, PurgeReport, Purged, purge};
+use hardback_engine::{Error, PurgeOptions, PurgeReport, Purged, purge};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -24,6 +24,16 @@ pub(crate) fn run(args: &PurgeArgs, env: &Env) -> anyhow::Result<Exit> {
     };
     let report = env.with_progress(|ctx| purge(ctx, &target, &options))?;
     let exit = Exit::of_problems(report.problem_count);
+    if report.purged.is_empty() && report.problem_count == 0 {
+        // A secret that is spelt wrong would stay.
+        return Err(Error::NotFound {
+            message: format!("no snapshot of job {} has any of these paths", options.job),
+            hint: Some(
+                "`hardback find TARGET NAME` looks in all jobs; paths begin with the source's folder".to_owned(),
+            ),
+        }
+        .into());
+    }
     if env.ui.is_json() {
         for purged in &report.purged {
             env.ui.item("purged", &PurgedItem::new(purged))?;
@@ -41,9 +51,14 @@ fn tell(report: &PurgeReport, is_dry_run: bool, env: &Env) -> anyhow::Result<()>
         env.ui.line(&format!("{snapshot}  {entries}, {}", text::size(*bytes)))?;
     }
     let snapshots = text::counted(report.purged.len() as u64, "snapshot", "snapshots");
-    if report.purged.is_empty() {
-        env.ui.message("no snapshot has it");
-    } else if is_dry_run {
+    for (path, count) in &report.same_content {
+        env.ui.problem_line(&format!(
+            "the same content is still there as {} ({}): purge that too",
+            text::path(path),
+            text::counted(*count, "snapshot", "snapshots")
+        ));
+    }
+    if is_dry_run {
         env.ui.summary(&format!("Dry run; nothing was removed. It would go from {snapshots}."))?;
     } else {
         env.ui.summary(&format!(
@@ -75,6 +90,7 @@ struct PurgeFields {
     job: String,
     dry_run: bool,
     snapshots: usize,
+    same_content: Vec<String>,
     unlinked: u64,
     freed_bytes: u64,
     problems: u64,
@@ -88,6 +104,7 @@ impl PurgeFields {
             job: options.job.clone(),
             dry_run: options.dry_run,
             snapshots: report.purged.len(),
+            same_content: report.same_content.keys().map(|path| text::json_bytes(path)).collect(),
             unlinked: report.unlinked,
             freed_bytes: report.freed_bytes,
             problems: report.problem_count,

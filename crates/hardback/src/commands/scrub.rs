@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ScrubArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = env.open_target(&path)?;
     let options = ScrubOptions { job: args.job.clone(), share: args.share.hundredths(), workers: 0 };
     let report = env.with_progress(|ctx| scrub(ctx, &target, &options))?;
-    let exit = Exit::of_problems(report.problem_count);
+    let exit = Exit::of_problems(report.problem_count + unrepaired(&report));
     if env.ui.is_json() {
         return Ok(env.ui.report("scrub", exit, &ScrubFields::new(&report))?);
     }
@@ -24,8 +24,22 @@ pub(crate) fn run(args: &ScrubArgs, env: &Env) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// Returns how many files were found damaged, now or earlier, and not repaired.
+fn unrepaired(report: &ScrubReport) -> u64 {
+    report.jobs.iter().map(|job| job.damaged).sum()
+}
+
 fn tell(report: &ScrubReport, target: &str, env: &Env) -> anyhow::Result<()> {
-    let verdict = if report.problem_count == 0 { "All that was read is well" } else { "Not all is well" };
+    let known = unrepaired(report);
+    let verdict = match (report.problem_count, known) {
+        (0, 0) => "All that was read is well",
+        (0, _) => "What was read now is well",
+        _ => "Not all is well",
+    };
+    if known > 0 {
+        let files = text::counted(known, "file was", "files were");
+        env.ui.problem_line(&format!("{files} found damaged, now or earlier, and not repaired"));
+    }
     let mut lines = vec![format!(
         "{verdict}: {}, {}, in {}",
         text::counted(report.files_read, "file", "files"),
@@ -153,7 +167,7 @@ impl BehindBackup {
 
     /// Returns how the backup ends with it.
     pub(super) fn exit(&self, of_backup: Exit) -> Exit {
-        match (self.end, self.report.problem_count) {
+        match (self.end, self.report.problem_count + unrepaired(&self.report)) {
             (End::Interrupted, _) => Exit::Interrupted,
             (End::Done | End::Locked, 0) => of_backup,
             _ => Exit::Incomplete,
