@@ -238,9 +238,16 @@ impl<'a> RoomMaker<'a> {
         // What is removed is no progress of the backup.
         let counters = Counters::default();
         let cancel = self.run.ctx.cancel;
+        let before = self.run.target.root.free_space().ok();
         let emptied = trash::empty(self.run.target, cancel, &counters, IfBusy::Wait, TargetLock::Ours)?;
         self.run.ctx.check_cancel()?;
-        self.run.wait_for_room();
+        if emptied.entries > 0 {
+            let had = |of: fn(&FreeSpace) -> u64| before.as_ref().map_or(0, of);
+            let entries = |space: &FreeSpace| space.free_entries.unwrap_or(0);
+            self.run.wait_for_room(|space| {
+                space.free_bytes > had(|space| space.free_bytes) || entries(space) > had(entries)
+            });
+        }
         Ok(emptied.entries)
     }
 }

@@ -21,7 +21,9 @@ use crate::report::{Phase, Problems};
 use crate::retention::{self, Candidate, Decision, Reason, Rules};
 use crate::target::trash::{self, Emptied, IfBusy, TargetLock};
 use crate::target::{Target, layout};
+use hardback_platform::FreeSpace;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What may be removed, and when nothing is.
 #[derive(Debug, Clone, Default)]
@@ -148,6 +150,10 @@ struct Run<'a> {
     options: &'a PruneOptions,
     problems: Problems,
 }
+
+/// How often, and how many times, it is looked at what is free behind a removal.
+const FREE_POLL: Duration = Duration::from_millis(100);
+const FREE_LOOKS: usize = 20;
 
 /// Which snapshots go at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -436,7 +442,7 @@ impl Run<'_> {
         let if_busy = if self.options.leave_busy_trash { IfBusy::Leave } else { IfBusy::Wait };
         let emptied = trash::empty(self.target, self.ctx.cancel, self.ctx.counters, if_busy, TargetLock::Others)?;
         if entries > 0 {
-            self.wait_for_room();
+            self.wait_for_room(|space| self.options.room.lacking(space).is_none());
         }
         let Emptied { is_busy, entries: unlinked, failures } = emptied;
         report.unlinked += unlinked;
@@ -453,9 +459,17 @@ impl Run<'_> {
         self.ctx.check_cancel()
     }
 
-    /// XFS and Btrfs free behind: they say what is free only after a sync.
-    fn wait_for_room(&self) {
+    /// Waits until a removal shows in what is free. Btrfs frees behind, with its next sync; XFS frees behind that, and what
+    /// is free grows for a moment. Where nothing was to be freed nothing grows, and the moment is lost.
+    fn wait_for_room(&self, is_enough: impl Fn(&FreeSpace) -> bool) {
         self.target.root.sync_volume().ok();
+        let (_never, never) = std::sync::mpsc::channel::<()>();
+        for _ in 0..FREE_LOOKS {
+            if self.target.root.free_space().is_ok_and(|space| is_enough(&space)) {
+                return;
+            }
+            never.recv_timeout(FREE_POLL).ok();
+        }
     }
 
     /// Returns what room is lacking, in words.
