@@ -267,8 +267,10 @@ impl Run<'_> {
         file.write_all_at(seal.to_text().as_bytes(), 0).and_then(|()| file.sync()).under(&in_manifests)?;
         drop(file);
         manifests.sync().under(&in_manifests)?;
-        for place in found.places.iter().filter(|place| place.is_in_tree) {
-            self.remove_from_tree(snapshot, place)?;
+        for (number, place) in found.places.iter().enumerate().filter(|(_, place)| place.is_in_tree) {
+            // A name of any length has room for no more, and one file has the same name in each snapshot.
+            let in_trash = format!("purged-{}-{number}", snapshot.name);
+            self.remove_from_tree(snapshot, place, in_trash.as_bytes())?;
         }
         self.put_in_place(&manifests, snapshot).under(&in_manifests)?;
         Ok(found)
@@ -300,16 +302,17 @@ impl Run<'_> {
     }
 
     /// Moves a path into the trash; its folder keeps its own time.
-    fn remove_from_tree(&self, snapshot: &Snapshot, place: &Place) -> Result<(), Error> {
+    fn remove_from_tree(&self, snapshot: &Snapshot, place: &Place, in_trash: &[u8]) -> Result<(), Error> {
         let in_tree = self.target.shown_path(&[self.job.as_bytes(), snapshot.name.as_bytes(), place.folder.as_bytes()]);
         let Some(trees) = self.target.job_dir_if_any(self.job)? else { return Ok(()) };
         let folder = trees.open_dir(snapshot.name.as_bytes()).and_then(|tree| tree.open_dir_at(&place.folder));
         let folder = folder.under(&in_tree)?;
         let before = folder.metadata().under(&in_tree)?;
-        let moved = match trash::move_to_trash(self.target, &folder, &place.name) {
+        let rename = || trash::move_to_trash_as(self.target, &folder, &place.name, in_trash);
+        let moved = match rename() {
             Err(e) if e.fault() == Faults::Denied => {
                 folder.set_mode(b"", 0o700).under(&in_tree)?;
-                let moved = trash::move_to_trash(self.target, &folder, &place.name);
+                let moved = rename();
                 if let Some(mode) = before.mode {
                     folder.set_mode(b"", mode).under(&in_tree)?;
                 }

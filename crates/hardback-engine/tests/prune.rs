@@ -662,3 +662,15 @@ fn what_was_purged_is_no_source_that_shrank() {
     bench.backup();
     assert_eq!(pruned(&bench, &keep_last(1)).removed.len(), 3);
 }
+
+#[test]
+fn a_name_of_any_length_is_purged() {
+    let bench = bench();
+    let long = "x".repeat(255);
+    bench.write(&long, "secret");
+    (0..3).for_each(|_| drop(bench.backup()));
+    let report = purge_of(&bench, &[&format!("docs/{long}")], Seam::default()).unwrap();
+    assert_eq!((report.problem_count, report.purged.len()), (0, 3), "{:?}", report.problems);
+    assert!(names(&bench).iter().all(|name| !bench.stored(name, &long).exists()));
+    is_well(&bench);
+}

@@ -63,7 +63,8 @@ impl FoundChanged {
 
     #[allow(clippy::cast_precision_loss, reason = "a part of it")]
     fn changed(self) -> Option<Changed> {
-        let files = self.replaced + self.renamed + self.removed.min(self.added);
+        // A file that an attempt was at when it stopped is counted by the next one too.
+        let files = (self.replaced + self.renamed + self.removed.min(self.added)).min(self.of);
         (self.of > 0).then(|| Changed { files, part: files as f64 / self.of as f64 })
     }
 }

@@ -77,8 +77,14 @@ pub(crate) enum TargetLock {
 
 /// Moves an entry into the trash under a free name.
 pub(crate) fn move_to_trash(target: &Target, dir: &Dir, name: &[u8]) -> Result<(), PathError> {
+    move_to_trash_as(target, dir, name, name)
+}
+
+/// Moves an entry into the trash under a name like this one that is free. Of a file with several names each needs one of
+/// its own: where two names of one file meet, Wine takes the rename for done.
+pub(crate) fn move_to_trash_as(target: &Target, dir: &Dir, name: &[u8], wanted: &[u8]) -> Result<(), PathError> {
     let trash = target.ours_dir(&[layout::TRASH])?;
-    move_up(dir, name, &trash, name, &mut 1).under(&target.ours_path(&[layout::TRASH])).map(drop)
+    move_up(dir, name, &trash, wanted, &mut 1).under(&target.ours_path(&[layout::TRASH])).map(drop)
 }
 
 /// Moves an entry into the trash under a name like this one that is free; returns that. `number` is the first one that
