@@ -12,8 +12,6 @@ use std::mem::discriminant;
 
 /// How far the clock may be ahead of the newest snapshot: behind it nothing that counts days is trusted.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
-/// Snapshots of a job that stay whatever the rules say, if nothing else is asked for.
-const AT_LEAST_DEFAULT: usize = 3;
 
 /// A snapshot, as far as the rules look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +29,7 @@ pub struct Candidate {
 }
 
 /// What the user wants to keep. Without a single rule everything stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// The newest ones, by number.
     pub last: Option<usize>,
@@ -137,12 +135,6 @@ pub enum ClockFault {
         /// The newest snapshot's.
         newest: Timestamp,
     },
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { last: None, periods: Vec::new(), within: None, tags: Vec::new(), at_least: AT_LEAST_DEFAULT }
-    }
 }
 
 impl Reason {

@@ -439,8 +439,8 @@ fn a_run_that_finds_the_target_full_removes_the_oldest_and_goes_on() {
     let bench = bench();
     let made: Vec<_> = (0..5).map(|_| bench.backup()).collect();
     bench.write("d1/big", "new");
-    let room = Room { until_full: true, ..Room::default() };
-    let rules = Rules { at_least: 2, last: Some(50), ..Rules::default() };
+    let room = Room { until_full: true, at_least: 2, ..Room::default() };
+    let rules = Rules { last: Some(50), ..Rules::default() };
     let report =
         backup_on_full(&bench, 3, PruneOptions { rules: rules.clone(), room: room.clone(), ..PruneOptions::default() });
     let report = report.unwrap();
@@ -499,8 +499,8 @@ fn a_run_in_which_everything_changed_gets_no_room() {
         bench.write(&format!("d{}/{n}", n % 3), &format!("locked {n}"));
     }
     bench.write("d2/zz/big", "new");
-    let room = Room { until_full: true, ..Room::default() };
-    let options = PruneOptions { room, rules: Rules { at_least: 1, ..Rules::default() }, ..PruneOptions::default() };
+    let room = Room { until_full: true, at_least: 1, ..Room::default() };
+    let options = PruneOptions { room, ..PruneOptions::default() };
     // Nor does the next one, which takes over what this one stored, nor one whose source is well again, nor a pruning:
     // a person has to look.
     for _ in 0..2 {

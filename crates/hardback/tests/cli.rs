@@ -630,7 +630,7 @@ fn every_json_field_is_documented() {
         &["pin", "target", "latest", "--comment", "x"],
         &["tag", "target", "latest", "x"],
         &["prune", "target", "--keep-last", "1", "--dry-run"],
-        &["backup", "source", "target", "--same-disk", "--keep-last", "1", "--keep-at-least", "1"],
+        &["backup", "source", "target", "--same-disk", "--keep-last", "1"],
         &["prune", "target", "--finish"],
         &["unpin", "target", "latest"],
         &["du", "target", "latest", "--depth", "1"],

@@ -25,7 +25,7 @@ fn with_snapshots(n: usize) -> TestEnvironment {
 fn prune_says_what_goes_and_why_and_does_it() {
     let env = with_snapshots(4);
     let before = env.names("target/host");
-    let rules = ["--keep-last", "2", "--keep-at-least", "1"];
+    let rules = ["--keep-last", "2"];
     let dry = env.hardback(&[&["prune", "target", "--dry-run"], &rules[..]].concat()).exits(0);
     assert_eq!(dry.stdout.matches("remove  no rule keeps it").count(), 2, "{}", dry.stdout);
     let last = dry.stdout.lines().last().unwrap();
@@ -43,7 +43,7 @@ fn prune_says_what_goes_and_why_and_does_it() {
 #[test]
 fn backup_prunes_behind_its_snapshot() {
     let env = with_snapshots(3);
-    let args = ["backup", "source", "target", "--same-disk", "--keep-last", "1", "--keep-at-least", "1"];
+    let args = ["backup", "source", "target", "--same-disk", "--keep-last", "1"];
     let done = env.hardback(&args).exits(0);
     let (complete, removed) =
         (done.stdout.find("is complete").unwrap(), done.stdout.find("Removed 3 snapshots").unwrap());
@@ -64,7 +64,7 @@ fn a_guard_ends_with_5_and_unpin_answers_it() {
     for n in 0..15 {
         env.write(&format!("source/{n}"), "and now something else");
     }
-    let keep = ["--keep-last", "1", "--keep-at-least", "1"];
+    let keep = ["--keep-last", "1"];
     let alarm = env.hardback(&[&backup[..], &keep[..]].concat()).exits(5);
     assert!(alarm.stdout.contains("is complete"), "{}", alarm.stdout);
     assert!(alarm.stderr.contains("pruning of job host is suspended: snapshot "), "{}", alarm.stderr);
@@ -83,7 +83,7 @@ fn an_empty_source_prunes_nothing() {
     let env = with_snapshots(3);
     std::fs::rename(env.path("source"), env.path("away")).unwrap();
     std::fs::create_dir(env.path("source")).unwrap();
-    let keep = ["--keep-last", "1", "--keep-at-least", "1"];
+    let keep = ["--keep-last", "1"];
     let backup = ["backup", "source", "target", "--same-disk"];
     let before = env.names("target/host");
     env.hardback(&[&backup[..], &keep[..]].concat()).exits(1).ignore();

@@ -205,7 +205,7 @@ impl<'a> RoomMaker<'a> {
             for one in oldest_first(&mut decided) {
                 let goes = match &one.fate {
                     Fate::Remove(Cause::NoRule) => !is_for_room,
-                    Fate::Keep(reasons) => is_for_room && self.run.options.room.is_asked() && room::may_go(reasons),
+                    Fate::Keep(_) => is_for_room && self.run.options.room.is_asked() && room::may_go(one),
                     Fate::Remove(_) => false,
                 };
                 let is_base = self.found.base == Some(one.snapshot.seal.generation);

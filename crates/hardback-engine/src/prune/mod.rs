@@ -77,6 +77,8 @@ pub struct Decided {
     pub note: Note,
     /// What becomes of it.
     pub fate: Fate,
+    /// It is among the few that never go for room.
+    pub is_least: bool,
     /// In a dry run, the bytes that its removal would free, those before it in the list being gone already.
     pub frees_bytes: Option<u64>,
 }
@@ -249,11 +251,10 @@ impl Run<'_> {
     /// them would too. Returns the names of those that may go.
     fn count_what_may_go(&self, report: &PruneReport, all: bool) -> Result<(Vec<String>, Freed), Error> {
         let stays = |one: &&Decided| matches!(one.fate, Fate::Keep(_));
-        let may_go = |one: &Decided| matches!(&one.fate, Fate::Keep(reasons) if room::may_go(reasons));
         // Those that may go first, the oldest of them before the others: what each frees then adds up.
         let mut order: Vec<&Decided> = report.decided.iter().filter(stays).collect();
-        order.sort_by_key(|one| (!may_go(one), one.snapshot.seal.generation));
-        let going = order.iter().filter(|one| may_go(one)).count();
+        order.sort_by_key(|one| (!room::may_go(one), one.snapshot.seal.generation));
+        let going = order.iter().filter(|one| room::may_go(one)).count();
         let mut names: Vec<String> = order.iter().map(|one| one.snapshot.name.clone()).collect();
         if !all {
             names.truncate(going);
@@ -312,7 +313,7 @@ impl Run<'_> {
             let cause = match &one.fate {
                 _ if !suspended.is_empty() => break,
                 Fate::Remove(cause) if is_first => cause.clone(),
-                Fate::Keep(reasons) if room::may_go(reasons) => match round {
+                Fate::Keep(_) if room::may_go(one) => match round {
                     Round::Size(names, why) if names.contains(&one.snapshot.name) => Cause::Room(why.clone()),
                     _ => continue,
                 },
@@ -411,6 +412,12 @@ impl Run<'_> {
             }
             vec![Decision::Keep(Vec::new()); candidates.len()]
         });
+        // The newest of all, and the newest without problems.
+        let least = |of: &dyn Fn(&&Snapshot) -> bool| {
+            let newest = state.snapshots.sealed.iter().rev().filter(of).take(self.options.room.at_least);
+            newest.map(|snapshot| snapshot.seal.generation).collect::<Vec<u32>>()
+        };
+        let least = [least(&|_| true), least(&|snapshot| snapshot.seal.totals.problems == 0)].concat();
         let decided = |(snapshot, decision): (&Snapshot, Decision)| Decided {
             snapshot: snapshot.clone(),
             note: state.notes.of(&snapshot.name),
@@ -418,6 +425,7 @@ impl Run<'_> {
                 Decision::Keep(reasons) => Fate::Keep(reasons),
                 Decision::Remove => Fate::Remove(Cause::NoRule),
             },
+            is_least: least.contains(&snapshot.seal.generation),
             frees_bytes: None,
         };
         state.snapshots.sealed.iter().zip(decisions).map(decided).collect()

@@ -1,5 +1,6 @@
 //! How much room a target shall have. Pure.
 
+use super::{Decided, Fate};
 use crate::retention::Reason;
 use hardback_platform::FreeSpace;
 
@@ -13,8 +14,10 @@ pub enum Amount {
 }
 
 /// How much room is to be free on the target's volume.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Room {
+    /// The newest ones that never go for it, and so many of those without problems.
+    pub at_least: usize,
     /// Bytes.
     pub min_free: Option<Amount>,
     /// Entries, where the volume has a limit of them.
@@ -36,6 +39,21 @@ impl Amount {
         match self {
             Self::Number(number) => number,
             Self::Part(part) => (whole as f64 * part) as u64,
+        }
+    }
+}
+
+/// Snapshots of a job that never go for room, if nothing else is asked for.
+const AT_LEAST_DEFAULT: usize = 3;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            at_least: AT_LEAST_DEFAULT,
+            min_free: None,
+            min_free_entries: None,
+            max_size_bytes: None,
+            until_full: false,
         }
     }
 }
@@ -86,8 +104,13 @@ impl Room {
     }
 }
 
+/// Returns whether a snapshot that the rules keep may go for room.
+pub(super) fn may_go(one: &Decided) -> bool {
+    matches!(&one.fate, Fate::Keep(reasons) if !one.is_least && give_way(reasons))
+}
+
 /// Returns whether a snapshot that is kept for these reasons may go for room.
-pub(super) fn may_go(reasons: &[Reason]) -> bool {
+fn give_way(reasons: &[Reason]) -> bool {
     let gives_way =
         |reason: &Reason| matches!(reason, Reason::NoRules | Reason::Last(_) | Reason::Period(..) | Reason::Within);
     reasons.iter().all(gives_way)
@@ -116,9 +139,9 @@ mod tests {
 
     #[test]
     fn what_the_user_or_safety_wants_does_not_go_for_room() {
-        assert!(may_go(&[Reason::Period(Period::Day, 1), Reason::Last(2), Reason::Within]));
+        assert!(give_way(&[Reason::Period(Period::Day, 1), Reason::Last(2), Reason::Within]));
         for reason in [Reason::Newest, Reason::AtLeast, Reason::Pinned, Reason::Tag("a".into())] {
-            assert!(!may_go(&[Reason::Last(1), reason]));
+            assert!(!give_way(&[Reason::Last(1), reason]));
         }
     }
 }

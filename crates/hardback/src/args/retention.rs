@@ -36,9 +36,10 @@ pub(crate) struct RetentionArgs {
     /// Keep all with this tag; see `hardback tag`
     #[arg(long, value_name = "TAG")]
     pub(crate) keep_tag: Vec<String>,
-    /// Never go below this many of the newest snapshots, nor of those without problems, whatever else is said
-    #[arg(long, value_name = "N", default_value_t = Rules::default().at_least)]
-    pub(crate) keep_at_least: usize,
+    /// Never go below this many of the newest snapshots, nor of those without problems [default: 3 when snapshots go for
+    /// room, none when no rule keeps them]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_at_least: Option<usize>,
     /// Remove the oldest snapshots, also kept ones, until so much is free on the target: 50G, 10%
     #[arg(long, value_name = "SIZE|PERCENT", value_parser = values::amount_of_bytes)]
     pub(crate) min_free: Option<Amount>,
@@ -92,12 +93,13 @@ impl RetentionArgs {
             periods: self.scheme().iter().copied().chain(self.periods()).collect(),
             within: self.keep_within.map(|span| span.before(clock.now(), &clock.zone())).transpose()?,
             tags: self.keep_tag.clone(),
-            at_least: self.keep_at_least,
+            at_least: self.keep_at_least.unwrap_or(0),
         };
         if is_forever {
-            rules = Rules { at_least: self.keep_at_least, ..Rules::default() };
+            rules = Rules::default();
         }
         let room = Room {
+            at_least: self.keep_at_least.unwrap_or(Room::default().at_least),
             min_free: self.min_free,
             min_free_entries: self.min_free_inodes,
             max_size_bytes: self.max_size,
