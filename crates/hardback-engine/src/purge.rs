@@ -5,7 +5,6 @@
 
 use crate::backup::Appender;
 use crate::catalog::{self, Snapshot};
-use crate::clock::timestamp;
 use crate::context::Context;
 use crate::error::{Error, UnderPath};
 use crate::manifest::{
@@ -14,7 +13,7 @@ use crate::manifest::{
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Phase, Problems};
 use crate::target::trash::{self, IfBusy, TargetLock};
-use crate::target::{Target, layout, temporary_name};
+use crate::target::{Target, create_temporary, holder_words, layout, temporary_name};
 use crate::verify::manifest_fault;
 use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Time};
 use std::cell::RefCell;
@@ -144,9 +143,7 @@ const SAME_MAX: usize = 1000;
 
 impl Run<'_> {
     fn purge(&self, snapshots: &[String], report: &mut PurgeReport) -> Result<(), Error> {
-        let since = timestamp(self.ctx.clock.now());
-        let info = format!("purge of job {}, process {}, since {since}\n", self.job, std::process::id());
-        let lock = self.target.lock(&info)?;
+        let lock = self.target.lock(&holder_words(self.ctx, &format!("purge of job {}", self.job)))?;
         let Some(readers) = self.target.keep_readers_out()? else {
             return Err(Error::refused(
                 "a restore or a verify reads the target",
@@ -252,7 +249,7 @@ impl Run<'_> {
         if found.places.is_empty() {
             return Ok(found);
         }
-        let file = temporary(&manifests, &layout::manifest_name(&snapshot.name)).under(&in_manifests)?;
+        let file = create_temporary(&manifests, &layout::manifest_name(&snapshot.name), 0o600).under(&in_manifests)?;
         let header = catalog::open_manifest(self.target, self.job, &snapshot.name)?.header().clone();
         let written = |e| PathError::new("write", &layout::manifest_name(&snapshot.name), e).under(&in_manifests);
         let mut writer = ManifestWriter::create(Appender::new(Some(file)), &header).map_err(written)?;
@@ -263,7 +260,7 @@ impl Run<'_> {
         let seal = sealed_again(seal, &finished, &found);
         drop(finished);
         let seal_name = layout::seal_name(&snapshot.name);
-        let file = temporary(&manifests, &seal_name).under(&in_manifests)?;
+        let file = create_temporary(&manifests, &seal_name, 0o600).under(&in_manifests)?;
         file.write_all_at(seal.to_text().as_bytes(), 0).and_then(|()| file.sync()).under(&in_manifests)?;
         drop(file);
         manifests.sync().under(&in_manifests)?;
@@ -325,9 +322,7 @@ impl Run<'_> {
             Err(e) if e.fault() == Faults::Vanished => {}
             other => other.under(&in_tree)?,
         }
-        // What the volume made of the time of the record: all but a step of it is there already.
-        let mtime = if before.mtime == place.folder_mtime { before.mtime } else { place.folder_mtime };
-        match folder.set_mtime(b"", mtime) {
+        match folder.set_mtime(b"", place.folder_mtime) {
             Err(e) if e.fault() != Faults::Unsupported => Err(e.under(&in_tree).into()),
             _ => Ok(folder.sync().under(&in_tree)?),
         }
@@ -458,16 +453,6 @@ impl Pass<'_> {
     ) -> Result<(), PassError> {
         self.writer.as_deref_mut().map_or(Ok(()), |writer| Ok(write(writer)?))
     }
-}
-
-/// Makes a file beside the one that it will replace, over what a purge that was cut off left.
-fn temporary(dir: &Dir, name: &[u8]) -> Result<hardback_platform::FileWrite, PathError> {
-    let name = temporary_name(name);
-    match dir.unlink(&name) {
-        Err(e) if e.fault() != Faults::Vanished => return Err(e),
-        _ => {}
-    }
-    dir.create_file(&name, 0o600)
 }
 
 fn sealed_again(seal: Seal, finished: &Finished<Appender>, found: &Found) -> Seal {

@@ -5,7 +5,7 @@ use crate::clock::timestamp;
 use crate::context::Context;
 use crate::error::{Error, UnderPath};
 use crate::job::JobName;
-use crate::target::{Target, layout, replace_file_and_keep};
+use crate::target::{Target, holder_words, layout, replace_file_and_keep};
 use hardback_platform::{Dir, Faults, FileWrite, PathError};
 
 /// Longest file of a run that is read.
@@ -121,9 +121,7 @@ impl Running<'_> {
 /// Notes a run that failed before it had the target: its sources were not there, or not what they should be. While another
 /// run is at work that one's word counts.
 pub fn note_failed_run(ctx: &Context<'_>, target: &Target, job: &JobName, error: &Error) {
-    let since = timestamp(ctx.clock.now());
-    let info = format!("job {job}, process {}, since {since}\n", std::process::id());
-    if let Ok(_lock) = target.lock(&info) {
+    if let Ok(_lock) = target.lock(&holder_words(ctx, &format!("job {job}"))) {
         // What an earlier run suspected holds until a person says something.
         if !matches!(last_run(target, job.as_str()), Ok(LastRun::Suspicious(_))) {
             begin(ctx, target, job.as_str()).end(Some(error), None);

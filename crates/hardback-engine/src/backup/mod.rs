@@ -35,7 +35,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::prune::{FoundChanged, RoomMaker};
 use crate::report::{BackupReport, Counters, LimitationKind, Phase};
 use crate::runs;
-use crate::target::{PRIVATE_DIR, Target, layout};
+use crate::target::{PRIVATE_DIR, Target, holder_words, layout};
 use crate::verify::manifest_fault;
 use collect::{Collector, Output, Recorded};
 use crossbeam_channel::bounded;
@@ -72,7 +72,7 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     }
     let began = hardback_platform::monotonic_now();
     let name = job.name.as_str();
-    let lock = target.lock(&lock_info(ctx, job))?;
+    let lock = target.lock(&holder_words(ctx, &format!("job {name}")))?;
     let mut room = RoomMaker::new(ctx, target, name, &job.options.prune);
     let running = runs::begin(ctx, target, name);
     if job.options.skip_unchanged {
@@ -217,11 +217,6 @@ fn look_ahead(
     let mut report = run.report(&shared, job, None, recorded.1);
     report.is_unchanged &= run.base_header.as_ref().is_some_and(is_same);
     Ok(report)
-}
-
-fn lock_info(ctx: &Context<'_>, job: &Job) -> String {
-    let since = timestamp(ctx.clock.now());
-    format!("job {}, process {}, since {since}\n", job.name, std::process::id())
 }
 
 /// Opens the sources once; everything else goes through these handles.

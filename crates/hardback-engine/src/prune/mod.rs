@@ -11,7 +11,6 @@ pub(crate) use make::{FoundChanged, RoomMaker};
 pub use room::{Amount, Room};
 
 use crate::catalog::{self, Snapshot, Snapshots};
-use crate::clock::timestamp;
 use crate::context::Context;
 use crate::du::{Freed, freed};
 use crate::error::Error;
@@ -20,7 +19,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::report::{Phase, Problems};
 use crate::retention::{self, Candidate, Decision, Reason, Rules};
 use crate::target::trash::{self, Emptied, IfBusy, TargetLock};
-use crate::target::{Target, layout};
+use crate::target::{Target, holder_words, layout};
 use hardback_platform::FreeSpace;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -129,7 +128,7 @@ pub fn prune(ctx: &Context<'_>, target: &Target, job: &str, options: &PruneOptio
             "ask for less, or for a part such as 10%",
         ));
     }
-    let mut run = Run { ctx, target, job, options, problems: Problems::default() };
+    let run = Run { ctx, target, job, options, problems: Problems::default() };
     let mut report = PruneReport { job: job.to_owned(), ..PruneReport::default() };
     let free_before = target.root.free_space().map_or(0, |space| space.free_bytes);
     if options.dry_run {
@@ -173,7 +172,7 @@ struct State {
 }
 
 impl Run<'_> {
-    fn prune(&mut self, report: &mut PruneReport) -> Result<(), Error> {
+    fn prune(&self, report: &mut PruneReport) -> Result<(), Error> {
         if self.options.finish_only {
             return self.empty_trash(report, 0);
         }
@@ -293,9 +292,7 @@ impl Run<'_> {
         let is_first = *round == Round::Rules;
         self.ctx.check_cancel()?;
         let began = hardback_platform::monotonic_now();
-        let since = timestamp(self.ctx.clock.now());
-        let lock =
-            self.target.lock(&format!("prune of job {}, process {}, since {since}\n", self.job, std::process::id()))?;
+        let lock = self.target.lock(&holder_words(self.ctx, &format!("prune of job {}", self.job)))?;
         let Some(readers_lock) = self.target.keep_readers_out()? else {
             report.is_read = true;
             return Ok(Vec::new());

@@ -8,7 +8,6 @@
 mod make;
 mod replace;
 
-use crate::clock::timestamp;
 use crate::context::Context;
 use crate::damage::{
     Bad, CONTENTS_A_PASS, Contents, Copies, CopyAt, Damage, Located, Read, StoredFile, Suspect, locate,
@@ -18,7 +17,7 @@ use crate::manifest::ContentRef;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Phase;
 use crate::scrub::{self, position::Position};
-use crate::target::Target;
+use crate::target::{Target, holder_words};
 use crate::verify::{Findings, VerifyLevel, VerifyOptions, verify_all, wanted_jobs};
 use make::Workshop;
 use std::cell::RefCell;
@@ -73,7 +72,7 @@ pub struct RepairReport {
 pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Result<RepairReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let jobs = wanted_jobs(target, options.job.as_deref())?;
-    let info = format!("repair, process {}, since {}\n", std::process::id(), timestamp(ctx.clock.now()));
+    let info = holder_words(ctx, "repair");
     let _locks = match options.dry_run {
         true => None,
         false => Some((target.lock(&info)?, scrub::lock(ctx, target)?)),

@@ -8,14 +8,13 @@ pub(crate) mod position;
 mod walk;
 
 use crate::catalog::{self, Snapshot};
-use crate::clock::timestamp;
 use crate::context::Context;
 use crate::damage::{self, Damage};
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, Phase};
-use crate::target::{Target, layout};
+use crate::target::{Target, holder_words, layout};
 use crate::verify::{Findings, VerifyLevel, manifest_fault, wanted_jobs};
 use hardback_platform::{Dir, Faults, Lock, RelPath, Time};
 use position::Position;
@@ -119,7 +118,7 @@ pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Resu
 pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
     let dir = target.ours_dir(&[layout::SCRUB])?;
     let in_scrub = target.ours_path(&[layout::SCRUB]);
-    let info = format!("scrub, process {}, since {}\n", std::process::id(), timestamp(ctx.clock.now()));
+    let info = holder_words(ctx, "scrub");
     match Lock::try_take(&dir, layout::LOCK, info.as_bytes()).under(&in_scrub)? {
         Some(lock) => Ok(lock),
         None => Err(Error::Locked { holder: Lock::holder(&dir, layout::LOCK).filter(|holder| !holder.is_empty()) }),

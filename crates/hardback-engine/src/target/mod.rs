@@ -7,12 +7,19 @@ pub(crate) mod trash;
 
 pub use create::{Initialised, Opened, find_target, init_target, open_or_create_target, open_target};
 
+use crate::clock::timestamp;
+use crate::context::Context;
 use crate::error::{Error, UnderPath};
 use hardback_platform::{Dir, Faults, FileWrite, Lock, PathError};
 use std::path::PathBuf;
 
 /// Mode of the folders that gate a target: set-user-id programs in it are nobody's but the owner's to run.
 pub(crate) const PRIVATE_DIR: u32 = 0o700;
+
+/// Returns what a run leaves in a lock for others to read: what it does, and who it is.
+pub(crate) fn holder_words(ctx: &Context<'_>, what: &str) -> String {
+    format!("{what}, process {}, since {}\n", std::process::id(), timestamp(ctx.clock.now()))
+}
 
 /// How often the lock of the target is tried: who asks whether somebody has it has it for a moment.
 const LOCK_ATTEMPTS: u32 = 20;
@@ -139,13 +146,15 @@ pub(crate) fn replace_file_and_keep(dir: &Dir, name: &[u8], bytes: &[u8]) -> Res
     Ok(file)
 }
 
-fn write_temporary(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<FileWrite, PathError> {
+/// Makes the file that a small file is until it is whole, in the place of one that a run which was cut off left.
+pub(crate) fn create_temporary(dir: &Dir, name: &[u8], mode: u32) -> Result<FileWrite, PathError> {
     let temporary = temporary_name(name);
-    match dir.unlink(&temporary) {
-        Err(e) if e.fault() != Faults::Vanished => return Err(e),
-        _ => {}
-    }
-    let file = dir.create_file(&temporary, 0o644)?;
+    dir.unlink(&temporary).or_else(trash::unless_gone)?;
+    dir.create_file(&temporary, mode)
+}
+
+fn write_temporary(dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<FileWrite, PathError> {
+    let file = create_temporary(dir, name, 0o644)?;
     file.write_all_at(bytes, 0).map_err(|e| e.under(name))?;
     file.sync().map_err(|e| e.under(name))?;
     Ok(file)
