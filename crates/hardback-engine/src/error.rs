@@ -54,6 +54,9 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A shadow copy cannot be had, or was lost.
+    #[error(transparent)]
+    Shadow(hardback_shadow::ShadowError),
     /// A part of the run panicked.
     #[error("hardback failed at its own work: {message}")]
     Bug {
@@ -115,6 +118,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { hint, .. } | Self::NotFound { hint, .. } => hint.clone(),
+            Self::Shadow(error) => error.hint(),
             Self::Path(error) => match error.fault() {
                 Faults::Full => Some(FULL_HINT.into()),
                 Faults::Denied => Some("run as a user who may read and write there".into()),

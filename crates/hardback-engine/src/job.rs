@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::prune::PruneOptions;
 use hardback_platform::Seam;
+use hardback_shadow::{Hooks, Mode, Shadows};
 use std::path::PathBuf;
 
 /// A backup to make.
@@ -14,8 +15,21 @@ pub struct Job {
     pub sources: Vec<JobSource>,
     /// Choices.
     pub options: BackupOptions,
+    /// Shadow copies and hooks; `None` reads the live sources and runs nothing.
+    pub shadow: Option<JobShadow>,
     /// Watches the calls on the sources, in tests.
     pub source_seam: Seam,
+}
+
+/// What a job does to have its sources stand still.
+#[derive(Debug, Clone)]
+pub struct JobShadow {
+    /// What makes shadow copies.
+    pub shadows: Shadows,
+    /// How much they are wanted.
+    pub mode: Mode,
+    /// Commands around them.
+    pub hooks: Hooks,
 }
 
 /// One source of a job.
@@ -135,6 +149,6 @@ impl Job {
                 }
             }
         }
-        Ok(Self { name, sources, options, source_seam: Seam::default() })
+        Ok(Self { name, sources, options, shadow: None, source_seam: Seam::default() })
     }
 }

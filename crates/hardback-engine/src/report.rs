@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::manifest::Totals;
 use crate::problem::Problem;
+use hardback_shadow::{FailedHook, Mode, ShadowReport};
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +21,8 @@ pub trait Monitor: Send + Sync {
 /// The steps of the verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Running hooks and making shadow copies of the sources.
+    Freezing,
     /// Clearing up after an interrupted run.
     Recovering,
     /// Reading the sources and storing what is new.
@@ -257,10 +260,34 @@ pub struct BackupReport {
     pub limitations: Vec<Limitation>,
     /// The first problems; all are counted in the totals and marked in the manifest.
     pub problems: Vec<Problem>,
+    /// What became of shadow copies and hooks, where the job has any.
+    pub shadow: Option<ShadowOutcome>,
     /// How long it took, in nanoseconds.
     pub elapsed_ns: u64,
     /// For a dry run: what would be copied, largest first (path, bytes, why).
     pub would_copy: Vec<(Vec<u8>, u64, &'static str)>,
+}
+
+/// What became of the shadow copies and hooks of a run.
+#[derive(Debug, Clone)]
+pub struct ShadowOutcome {
+    /// How much they were wanted.
+    pub mode: Mode,
+    /// What was frozen, and what was read live instead.
+    pub report: ShadowReport,
+    /// Copies that could not be removed again: name, and why.
+    pub left: Vec<(String, String)>,
+    /// Hooks that failed.
+    pub failed_hooks: Vec<FailedHook>,
+    /// Names of the leftovers of other runs that were removed.
+    pub swept: Vec<String>,
+}
+
+impl ShadowOutcome {
+    /// Returns whether all was as wanted.
+    pub fn is_as_wanted(&self) -> bool {
+        self.report.live.is_empty() && self.left.is_empty() && self.failed_hooks.is_empty()
+    }
 }
 
 /// The problems of a verb: all are told and counted, the first are kept for its report.

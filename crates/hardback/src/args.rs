@@ -4,6 +4,7 @@ mod bit_rot;
 mod notes;
 mod protect;
 mod retention;
+mod shadow;
 mod sources;
 mod values;
 
@@ -11,6 +12,7 @@ pub(crate) use bit_rot::{DrillArgs, RepairArgs, ScrubArgs};
 pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
 pub(crate) use retention::RetentionArgs;
+pub(crate) use shadow::{HookArgs, ShadowCommand, ShadowMode, WithShadowArgs};
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
 
@@ -77,10 +79,20 @@ pub(crate) enum Command {
     Scrub(ScrubArgs),
     Repair(RepairArgs),
     Drill(DrillArgs),
+    WithShadow(Box<WithShadowArgs>),
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     #[command(subcommand)]
     Filter(FilterCommand),
     Completions(CompletionsArgs),
     Man(ManArgs),
+}
+
+impl Command {
+    /// Returns whether signals are for a program that is run, and not for us.
+    pub(crate) fn passes_signals_on(&self) -> bool {
+        matches!(self, Self::WithShadow(_))
+    }
 }
 
 /// Make a folder a target: the place that holds snapshots
@@ -113,6 +125,7 @@ pub(crate) struct InitArgs {
   hardback backup ~/Documents ~/Pictures /mnt/disk/backup --preset linux-home
   hardback backup /srv/a/data --as data-a /srv/b/data --as data-b /mnt/disk/backup
   hardback backup / /mnt/disk/backup --job system --preset linux-system --one-file-system
+  hardback backup /home /mnt/disk/backup --shadow always
   hardback backup ~/Documents /mnt/disk/backup --dry-run"
 )]
 pub(crate) struct BackupArgs {
@@ -134,6 +147,12 @@ pub(crate) struct BackupArgs {
     pub(crate) exclude: ExcludeArgs,
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
+    /// Read frozen views of the volumes (Btrfs snapshots) and not the live files; a dry run reads the live ones
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = ShadowMode::Never,
+          help_heading = "Shadow copies and hooks")]
+    pub(crate) shadow: ShadowMode,
+    #[command(flatten)]
+    pub(crate) hooks: HookArgs,
     /// Compare the content of every file, also where size and times agree
     #[arg(long, help_heading = "How")]
     pub(crate) checksum: bool,

@@ -19,11 +19,13 @@ mod repair;
 mod reports;
 mod restore;
 mod scrub;
+mod shadow;
 mod snapshots;
 mod verify;
 mod versions;
+mod with_shadow;
 
-use crate::args::{Command, FilterCommand};
+use crate::args::{Command, FilterCommand, ShadowCommand};
 use crate::env::Env;
 use crate::exit::Exit;
 
@@ -47,6 +49,9 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Scrub(args) => scrub::run(&args, env),
         Command::Repair(args) => repair::run(&args, env),
         Command::Drill(args) => drill::run(&args, env),
+        Command::WithShadow(args) => with_shadow::run(&args, env),
+        Command::Shadow(ShadowCommand::List(_)) => shadow::list(env),
+        Command::Shadow(ShadowCommand::Sweep(_)) => shadow::sweep(env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
         Command::Completions(args) => completions::run(&args, env),

@@ -62,6 +62,16 @@ impl Env {
         Ok(system::absolute_path(path, &current_dir))
     }
 
+    /// Returns the folder for what this computer remembers.
+    pub(crate) fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
+    }
+
+    /// Returns a time as the clock on the wall has it.
+    pub(crate) fn local_time(&self, time: jiff::Timestamp) -> String {
+        crate::ui::text::time_in(time, &hardback_engine::Clock::zone(&self.clock))
+    }
+
     /// Returns the system's folder for temporary files.
     #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
     pub(crate) fn temporary_dir(&self) -> PathBuf {

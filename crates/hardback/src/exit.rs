@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Suspended,
     /// The user asked to stop.
     Interrupted,
+    /// A command that was run for the user ended so.
+    Of(u8),
 }
 
 impl Exit {
@@ -32,6 +34,7 @@ impl Exit {
             Self::Locked => 4,
             Self::Suspended => 5,
             Self::Interrupted => 130,
+            Self::Of(code) => code,
         }
     }
 

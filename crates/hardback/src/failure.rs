@@ -4,6 +4,7 @@ use crate::exit::Exit;
 use crate::ui::Ui;
 use hardback_engine::Error;
 use hardback_engine::exclude::ExcludeError;
+use hardback_shadow::ShadowError;
 use serde::Serialize;
 use std::fmt;
 use std::io::ErrorKind;
@@ -101,6 +102,9 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(exclude) = cause.downcast_ref::<ExcludeError>() {
         return Some(exclude.hint());
+    }
+    if let Some(shadow) = cause.downcast_ref::<ShadowError>() {
+        return shadow.hint();
     }
     cause.downcast_ref::<Error>()?.hint()
 }

@@ -15,7 +15,9 @@ fn main() -> ExitCode {
     hardback_engine::system::prepare_process();
     let cli = args::parse();
     let env = env::Env::new(&cli.output);
-    let result = env.listen_for_interrupts().and_then(|()| commands::run(cli.command, &env));
+    // A command that runs on shadow copies hears the signals itself.
+    let listening = if cli.command.passes_signals_on() { Ok(()) } else { env.listen_for_interrupts() };
+    let result = listening.and_then(|()| commands::run(cli.command, &env));
     match result {
         Ok(exit) => exit.into(),
         Err(error) => failure::tell(&error, &env.ui).into(),

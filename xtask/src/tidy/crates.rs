@@ -10,10 +10,11 @@ struct Picture {
 
 /// Dependencies point one way only.
 const PICTURE: &[Picture] = &[
-    Picture { name: "hardback", may_use: &["hardback-engine", "hardback-platform"] },
-    Picture { name: "hardback-engine", may_use: &["hardback-platform"] },
+    Picture { name: "hardback", may_use: &["hardback-engine", "hardback-platform", "hardback-shadow"] },
+    Picture { name: "hardback-engine", may_use: &["hardback-platform", "hardback-shadow"] },
+    Picture { name: "hardback-shadow", may_use: &["hardback-platform"] },
     Picture { name: "hardback-platform", may_use: &[] },
-    Picture { name: TESTING, may_use: &["hardback-engine", "hardback-platform"] },
+    Picture { name: TESTING, may_use: &["hardback-engine", "hardback-platform", "hardback-shadow"] },
     Picture { name: "xtask", may_use: &[] },
 ];
 

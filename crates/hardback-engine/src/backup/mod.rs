@@ -6,6 +6,7 @@
 mod collect;
 mod copy;
 mod folder;
+mod frozen;
 mod groups;
 pub(crate) mod metadata;
 mod moved;
@@ -28,7 +29,7 @@ use crate::clock::timestamp;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
-use crate::job::{BackupOptions, Job};
+use crate::job::{BackupOptions, Job, JobSource};
 use crate::manifest::{DIGEST_BYTES, Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::problem::{Problem, ProblemKind};
@@ -40,6 +41,7 @@ use crate::verify::manifest_fault;
 use collect::{Collector, Output, Recorded};
 use crossbeam_channel::bounded;
 use folder::{Folder, Handles};
+use frozen::Sources;
 use hardback_platform::{Dir, FileId, Kind, Seam, Time};
 use moved::MovedFiles;
 use seal::Sealing;
@@ -75,22 +77,16 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     let lock = target.lock(&holder_words(ctx, &format!("job {name}")))?;
     let mut room = RoomMaker::new(ctx, target, name, &job.options.prune);
     let running = runs::begin(ctx, target, name);
-    if job.options.skip_unchanged {
-        // What cannot be looked at is told by the run itself.
-        let ahead = with_readable_base(ctx, |unreadable| look_ahead(ctx, Some(target), job, excludes, unreadable));
-        if let Ok(mut report) = ahead
-            && report.is_unchanged
-        {
-            running.end(None, None);
-            report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
-            return Ok(report);
-        }
-    }
     // A run whose sources are not what they should be removes nothing.
     let checked = open_sources(job).map(drop);
     let result = checked.and_then(|()| {
-        with_room(&mut room, |found| {
-            with_readable_base(ctx, |unreadable| back_up(ctx, target, job, excludes, unreadable, found))
+        frozen::with_frozen(ctx, target, job, excludes, |sources| {
+            if let Some(report) = unchanged(ctx, target, job, sources, excludes) {
+                return Ok(report);
+            }
+            with_room(&mut room, |found| {
+                with_readable_base(ctx, |unreadable| back_up(ctx, target, job, sources, excludes, unreadable, found))
+            })
         })
     });
     let result = result.map_err(|error| recover::with_unfinished(target, error));
@@ -103,6 +99,22 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     recover::empty_trash(ctx, target);
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
+}
+
+/// Looks ahead where no snapshot is wanted if nothing changed; returns the report of a run that makes none.
+fn unchanged(
+    ctx: &Context<'_>,
+    target: &Target,
+    job: &Job,
+    sources: &Sources<'_>,
+    excludes: &Excludes,
+) -> Option<BackupReport> {
+    if !job.options.skip_unchanged {
+        return None;
+    }
+    // What cannot be looked at is told by the run itself.
+    let ahead = with_readable_base(ctx, |unreadable| look_ahead(ctx, Some(target), job, sources, excludes, unreadable));
+    ahead.ok().filter(|report| report.is_unchanged)
 }
 
 /// Tries again where the target was full and something could go: what the first attempt stored is taken over.
@@ -125,18 +137,22 @@ fn back_up(
     ctx: &Context<'_>,
     target: &Target,
     job: &Job,
+    sources: &Sources<'_>,
     excludes: &Excludes,
     unreadable: &[String],
     found: &Cell<FoundChanged>,
 ) -> Result<BackupReport, Error> {
-    let roots = open_sources(job)?;
-    probe::check_places(target, &roots, &job.options)?;
+    // Where the target lies is a question to the live sources.
+    probe::check_places(target, &open_sources(job)?, &job.options)?;
+    let roots = sources.open()?;
     let mut run = Run::prepare(ctx, target, job, unreadable)?;
-    let shared = run.shared(ctx, Some(target), job)?;
+    let mut shared = run.shared(ctx, Some(target), job)?;
+    shared.frozen = sources.frozen();
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
-    let recorded = match run.walk_and_store(&shared, excludes, job, &roots) {
+    let stored = run.walk_and_store(&shared, excludes, job, &roots);
+    let recorded = match stored.and_then(|recorded| sources.check().map(|()| recorded)) {
         Ok(recorded) => recorded,
         Err(error) => {
             found.set(run.changed(&shared));
@@ -189,7 +205,8 @@ pub fn preview(
     excludes: &Excludes,
 ) -> Result<BackupReport, Error> {
     let began = hardback_platform::monotonic_now();
-    let mut report = with_readable_base(ctx, |unreadable| look_ahead(ctx, target, job, excludes, unreadable))?;
+    let live = Sources::live(job);
+    let mut report = with_readable_base(ctx, |unreadable| look_ahead(ctx, target, job, &live, excludes, unreadable))?;
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
 }
@@ -198,13 +215,14 @@ fn look_ahead(
     ctx: &Context<'_>,
     target: Option<&Target>,
     job: &Job,
+    sources: &Sources<'_>,
     excludes: &Excludes,
     unreadable: &[String],
 ) -> Result<BackupReport, Error> {
-    let roots = open_sources(job)?;
+    let roots = sources.open()?;
     let mut run = Run::new(ctx);
     if let Some(target) = target {
-        probe::check_places(target, &roots, &job.options)?;
+        probe::check_places(target, &open_sources(job)?, &job.options)?;
         run.choose_base(ctx, target, job, unreadable)?;
         run.target_id = target.root.metadata().under(&target.shown_path(&[]))?.id;
     }
@@ -221,7 +239,11 @@ fn look_ahead(
 
 /// Opens the sources once; everything else goes through these handles.
 fn open_sources(job: &Job) -> Result<Vec<(String, Dir)>, Error> {
-    let open = |source: &crate::JobSource| match Dir::open(&source.path, Seam::clone(&job.source_seam)) {
+    job.sources.iter().map(|source| open_source(job, source)).collect()
+}
+
+fn open_source(job: &Job, source: &JobSource) -> Result<(String, Dir), Error> {
+    match Dir::open(&source.path, Seam::clone(&job.source_seam)) {
         // The walk looks again; here nothing was made yet.
         Ok(dir) if !job.options.allow_empty && dir.list().is_ok_and(|listing| listing.is_empty()) => {
             Err(walk::refuse_empty(&source.folder))
@@ -231,8 +253,7 @@ fn open_sources(job: &Job) -> Result<Vec<(String, Dir)>, Error> {
             message: format!("{error}: {}", error.source),
             hint: Some("a source is a folder that exists and may be read; is its disk mounted?".into()),
         }),
-    };
-    job.sources.iter().map(open).collect()
+    }
 }
 
 /// A run between its start and its seal.
@@ -587,6 +608,7 @@ impl Run {
             limitations: shared.limitations.list(),
             removed_for_room: Vec::new(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
+            shadow: None,
             elapsed_ns: 0,
             would_copy,
         }
@@ -649,7 +671,7 @@ fn store_chunk(
     let Chunk { number, folder, items, facts } = chunk;
     let handed_out = items.len();
     shared.ctx.counters.set_current(&folder.path());
-    let at = At::open(&folder, facts, shared.ctx.clock.now()).map_err(|e| e.under(&folder.path()))?;
+    let at = At::open(&folder, facts, shared.read_at()).map_err(|e| e.under(&folder.path()))?;
     let mut outcomes = Vec::new();
     let stored = worker.chunk(&at, items, &mut outcomes);
     drop(at);

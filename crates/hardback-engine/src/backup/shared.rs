@@ -13,7 +13,7 @@ use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
-use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath};
+use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath, Time};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -138,6 +138,8 @@ pub(super) struct Shared<'a> {
     pub(super) tree: Option<Dir>,
     /// The base's tree.
     pub(super) base_tree: Option<Dir>,
+    /// Since when the sources stand still, if they do.
+    pub(super) frozen: Option<Time>,
     /// The base was sealed without problems.
     pub(super) base_is_whole: bool,
     /// The sources' folders and handles.
@@ -174,6 +176,7 @@ impl<'a> Shared<'a> {
             in_partial: parts.in_partial,
             tree: parts.tree,
             base_tree: parts.base_tree,
+            frozen: None,
             base_is_whole: parts.base_is_whole,
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
@@ -204,6 +207,12 @@ impl<'a> Shared<'a> {
             Some((RelPath::from_bytes(below).ok()?, root))
         })?;
         root.open_dir_at(&below.parent()).ok()?.stat(below.name()).ok()
+    }
+
+    /// Returns when the sources are as they are read now: a file that was touched right before that is hot.
+    pub(super) fn read_at(&self) -> Time {
+        let now = self.ctx.clock.now();
+        self.frozen.map_or(now, |frozen| frozen.min(now))
     }
 
     /// Returns whether an entry is left out for what it is: its size, an attribute.

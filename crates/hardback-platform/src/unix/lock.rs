@@ -62,6 +62,13 @@ impl Lock {
         Ok(Some(Self { file }))
     }
 
+    /// Lets programs that are started from now on hold the lock too, or not any more. It is free when all have ended, or
+    /// this lock is dropped.
+    pub fn let_children_hold(&self, hold: bool) -> std::io::Result<()> {
+        let flags = if hold { rustix::io::FdFlags::empty() } else { rustix::io::FdFlags::CLOEXEC };
+        Ok(rustix::io::fcntl_setfd(&self.file, flags)?)
+    }
+
     /// Returns what the present holder wrote about itself.
     pub fn holder(dir: &Dir, name: &[u8]) -> Option<String> {
         dir.open_file(name).ok()?.read_to_vec(4096).ok().map(|b| String::from_utf8_lossy(&b).trim().to_owned())

@@ -52,6 +52,11 @@ impl Lock {
         Ok(Some(lock))
     }
 
+    /// On Windows a lock belongs to a process: programs that it starts never hold it.
+    pub fn let_children_hold(&self, _hold: bool) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Returns what the present holder wrote about itself.
     pub fn holder(dir: &Dir, name: &[u8]) -> Option<String> {
         dir.open_file(name).ok()?.read_to_vec(4096).ok().map(|b| String::from_utf8_lossy(&b).trim().to_owned())

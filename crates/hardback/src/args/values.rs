@@ -2,6 +2,7 @@
 
 use hardback_engine::Amount;
 use hardback_engine::retention::Span;
+use std::time::Duration;
 
 /// Bytes of one unit, by its letter.
 const UNITS: [(char, u64); 5] = [('B', 1), ('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
@@ -72,6 +73,25 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 /// Parses a stretch of time: `36h`, `30 days`.
 pub(crate) fn span(text: &str) -> Result<Span, String> {
     Span::new(text).ok_or_else(|| "write a time such as 36h, \"30 days\" or \"1 year 6 months\"".to_owned())
+}
+
+/// Parses how long something may take: `90s`, `5m`, `500ms`, `2` (seconds).
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and a unit, such as 90s, 5m or 500ms".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let milliseconds = match unit.trim() {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let thousandths = decimal(number, 3).ok_or_else(wrong)?;
+    match thousandths.checked_mul(milliseconds).map(|n| n / 1000) {
+        Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
+        _ => Err(wrong()),
+    }
 }
 
 /// Parses a decimal number into units of `10^-digits`.

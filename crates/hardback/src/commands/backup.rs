@@ -3,7 +3,7 @@
 use super::excludes::excludes;
 use super::prune::{self as prune_command, PruneFields};
 use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
-use super::scrub;
+use super::{scrub, shadow};
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -11,8 +11,9 @@ use crate::failure::Usage;
 use crate::ui::text;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
-    BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, PruneOptions, PruneReport, Target,
-    backup, check_new_target, find_target, note_failed_run, open_or_create_target, preview, prune,
+    BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, PruneOptions, PruneReport,
+    ShadowOutcome, Target, backup, check_new_target, find_target, note_failed_run, open_or_create_target, preview,
+    prune,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ const WOULD_COPY_SHOWN: usize = 20;
 
 /// Backs up.
 pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
-    let job = job(args, env)?;
+    let job = Job { shadow: shadow::of_job(args.shadow, &args.hooks, env)?, ..job(args, env)? };
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
     let excludes = excludes(&args.exclude, &sources, env)?;
     let path = env.absolute(&args.places.target)?;
@@ -35,9 +36,10 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     if !env.ui.is_json() {
         tell(&report, &path, &job, env)?;
         tell_problems(report.totals.problems, &report.problems, env);
+        report.shadow.iter().for_each(|outcome| shadow::tell_problems(outcome, env));
     }
     let pruned = if job.options.prune.may_remove() { prune_behind(&opened.target, &job, env)? } else { Pruned::Not };
-    let exit = pruned.exit(Exit::of_problems(report.totals.problems));
+    let exit = pruned.exit(exit_of(&report));
     let scrubbed = || args.scrub.map(|share| scrub::BehindBackup::run(&opened.target, job.name.as_str(), share, env));
     if env.ui.is_json() {
         let scrubbed = scrubbed();
@@ -51,6 +53,12 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
         Some(scrubbed) => scrubbed.tell(exit, env),
         None => Ok(exit),
     }
+}
+
+/// Returns how a backup ends, whatever comes behind it.
+fn exit_of(report: &BackupReport) -> Exit {
+    let is_as_wanted = report.shadow.as_ref().is_none_or(ShadowOutcome::is_as_wanted);
+    if is_as_wanted { Exit::of_problems(report.totals.problems) } else { Exit::Incomplete }
 }
 
 /// What became of the pruning behind a snapshot.
@@ -204,6 +212,7 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     lines.push(format!("  {}", place.display()));
     lines.push(String::new());
     lines.extend(counts(report));
+    lines.extend(report.shadow.as_ref().and_then(|outcome| shadow::summary_line(outcome, env)));
     lines.extend(limitation_lines(&report.limitations));
     if report.base.is_none() || env.ui.is_verbose() {
         lines.extend(what_next(env, target, &place, job));
@@ -308,6 +317,7 @@ struct BackupFields {
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
+    shadow: Option<shadow::ShadowFields>,
     scrub: Option<scrub::BehindBackup>,
     #[serde(flatten)]
     pruned: PrunedFields,
@@ -358,6 +368,7 @@ impl BackupFields {
             would_copy: would_copy
                 .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
                 .collect(),
+            shadow: report.shadow.as_ref().map(shadow::ShadowFields::new),
             pruned: PrunedFields::default(),
             scrub: None,
         }

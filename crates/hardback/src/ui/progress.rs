@@ -56,6 +56,7 @@ impl Monitor for UiMonitor<'_> {
 /// Returns the word for a step.
 fn phase_name(phase: Phase) -> &'static str {
     match phase {
+        Phase::Freezing => "freezing",
         Phase::Recovering => "recovering",
         Phase::Copying => "copying",
         Phase::Syncing => "syncing",

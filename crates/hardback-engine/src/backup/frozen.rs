@@ -1,0 +1,209 @@
+//! The window in which the sources stand still: hooks, shadow copies, and that all of them end again.
+//!
+//! Nothing else in the engine knows where a source's tree comes from: it gets handles.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::excludes::Excludes;
+use crate::job::Job;
+use crate::report::{BackupReport, Phase, ShadowOutcome};
+use crate::target::Target;
+use hardback_platform::{Dir, Time};
+use hardback_shadow::{FailedHook, HookFailure, HookTime, Mode, Request, ShadowError, ShadowSet, Swept};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Where the sources are read.
+pub(super) struct Sources<'a> {
+    job: &'a Job,
+    set: Option<&'a ShadowSet>,
+}
+
+impl<'a> Sources<'a> {
+    /// The live ones.
+    pub(super) fn live(job: &'a Job) -> Self {
+        Self { job, set: None }
+    }
+
+    /// Opens the sources once; everything else goes through these handles.
+    pub(super) fn open(&self) -> Result<Vec<(String, Dir)>, Error> {
+        let Some(set) = self.set else { return super::open_sources(self.job) };
+        let mut opened = Vec::new();
+        for (number, source) in self.job.sources.iter().enumerate() {
+            let dir = match set.open(number, &self.job.source_seam) {
+                Some(view) => {
+                    view.map_err(|e| hardback_platform::PathError { path: source.path_bytes.clone(), ..e })?
+                }
+                None => super::open_source(self.job, source)?.1,
+            };
+            opened.push((source.path.display().to_string(), dir));
+        }
+        Ok(opened)
+    }
+
+    /// Returns since when the sources stand still; `None` where they do not.
+    pub(super) fn frozen(&self) -> Option<Time> {
+        self.set.and_then(|set| set.report().frozen)
+    }
+
+    /// Makes sure that what was read so far can be trusted.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.set.map_or(Ok(()), |set| Ok(set.check()?))
+    }
+}
+
+/// Does a run's work in the window, if the job wants one, and closes it whatever comes of the work.
+pub(super) fn with_frozen(
+    ctx: &Context<'_>,
+    target: &Target,
+    job: &Job,
+    excludes: &Excludes,
+    work: impl FnOnce(&Sources<'_>) -> Result<BackupReport, Error>,
+) -> Result<BackupReport, Error> {
+    let Some(_) = &job.shadow else { return work(&Sources::live(job)) };
+    let mut window = Window { ctx, target, job, set: None, failed_hooks: Vec::new(), swept: Vec::new(), began: false };
+    let result = window.open(excludes).and_then(|()| work(&Sources { job, set: window.set.as_ref() }));
+    window.close(result)
+}
+
+struct Window<'a> {
+    ctx: &'a Context<'a>,
+    target: &'a Target,
+    job: &'a Job,
+    set: Option<ShadowSet>,
+    failed_hooks: Vec<FailedHook>,
+    /// Names of leftovers that were removed.
+    swept: Vec<String>,
+    /// A hook was started, so the last ones are due.
+    began: bool,
+}
+
+impl Window<'_> {
+    fn open(&mut self, excludes: &Excludes) -> Result<(), Error> {
+        let Some(shadow) = &self.job.shadow else { return Ok(()) };
+        let ctx = self.ctx;
+        ctx.monitor.phase(Phase::Freezing);
+        let is_wanted = shadow.mode != Mode::Never;
+        if is_wanted {
+            match shadow.shadows.sweep() {
+                Ok(swept) => self.tell_swept(swept),
+                Err(error) => ctx.monitor.notice(&error.in_a_line()),
+            }
+        }
+        let wants = |_: usize, below: &Path| wants(excludes, below);
+        let sources = self.job.sources.iter().map(|source| source.path.clone()).collect();
+        let request = Request { sources, one_file_system: self.job.options.one_file_system, wants: &wants };
+        // What cannot be is said before a hook holds up anything.
+        let prepared = is_wanted.then(|| shadow.shadows.prepare(&request, shadow.mode)).transpose()?;
+        ctx.check_cancel()?;
+        self.began = true;
+        let before = self.run_hooks(HookTime::BeforeShadow, "none", None);
+        let purpose = format!("job {}", self.job.name);
+        let frozen = match (before, prepared) {
+            (Ok(()), Some(prepared)) => {
+                prepared.freeze(shadow.mode, &purpose, &|| ctx.clock.now()).map(Some).map_err(Error::from)
+            }
+            (before, _) => before.map(|()| None),
+        };
+        let state = match &frozen {
+            Ok(Some(set)) if set.report().made.is_empty() => "none",
+            Ok(Some(set)) if set.report().live.is_empty() => "taken",
+            Ok(Some(_)) => "partly",
+            _ => "none",
+        };
+        // Whatever became of it: what the hooks before hold must be let go.
+        let after = self.run_hooks(HookTime::AfterShadow, state, None);
+        self.set = frozen?;
+        after?;
+        for live in self.set.iter().flat_map(|set| &set.report().live) {
+            ctx.monitor.notice(&format!("{} is read live, without a shadow copy: {}", live.path.display(), live.why));
+        }
+        ctx.check_cancel()
+    }
+
+    fn tell_swept(&mut self, swept: Swept) {
+        for (copy, error) in &swept.failed {
+            let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
+            self.ctx.monitor.notice(&format!("{name} of {of}, which another run left, cannot be removed: {why}"));
+        }
+        for error in &swept.unread {
+            self.ctx.monitor.notice(&error.in_a_line());
+        }
+        self.swept = swept.removed.into_iter().map(|copy| copy.name).collect();
+    }
+
+    /// Runs hooks; an error where one fails and that is to stop the run.
+    fn run_hooks(&mut self, time: HookTime, shadow: &str, result: Option<&str>) -> Result<(), Error> {
+        let Some(of_job) = &self.job.shadow else { return Ok(()) };
+        let mut variables: Vec<(&str, OsString)> = vec![
+            ("HARDBACK_JOB", self.job.name.as_str().into()),
+            ("HARDBACK_TARGET", self.target.path.clone().into_os_string()),
+            ("HARDBACK_SHADOW", shadow.into()),
+        ];
+        variables.extend(result.map(|result| ("HARDBACK_RESULT", result.into())));
+        let failed = of_job.hooks.run(time, &variables);
+        for hook in &failed {
+            self.ctx.monitor.notice(&hook.to_string());
+        }
+        self.failed_hooks.extend(failed.iter().cloned());
+        match failed.first() {
+            Some(first) if of_job.hooks.on_failure == HookFailure::Stop && time != HookTime::AfterRun => {
+                Err(Error::refused(
+                    first.to_string(),
+                    "what it says stands above; with --hook-failure report the run goes on, and tells of it",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Releases the shadow copies, runs the last hooks, and puts all that into the report.
+    fn close(mut self, result: Result<BackupReport, Error>) -> Result<BackupReport, Error> {
+        let Some(shadow) = &self.job.shadow else { return result };
+        let report = self.set.as_ref().map(|set| set.report().clone()).unwrap_or_default();
+        let left = self.set.take().map(ShadowSet::release).unwrap_or_default();
+        for (copy, error) in &left {
+            let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
+            self.ctx.monitor.notice(&format!("{name} of {of} cannot be removed now, the next run tries again: {why}"));
+        }
+        if self.began {
+            let state = match (report.made.is_empty(), report.live.is_empty()) {
+                (true, _) => "none",
+                (false, true) => "taken",
+                (false, false) => "partly",
+            };
+            let word = match &result {
+                Ok(report) if report.totals.problems == 0 => "done",
+                Ok(_) => "incomplete",
+                Err(Error::Interrupted) => "interrupted",
+                Err(_) => "failed",
+            };
+            // They never stop a run, which is over.
+            drop(self.run_hooks(HookTime::AfterRun, state, Some(word)));
+        }
+        let mode = shadow.mode;
+        let left = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
+        result.map(|of_run| {
+            let outcome = ShadowOutcome { mode, report, left, failed_hooks: self.failed_hooks, swept: self.swept };
+            BackupReport { shadow: Some(outcome), ..of_run }
+        })
+    }
+}
+
+/// Returns whether a folder below a source is not left out by the job's own rules, nor one above it.
+fn wants(excludes: &Excludes, below: &Path) -> bool {
+    let is_left_out = |path: &Path| {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        !bytes.is_empty() && excludes.rules.check(bytes, true).is_excluded()
+    };
+    !below.ancestors().any(is_left_out)
+}
+
+impl From<ShadowError> for Error {
+    fn from(error: ShadowError) -> Self {
+        match error {
+            ShadowError::Interrupted => Self::Interrupted,
+            other => Self::Shadow(other),
+        }
+    }
+}

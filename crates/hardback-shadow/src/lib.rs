@@ -1,0 +1,38 @@
+//! Shadow copies: frozen views of live volumes, and the certainty that they are removed again.
+//!
+//! A backup of a live volume is a smear of moments unless it reads a frozen view. [`Shadows`] finds out which volumes a
+//! request's sources lie on, has each frozen by a [`ShadowProvider`], and makes of the frozen parts one view for each
+//! source, in which everything is where it is in the live file system. Nothing else in hardback knows where a tree
+//! comes from.
+//!
+//! What was begun is on record before it exists, so it is removed whatever happens: by [`ShadowSet::release`] on every
+//! way out, or by the next [`Shadows::sweep`] where a process was killed.
+
+mod error;
+mod forward;
+mod hooks;
+#[cfg(target_os = "linux")]
+mod linux;
+mod machine;
+mod process;
+mod provider;
+mod record;
+mod set;
+
+pub use error::ShadowError;
+pub use forward::Forward;
+pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
+pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
+pub use provider::{Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+pub use record::{Listed, Record, Records};
+pub use set::{Live, Made, Prepared, ShadowReport, ShadowSet, Shadows, Swept};
+
+use std::path::PathBuf;
+
+/// Returns what makes shadow copies on this computer. `records` is the folder for what was begun.
+pub fn system(records: PathBuf) -> Shadows {
+    #[cfg(target_os = "linux")]
+    return linux::system(records);
+    #[cfg(not(target_os = "linux"))]
+    return Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records);
+}

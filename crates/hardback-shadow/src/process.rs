@@ -1,0 +1,96 @@
+//! Programs with a time limit: the tools of the providers, and the hooks of a job.
+#![allow(clippy::disallowed_methods, reason = "providers are driven by the system's tools, hooks are programs")]
+
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Most that is kept of what a program says, in bytes; the rest is read and forgotten.
+const OUTPUT_BYTES_MAX: usize = 4 << 20;
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// By itself.
+    Status(ExitStatus),
+    /// It was killed, with all that it started, as its time was over.
+    TimedOut,
+}
+
+/// Runs a program and waits for it, no longer than its limit.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
+    let mut child = start(command)?;
+    let group = child.id();
+    let (sender, ended) = channel();
+    let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
+    let result = match ended.recv_timeout(limit) {
+        Ok(status) => status.map(Ended::Status),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("a thread panicked")),
+        Err(RecvTimeoutError::Timeout) => {
+            kill_group(group);
+            Ok(Ended::TimedOut)
+        }
+    };
+    drop(waiting.join());
+    result
+}
+
+/// Runs a program; returns how it ended, what it wrote, and what it complained about.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result<(Ended, String, String)> {
+    let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let group = child.id();
+    let readers = [child.stdout.take().map(|out| spawn_reader(out)), child.stderr.take().map(|err| spawn_reader(err))];
+    let (sender, ended) = channel();
+    let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
+    let result = match ended.recv_timeout(limit) {
+        Ok(status) => Ended::Status(status?),
+        Err(_) => {
+            kill_group(group);
+            Ended::TimedOut
+        }
+    };
+    drop(waiting.join());
+    let [out, err] = readers.map(|reader| reader.and_then(|reader| reader.join().ok()).unwrap_or_default());
+    Ok((result, out, err))
+}
+
+fn spawn_reader(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (mut kept, mut buffer) = (Vec::new(), [0; 8192]);
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            let room = OUTPUT_BYTES_MAX - kept.len();
+            kept.extend_from_slice(&buffer[..n.min(room)]);
+        }
+        String::from_utf8_lossy(&kept).into_owned()
+    })
+}
+
+/// Starts a program in a group of its own, so that it can be ended with all that it starts.
+fn start(command: &mut Command) -> io::Result<Child> {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    command.spawn()
+}
+
+#[cfg(unix)]
+fn kill_group(leader: u32) {
+    let leader = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(leader) = leader {
+        rustix::process::kill_process_group(leader, rustix::process::Signal::KILL).ok();
+    }
+}
+
+#[cfg(not(unix))]
+fn kill_group(leader: u32) {
+    // The tool of the system ends what the program started too.
+    let mut kill = Command::new("taskkill");
+    let kill = kill.args(["/T", "/F", "/PID", &leader.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(kill.status());
+}

@@ -1,0 +1,156 @@
+//! The seam: what can freeze volumes, and what it is asked.
+
+use crate::error::ShadowError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+/// How much a shadow copy is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Read the live volumes.
+    #[default]
+    Never,
+    /// Read shadow copies where there are any; what is read live is told.
+    WhenAvailable,
+    /// Read shadow copies or nothing.
+    Always,
+}
+
+/// A part of a source that lies on one mounted volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Which source, in the order of the request.
+    pub source: usize,
+    /// Where it is in the live file system: absolute, without symlinks.
+    pub path: PathBuf,
+    /// The same below the source; empty for its top.
+    pub below: PathBuf,
+    /// What is mounted there.
+    pub volume: MountedVolume,
+    /// Whether what is in it is to be read. Where it is not, its top folder is shown all the same.
+    pub is_wanted: bool,
+    /// Whether other volumes than that of the source's top are stayed out of.
+    pub one_file_system: bool,
+    /// Paths below this place on which other volumes are mounted.
+    pub covered: Vec<PathBuf>,
+}
+
+/// What is mounted at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MountedVolume {
+    /// The system's name for the kind of file system: `ext4`, `btrfs`.
+    pub file_system: String,
+    /// What was mounted: a device, a dataset.
+    pub device: PathBuf,
+    /// Number of the device (major, minor).
+    pub device_id: (u32, u32),
+    /// The place inside of the file system.
+    pub inside: PathBuf,
+    /// Nothing can change on it: it needs no shadow copy.
+    pub is_read_only: bool,
+}
+
+/// One volume to freeze. Equal ones are frozen once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Volume {
+    /// Name of the provider.
+    pub provider: String,
+    /// The volume for people: `Btrfs subvolume @home on /dev/sda2`.
+    pub shown: String,
+    /// What the provider needs to find it again, to freeze it and to remove what it made.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// Returns a field.
+    ///
+    /// # Errors
+    /// It is not there: the record was made by another version or is damaged.
+    pub fn field(&self, name: &str) -> Result<&str, ShadowError> {
+        self.fields.get(name).map(String::as_str).ok_or_else(|| {
+            ShadowError::refused(
+                format!("the record of a shadow copy of {} does not say its {name}", self.shown),
+                "it was made by another version of hardback, or is damaged",
+            )
+        })
+    }
+}
+
+/// A shadow copy that is made, or to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// Its name, which begins with [`NAME_PREFIX`] and occurs once in the world.
+    pub name: String,
+    /// What it is of.
+    pub volume: Volume,
+}
+
+/// How the names of all shadow copies begin that hardback makes.
+pub const NAME_PREFIX: &str = "hardback-shadow-";
+
+/// A part of a place that a provider can freeze.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it is, below the place.
+    pub below: PathBuf,
+    /// How it is read.
+    pub read: Read,
+}
+
+/// How a piece is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// From a shadow copy.
+    Frozen {
+        /// Of this volume.
+        volume: Volume,
+        /// The piece inside of the volume.
+        inside: PathBuf,
+    },
+    /// As it is: what is in it is not wanted.
+    Live,
+}
+
+/// What a provider says of a place.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is no place of this provider's kind.
+    NotMine,
+    /// It would be, but cannot be frozen.
+    Cannot(ShadowError),
+    /// It can be frozen: the place's top first, then what else must be put into it.
+    Can(Vec<Piece>),
+}
+
+/// Something that freezes volumes: Btrfs, LVM, ZFS, VSS, and a scripted one for tests.
+///
+/// Called from one thread at a time.
+pub trait ShadowProvider: Send + Sync + Debug {
+    /// Returns its name: one word, as in records and reports.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a place. `wants` tells of a folder below the place's source whether what is in it is to be read.
+    fn look(&self, place: &Place, wants: &dyn Fn(&Path) -> bool) -> Answer;
+
+    /// Freezes volumes, all in one step where it can, in the given order where it cannot; returns where each of them
+    /// can be read from. They are on record before: whatever was made when this fails, or the process dies, is removed
+    /// with [`ShadowProvider::remove`].
+    ///
+    /// # Errors
+    /// One of them cannot be frozen.
+    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError>;
+
+    /// Tells whether a shadow copy is still good.
+    ///
+    /// # Errors
+    /// [`ShadowError::Lost`].
+    fn check(&self, copy: &Copy) -> Result<(), ShadowError>;
+
+    /// Removes a shadow copy; it is no error where there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed, or nobody can tell.
+    fn remove(&self, copy: &Copy) -> Result<(), ShadowError>;
+}

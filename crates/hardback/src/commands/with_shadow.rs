@@ -1,0 +1,280 @@
+//! `hardback with-shadow`: any command on frozen views.
+
+use super::shadow;
+use crate::args::WithShadowArgs;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::failure::{self, Usage};
+use hardback_engine::Clock;
+use hardback_engine::system::is_dir;
+use hardback_shadow::{Forward, HookFailure, HookTime, Hooks, Mode, Request, ShadowSet};
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// hardback itself failed, as with `env` and `timeout`.
+const FAILED: Exit = Exit::Of(125);
+
+/// Runs a command on shadow copies. Its stdout is the command's own.
+pub(crate) fn run(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
+    if env.ui.is_json() {
+        return Err(Usage::new("with-shadow has no results of its own", "leave out --json").into());
+    }
+    match work(args, env) {
+        Ok(exit) => Ok(exit),
+        Err(error) if error.is::<Usage>() => Err(error),
+        Err(error) => {
+            failure::tell(&error, &env.ui);
+            Ok(FAILED)
+        }
+    }
+}
+
+fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
+    let forward = Forward::listen()?;
+    let hooks = args.hooks.hooks();
+    let Some(sources) = sources(args, env)? else {
+        // A push, or a question about versions: nothing is read here.
+        let command = command(&args.rsync, &args.command, env)?;
+        return Ok(started(forward.run(command), &args.rsync, env));
+    };
+    let shadows = shadow::shadows(env)?;
+    let mode = args.shadow.mode();
+    let swept = shadows.sweep()?;
+    for (copy, error) in &swept.failed {
+        env.ui.notice(&format!("{} cannot be removed: {}", copy.name, error.in_a_line()));
+    }
+    let request = Request { sources: sources.clone(), one_file_system: args.one_file_system, wants: &|_, _| true };
+    let window = Window { hooks: &hooks, env };
+    let set = if mode == Mode::Never {
+        window.before(false)?;
+        window.after("none")?;
+        None
+    } else {
+        let prepared = shadows.prepare(&request, mode)?;
+        window.before(true)?;
+        let set = prepared.freeze(mode, &purpose(args), &|| env.clock.now());
+        let state = if set.as_ref().is_ok_and(|set| !set.report().made.is_empty()) { "taken" } else { "none" };
+        let after = window.after(state);
+        let set = set?;
+        after?;
+        Some(set)
+    };
+    let result = match forward.stopped() {
+        Some(code) => Ok(Exit::Of(code)),
+        None => on_views(args, set.as_ref(), &sources, &forward, env),
+    };
+    let checked = set.as_ref().map_or(Ok(()), ShadowSet::check);
+    for (copy, error) in set.map(ShadowSet::release).unwrap_or_default() {
+        let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
+        env.ui.problem_line(&format!("the shadow copy {name} of {of} is still there: {why}"));
+    }
+    window.run(HookTime::AfterRun, "none", Some(result.as_ref().is_ok_and(|exit| exit.code() == 0)));
+    checked?;
+    result
+}
+
+/// Runs the command on the views.
+fn on_views(
+    args: &WithShadowArgs,
+    set: Option<&ShadowSet>,
+    sources: &[PathBuf],
+    forward: &Forward,
+    env: &Env,
+) -> anyhow::Result<Exit> {
+    let in_place = args.in_place || args.rsync_compat;
+    if let Some(set) = set {
+        set.report().live.iter().for_each(|live| shadow::tell_live(live, env));
+        for made in set.report().made.iter().filter(|_| env.ui.is_verbose()) {
+            env.ui.message(&format!("{} is frozen as {}", made.volume, made.name));
+        }
+        if in_place {
+            set.show_in_place()?;
+        }
+    }
+    let view = |number: usize| match set.and_then(|set| set.view(number)) {
+        Some(view) if !in_place => view.to_path_buf(),
+        _ => sources[number].clone(),
+    };
+    let views: Vec<PathBuf> = (0..sources.len()).map(view).collect();
+    let (program, arguments) = match args.rsync_compat {
+        true => (&args.rsync, args.command.clone()),
+        false => (&args.command[0], put_in(&args.command[1..], &views)),
+    };
+    let mut command = command(program, &arguments, env)?;
+    for (number, view) in views.iter().enumerate() {
+        command.env(format!("HARDBACK_SHADOW_{}", number + 1), view);
+    }
+    if let Some(first) = views.first() {
+        command.env("HARDBACK_SHADOW_0", first);
+    }
+    let code = match set {
+        Some(set) => set.run(command, forward),
+        None => forward.run(command),
+    };
+    Ok(started(code, program, env))
+}
+
+/// Returns how to end; tells where the command could not be started.
+fn started(code: std::io::Result<u8>, program: &OsStr, env: &Env) -> Exit {
+    let error = match code {
+        Ok(code) => return Exit::Of(code),
+        Err(error) => error,
+    };
+    env.ui.error_line("error", &format!("cannot start {}: {error}", program.display()));
+    match error.kind() {
+        ErrorKind::NotFound => Exit::Of(127),
+        ErrorKind::PermissionDenied => Exit::Of(126),
+        _ => FAILED,
+    }
+}
+
+/// Puts the views in the place of `{}`: all of them where it stands alone, the first where it is part of a word.
+fn put_in(arguments: &[OsString], views: &[PathBuf]) -> Vec<OsString> {
+    let mut out = Vec::new();
+    for argument in arguments {
+        if argument == "{}" {
+            out.extend(views.iter().map(|view| view.clone().into_os_string()));
+        } else {
+            out.push(views.first().map_or_else(|| argument.clone(), |view| replaced(argument, view)));
+        }
+    }
+    out
+}
+
+/// Replaces each `{}` in an argument, which may be no text.
+fn replaced(argument: &OsStr, view: &Path) -> OsString {
+    let Some(text) = argument.to_str().filter(|text| text.contains("{}")) else { return argument.to_owned() };
+    let mut out = OsString::new();
+    for (number, part) in text.split("{}").enumerate() {
+        if number > 0 {
+            out.push(view);
+        }
+        out.push(part);
+    }
+    out
+}
+
+/// Makes a command that looks its current folder up anew: it may be one that is shown frozen.
+#[allow(clippy::disallowed_methods, reason = "running a command is what was asked for")]
+fn command(program: &OsStr, arguments: &[OsString], env: &Env) -> anyhow::Result<Command> {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(env.absolute(Path::new("."))?);
+    Ok(command)
+}
+
+fn purpose(args: &WithShadowArgs) -> String {
+    let words = if args.rsync_compat { &[][..] } else { &args.command[..1] };
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    if args.rsync_compat { "with-shadow for rsync".to_owned() } else { format!("with-shadow {}", words.join(" ")) }
+}
+
+/// Returns the folders to freeze; `None` where rsync was called for something that reads none.
+fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    let absolute = |path: &PathBuf| env.absolute(path);
+    if !args.rsync_compat {
+        let current = [PathBuf::from(".")];
+        let sources = if args.source.is_empty() { &current[..] } else { &args.source };
+        return Ok(Some(sources.iter().map(absolute).collect::<Result<_, _>>()?));
+    }
+    let Some(asked) = asked_by_rsync(&args.command) else { return Ok(None) };
+    if !args.source.is_empty() {
+        return Ok(Some(args.source.iter().map(absolute).collect::<Result<_, _>>()?));
+    }
+    let mut sources: Vec<PathBuf> = Vec::new();
+    for path in asked {
+        let path = env.absolute(Path::new(path))?;
+        // What is no folder is read through the one that has it; what is not there is rsync's to tell.
+        let folder = path.ancestors().find(|path| is_dir(path) == Some(true));
+        sources.extend(folder.map(Path::to_path_buf));
+    }
+    sources.sort();
+    sources.dedup();
+    if sources.is_empty() {
+        return Err(Usage::new(
+            "rsync does not say on its command line what it wants to read",
+            "with rsync's --secluded-args (-s) or --files-from, name the folder: with-shadow --source PATH --rsync-compat",
+        )
+        .into());
+    }
+    Ok(Some(sources))
+}
+
+/// Returns what the rsync of another computer asks this one to send: `--server --sender OPTIONS . PATH...`, rsync(1).
+/// `None` where it does not ask it to send anything.
+fn asked_by_rsync(arguments: &[OsString]) -> Option<Vec<&OsString>> {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    if !has("--server") || !has("--sender") {
+        return None;
+    }
+    let dot = arguments.iter().position(|argument| argument == ".");
+    Some(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
+}
+
+/// The hooks of a run.
+struct Window<'a> {
+    hooks: &'a Hooks,
+    env: &'a Env,
+}
+
+impl Window<'_> {
+    fn before(&self, is_followed: bool) -> anyhow::Result<()> {
+        let before = self.stopping(self.run(HookTime::BeforeShadow, "none", None));
+        if before.is_err() && is_followed {
+            // What the hooks before hold must be let go.
+            self.run(HookTime::AfterShadow, "none", None);
+        }
+        before
+    }
+
+    fn after(&self, state: &str) -> anyhow::Result<()> {
+        self.stopping(self.run(HookTime::AfterShadow, state, None))
+    }
+
+    /// Runs the hooks of one time; returns the first that failed.
+    fn run(&self, time: HookTime, shadow: &str, is_done: Option<bool>) -> Option<String> {
+        let mut variables: Vec<(&str, OsString)> = vec![("HARDBACK_SHADOW", shadow.into())];
+        let result = is_done.map(|is_done| if is_done { "done" } else { "failed" });
+        variables.extend(result.map(|result| ("HARDBACK_RESULT", result.into())));
+        let failed = self.hooks.run(time, &variables);
+        failed.iter().for_each(|hook| self.env.ui.problem_line(&hook.to_string()));
+        failed.first().map(ToString::to_string)
+    }
+
+    fn stopping(&self, failed: Option<String>) -> anyhow::Result<()> {
+        match failed {
+            Some(failed) if self.hooks.on_failure == HookFailure::Stop => Err(anyhow::anyhow!(failed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn braces_become_the_views() {
+        let views = [PathBuf::from("/v/0"), PathBuf::from("/v/1")];
+        let check = |text: &str, expected: &str| assert_eq!(put_in(&words(text), &views), words(expected));
+        check("-C {} .", "-C /v/0 /v/1 .");
+        check("{}/a --x={}:{} {", "/v/0/a --x=/v/0:/v/0 {");
+        assert_eq!(put_in(&words("{}"), &views[..1]), words("/v/0"));
+    }
+
+    #[test]
+    fn what_rsync_asks_for_is_read_from_its_arguments() {
+        let asked =
+            |text: &str| asked_by_rsync(&words(text)).map(|paths| paths.into_iter().cloned().collect::<Vec<_>>());
+        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu . /srv/ /etc"), Some(words("/srv/ /etc")));
+        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu --numeric-ids . a"), Some(words("a")));
+        assert_eq!(asked("--server --sender -s"), Some(Vec::new()));
+        assert_eq!(asked("--server -logDtpre.iLsfxCIvu . /srv/"), None);
+        assert_eq!(asked("--version"), None);
+    }
+}
