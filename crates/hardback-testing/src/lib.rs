@@ -21,6 +21,7 @@ pub mod fault;
 #[cfg(unix)]
 pub mod oracle;
 pub mod rig;
+pub mod scripted_shadow;
 #[cfg(unix)]
 pub mod volume;
 #[cfg(unix)]

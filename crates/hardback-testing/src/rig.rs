@@ -2,7 +2,7 @@
 
 use hardback_engine::retention::Rules;
 use hardback_engine::{
-    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobShadow, JobSource, Monitor,
     Phase, Problem, PruneOptions, PruneReport, RestoreOptions, RestoreReport, SystemClock, Target, backup,
     open_or_create_target, prune, restore,
 };
@@ -23,6 +23,8 @@ pub struct Rig {
     pub target: PathBuf,
     /// Choices; one worker, so that calls come in the same order every time.
     pub options: BackupOptions,
+    /// What keeps the source still.
+    pub shadow: Option<JobShadow>,
 }
 
 /// Who watches the calls of a run.
@@ -46,7 +48,7 @@ impl Rig {
     /// Makes a rig of `docs` and `target` below a folder.
     pub fn below(dir: &Path) -> Self {
         let options = BackupOptions { same_disk: true, allow_empty: true, workers: 1, ..BackupOptions::default() };
-        Self { source: dir.join(FOLDER), target: dir.join("target"), options }
+        Self { source: dir.join(FOLDER), target: dir.join("target"), options, shadow: None }
     }
 
     /// Opens the target without a watch.
@@ -66,8 +68,16 @@ impl Rig {
     /// # Errors
     /// As the engine says.
     pub fn backup(&self, seams: Seams) -> Result<BackupReport, Error> {
-        let (counters, cancel) = (Counters::default(), Cancel::default());
-        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        self.backup_until(seams, &Cancel::default())
+    }
+
+    /// Runs a backup that can be asked to stop.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn backup_until(&self, seams: Seams, cancel: &Cancel) -> Result<BackupReport, Error> {
+        let counters = Counters::default();
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel };
         let target = self.open_watched(seams.target)?;
         let source = JobSource {
             folder: FOLDER.into(),
@@ -76,6 +86,7 @@ impl Rig {
         };
         let mut job = Job::new(JobName::new(JOB)?, vec![source], self.options.clone())?;
         job.source_seam = seams.source;
+        job.shadow.clone_from(&self.shadow);
         backup(&ctx, &target, &job, &Excludes::default())
     }
 

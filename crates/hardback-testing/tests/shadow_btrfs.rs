@@ -1,0 +1,299 @@
+//! Shadow copies of real Btrfs volumes: nested subvolumes, a writer at work, runs that are killed.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and says what it saw")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at the disk with other code")]
+#![cfg(target_os = "linux")]
+
+use hardback_engine::{BackupReport, Error, JobShadow};
+use hardback_shadow::{Hooks, Mode};
+use hardback_testing::rig::{FOLDER, Rig, Seams};
+use hardback_testing::volume::{Volume, VolumeKind};
+use hardback_testing::{run, volume};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+struct Bench {
+    temp: tempfile::TempDir,
+    rig: Rig,
+    volume: Volume,
+}
+
+/// Subvolumes below the source, three deep, one of them in a folder.
+const NESTED: [&str; 3] = ["one", "one/folder/two", "one/folder/two/three"];
+
+impl Bench {
+    /// A volume whose subvolume `home` is the source.
+    fn new(volume: Volume) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let home = volume.root().join("home");
+        subvolume(&home);
+        for nested in NESTED {
+            std::fs::create_dir_all(home.join(nested).parent().unwrap()).unwrap();
+            subvolume(&home.join(nested));
+            std::fs::write(home.join(nested).join("file"), nested).unwrap();
+        }
+        let mut bench = Self { rig: Rig::below(temp.path()), temp, volume };
+        bench.rig.source = home;
+        bench.rig.options.hot_window_s = 0;
+        let shadows = hardback_shadow::system(bench.records());
+        bench.rig.shadow = Some(JobShadow { shadows, mode: Mode::Always, hooks: Hooks::default() });
+        bench
+    }
+
+    fn records(&self) -> PathBuf {
+        self.temp.path().join("records")
+    }
+
+    fn backup(&self) -> Result<BackupReport, Error> {
+        self.rig.backup(Seams::default())
+    }
+
+    fn stored(&self, report: &BackupReport) -> PathBuf {
+        self.rig.snapshot(report.snapshot.as_ref().unwrap()).join(FOLDER)
+    }
+
+    fn subvolumes(&self) -> Vec<String> {
+        subvolumes(self.volume.root())
+    }
+}
+
+fn subvolume(path: &Path) {
+    run!("btrfs", "subvolume", "create", path);
+}
+
+/// Returns the paths of all subvolumes.
+fn subvolumes(root: &Path) -> Vec<String> {
+    let list = run!("btrfs", "subvolume", "list", root);
+    list.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
+}
+
+fn mounts() -> String {
+    std::fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+#[test]
+fn nested_subvolumes_are_in_the_snapshot_and_the_next_run_links_everything() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let (before, mounted) = (bench.subvolumes(), mounts());
+    let report = bench.backup().unwrap();
+    for nested in NESTED {
+        let stored = bench.stored(&report).join(nested).join("file");
+        assert_eq!(std::fs::read_to_string(stored).unwrap(), nested);
+    }
+    let outcome = report.shadow.as_ref().unwrap();
+    assert_eq!((outcome.report.made.len(), outcome.is_as_wanted(), report.totals.problems), (4, true, 0));
+    // Another snapshot has another device number, and its files have the same numbers.
+    let next = bench.backup().unwrap();
+    assert_eq!((next.totals.new_files, next.bytes_read, next.linked), (0, 0, 3));
+    // A live run and one of a shadow copy link to each other.
+    let mut live = bench.rig.clone();
+    live.shadow = None;
+    let next = live.backup(Seams::default()).unwrap();
+    assert_eq!((next.totals.new_files, next.bytes_read, next.linked), (0, 0, 3));
+    assert_eq!((bench.subvolumes(), mounts()), (before, mounted));
+}
+
+#[test]
+fn sources_are_subvolumes_mounted_elsewhere_paths_in_them_and_the_very_top() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let root = bench.volume.root().to_owned();
+    let elsewhere = bench.temp.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let device = run!("findmnt", "-no", "SOURCE", &root);
+    run!("mount", "-o", "subvol=home/one", device.trim(), &elsewhere);
+    let bound = bench.temp.path().join("bound");
+    std::fs::create_dir(&bound).unwrap();
+    run!("mount", "--bind", elsewhere.join("folder"), &bound);
+    std::os::unix::fs::symlink(&bound, bench.temp.path().join("link")).unwrap();
+    let cases = [
+        (root.clone(), "home/one/folder/two/three/file", 5),
+        (elsewhere.clone(), "folder/two/three/file", 3),
+        (root.join("home/one/folder"), "two/three/file", 3),
+        (elsewhere.join("folder"), "two/file", 3),
+        (bound.clone(), "two/three/file", 3),
+        (bench.temp.path().join("link"), "two/three/file", 3),
+    ];
+    for (number, (source, file, copies)) in cases.into_iter().enumerate() {
+        let target = bench.temp.path().join(format!("target{number}"));
+        let rig = Rig { source: source.clone(), target, ..bench.rig.clone() };
+        let report = rig.backup(Seams::default()).unwrap();
+        let tree = rig.snapshot(report.snapshot.as_ref().unwrap()).join(FOLDER);
+        let shown = source.display();
+        assert!(tree.join(file).is_file(), "{shown}");
+        assert_eq!(report.shadow.unwrap().report.made.len(), copies, "{shown}");
+        assert_eq!(report.totals.problems, 0, "{shown}");
+        assert!(!tree.read_dir().unwrap().any(|e| e.unwrap().file_name().to_string_lossy().contains("hardback")));
+    }
+    run!("umount", &bound);
+    run!("umount", &elsewhere);
+}
+
+#[test]
+fn other_volumes_below_a_source_are_never_silently_empty() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let other = volume!(VolumeKind::Ext4, 16);
+    std::fs::write(other.root().join("on-ext4"), "x").unwrap();
+    let below = bench.rig.source.join("mnt");
+    std::fs::create_dir(&below).unwrap();
+    run!("mount", "--bind", other.root(), &below);
+    let memory = bench.rig.source.join("one/memory");
+    std::fs::create_dir(&memory).unwrap();
+    run!("mount", "-t", "tmpfs", "none", &memory);
+    std::fs::write(memory.join("in-memory"), "x").unwrap();
+    let error = bench.backup().unwrap_err();
+    assert!(error.to_string().contains(below.to_str().unwrap()), "{error}");
+    let mut rig = bench.rig.clone();
+    rig.shadow.as_mut().unwrap().mode = Mode::WhenAvailable;
+    let report = rig.backup(Seams::default()).unwrap();
+    let tree = bench.stored(&report);
+    assert!(tree.join("mnt/on-ext4").is_file() && tree.join("one/memory/in-memory").is_file());
+    let outcome = report.shadow.as_ref().unwrap();
+    assert_eq!(outcome.report.live.iter().map(|live| live.path.clone()).collect::<Vec<_>>(), [below.clone()]);
+    assert!(!outcome.is_as_wanted());
+    // Who stays on one volume asks for nothing else, and the folders are as in a live run.
+    let mut alone = bench.rig.clone();
+    alone.options.one_file_system = true;
+    alone.target = bench.temp.path().join("alone");
+    let report = alone.backup(Seams::default()).unwrap();
+    assert_eq!(report.shadow.as_ref().unwrap().report.made.len(), 1);
+    let tree = alone.snapshot(report.snapshot.as_ref().unwrap()).join(FOLDER);
+    assert_eq!(tree.join("mnt").read_dir().unwrap().count() + tree.join("one").read_dir().unwrap().count(), 0);
+    alone.shadow = None;
+    alone.options.skip_unchanged = true;
+    assert!(alone.backup(Seams::default()).unwrap().is_unchanged);
+    run!("umount", &memory);
+    run!("umount", &below);
+}
+
+#[test]
+fn a_file_that_was_touched_right_before_the_freezing_is_hot_however_late_it_is_read() {
+    let mut bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    bench.rig.options.hot_window_s = 2;
+    std::thread::sleep(Duration::from_secs(3));
+    std::fs::write(bench.rig.source.join("touched"), "touched").unwrap();
+    bench.rig.shadow.as_mut().unwrap().hooks.after_shadow = vec!["sleep 3".into()];
+    bench.backup().unwrap();
+    bench.rig.shadow.as_mut().unwrap().hooks.after_shadow.clear();
+    let next = bench.backup().unwrap();
+    // The others are older than the window.
+    assert_eq!((next.bytes_read, next.linked), ("touched".len() as u64, 4));
+}
+
+/// Writes the same number into two files again and again, until it is told to stop.
+fn keep_pair_equal(dir: &Path, stop: &AtomicBool) -> u64 {
+    let (a, b) = (dir.join("a"), dir.join("b"));
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        round += 1;
+        let new = dir.join("new");
+        std::fs::write(&new, format!("{round}\n").repeat(500)).unwrap();
+        std::fs::rename(&new, &a).unwrap();
+        std::fs::write(&new, format!("{round}\n").repeat(500)).unwrap();
+        std::fs::rename(&new, &b).unwrap();
+    }
+    round
+}
+
+#[test]
+fn a_pair_of_files_is_of_one_moment_in_every_snapshot() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 600));
+    // Files between the two, so that a live run takes its time from one to the other.
+    for n in 0..300 {
+        std::fs::write(bench.rig.source.join(format!("aa{n}")), n.to_string()).unwrap();
+    }
+    for name in ["a", "b"] {
+        std::fs::write(bench.rig.source.join(name), "0\n").unwrap();
+    }
+    let runs = if hardback_testing::is_slow_run() { 100 } else { 20 };
+    let stop = AtomicBool::new(false);
+    let (before, mut spread) = (bench.subvolumes(), 0);
+    let mut numbers = std::collections::HashSet::new();
+    let rounds = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| keep_pair_equal(&bench.rig.source, &stop));
+        for run in 0..runs {
+            let report = bench.backup().unwrap();
+            assert_eq!(report.totals.problems, 0, "run {run}: {:?}", report.problems);
+            let number = |name: &str| {
+                let text = std::fs::read_to_string(bench.stored(&report).join(name)).unwrap();
+                let numbers: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+                assert!(numbers.iter().all(|n| *n == numbers[0]), "run {run}: {name} is torn");
+                numbers[0]
+            };
+            let (a, b) = (number("a"), number("b"));
+            // The first is written first: at any moment it has the same number, or the next.
+            assert!(a == b || a == b + 1, "run {run}: {a} and {b}");
+            numbers.insert(a);
+            spread = spread.max(report.shadow.unwrap().report.spread_ns);
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    assert_eq!(bench.subvolumes(), before);
+    assert!(numbers.len() as u64 > runs / 2, "the writer did nothing");
+    println!("{runs} runs beside {rounds} rounds of the writer; {} ms to freeze 4 subvolumes at most", spread / 1_000_000);
+}
+
+fn hb_run(bench: &Bench, wrapper: &[String]) -> Command {
+    let run = env!("CARGO_BIN_EXE_hb-run").to_owned();
+    let words: Vec<String> = wrapper.iter().cloned().chain([run]).collect();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args([&bench.rig.source, &bench.rig.target]).arg("system").arg(bench.records());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_call_leaves_what_the_next_one_removes() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let (before, mounted) = (bench.subvolumes(), mounts());
+    let mut kills = 0;
+    let mut left = 0;
+    for call in ["ioctl", "mount", "umount2", "renameat2", "unlinkat", "flock", "fsync"] {
+        for n in 1..200 {
+            let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"];
+            let inject = format!("inject={call}:signal=KILL:when={n}");
+            let wrapper: Vec<String> = strace.into_iter().map(str::to_owned).chain([inject]).collect();
+            let status = hb_run(&bench, &wrapper).status().unwrap();
+            match status.code() {
+                Some(0) => break,
+                Some(code) => panic!("{call} {n}: the run ended with {code}"),
+                None => kills += 1,
+            }
+            left += bench.subvolumes().len() - before.len();
+            assert_eq!(mounts(), mounted, "{call} {n}");
+            let swept = hardback_shadow::system(bench.records()).sweep().unwrap();
+            assert!(swept.failed.is_empty() && swept.unread.is_empty(), "{call} {n}: {swept:?}");
+            assert_eq!(bench.subvolumes(), before, "{call} {n}");
+        }
+    }
+    assert!(kills > 30 && left > 20, "{kills} kills left {left} snapshots");
+    assert_eq!(hb_run(&bench, &["env".into()]).status().unwrap().code(), Some(0));
+    assert_eq!(hardback_shadow::system(bench.records()).records().list().unwrap().0, []);
+    println!("{kills} kills left {left} snapshots, all removed");
+}
+
+#[test]
+fn nothing_is_removed_that_is_not_ours() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let root = bench.volume.root();
+    // One that looks like ours and is not on record, and one on record that somebody has made writable.
+    let strange = root.join(".hardback-shadow-0123456789abcdef-0");
+    run!("btrfs", "subvolume", "snapshot", "-r", &bench.rig.source, &strange);
+    let wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=umount2", "-e"];
+    let wrapper: Vec<String> =
+        wrapper.into_iter().map(str::to_owned).chain(["inject=umount2:signal=KILL:when=1".into()]).collect();
+    hb_run(&bench, &wrapper).status().unwrap();
+    let left: Vec<String> = bench.subvolumes().into_iter().filter(|path| path.starts_with(".hardback")).collect();
+    assert_eq!(left.len(), 5, "{left:?}");
+    let touched = left.iter().find(|path| !strange.ends_with(path.as_str())).unwrap();
+    run!("btrfs", "property", "set", root.join(touched), "ro", "false");
+    let swept = hardback_shadow::system(bench.records()).sweep().unwrap();
+    assert_eq!((swept.removed.len(), swept.failed.len()), (3, 1));
+    assert!(swept.failed[0].1.to_string().contains("can be written to"), "{:?}", swept.failed);
+    assert!(strange.is_dir() && root.join(touched).is_dir());
+    // It is still on record, and goes when it is what we made.
+    run!("btrfs", "property", "set", root.join(touched), "ro", "true");
+    assert_eq!(hardback_shadow::system(bench.records()).sweep().unwrap().removed.len(), 1);
+    assert!(strange.is_dir() && !root.join(touched).exists());
+}
