@@ -48,6 +48,8 @@ pub struct MountedVolume {
     pub device_id: (u32, u32),
     /// The place inside of the file system.
     pub inside: PathBuf,
+    /// Its options, with commas between them.
+    pub options: String,
     /// Nothing can change on it: it needs no shadow copy.
     pub is_read_only: bool,
 }

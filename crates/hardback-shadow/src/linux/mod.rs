@@ -196,7 +196,8 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
         device: mount.source.clone(),
         device_id: mount.device_id,
         inside: if below.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(below) },
-        is_read_only: mount.is_read_only,
+        is_read_only: mount.is_read_only(),
+        options: mount.options.clone(),
     }
 }
 
@@ -214,9 +215,15 @@ fn mount_of(dir: impl AsFd) -> rustix::io::Result<(u64, (u32, u32))> {
     Ok((stat.stx_mnt_id, (stat.stx_dev_major, stat.stx_dev_minor)))
 }
 
+/// Returns the options of the file system that an open folder is on.
+fn options_of(dir: &OwnedFd) -> Result<String, ShadowError> {
+    let (id, _) = mount_of(dir).map_err(|e| ShadowError::system("look at a mount", e))?;
+    Ok(mount_table()?.into_iter().find(|mount| mount.id == id).map(|mount| mount.options).unwrap_or_default())
+}
+
 fn mount_table() -> Result<Vec<Mount>, ShadowError> {
     let cannot = |e: rustix::io::Errno| ShadowError::system("read /proc/self/mountinfo", e);
-    let file = open(c"/proc/self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(cannot)?;
+    let file = open(c"/proc/thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(cannot)?;
     let (mut table, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         match rustix::io::read(&file, &mut buffer).map_err(cannot)? {

@@ -19,8 +19,15 @@ pub(super) struct Mount {
     pub(super) file_system: String,
     /// What was mounted.
     pub(super) source: PathBuf,
-    /// The file system as a whole is read-only, not only this mount of it.
-    pub(super) is_read_only: bool,
+    /// Options of the file system, with commas between them; not those of this mount of it.
+    pub(super) options: String,
+}
+
+impl Mount {
+    /// Returns whether the file system as a whole is read-only, not only this mount of it.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.options.split(',').any(|option| option == "ro")
+    }
 }
 
 /// Parses the table; a line that is none is left out, as a kernel may add what we do not know.
@@ -41,9 +48,9 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     fields.by_ref().find(|field| *field == b"-")?;
     let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
     let source = path(fields.next()?);
-    let is_read_only = fields.next()?.split(|b| *b == b',').any(|option| option == b"ro");
+    let options = String::from_utf8_lossy(fields.next()?).into_owned();
     let device_id = (u32::try_from(major).ok()?, u32::try_from(minor).ok()?);
-    Some(Mount { id, device_id, root, point, file_system, source, is_read_only })
+    Some(Mount { id, device_id, root, point, file_system, source, options })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -89,7 +96,7 @@ mod tests {
         assert_eq!((mounts[1].file_system.as_str(), mounts[1].root.to_str()), ("btrfs", Some("/@home")));
         assert_eq!(mounts[1].source.to_str(), Some("/dev/nvme0n1p2"));
         assert_eq!(mounts[2].point.to_str(), Some("/mnt/a b\\c"));
-        assert_eq!(mounts.iter().map(|m| m.is_read_only).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(mounts.iter().map(Mount::is_read_only).collect::<Vec<_>>(), [false, false, true]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Btrfs: a read-only snapshot of the subvolume that a place lies in, and of every subvolume below it, as a snapshot has
 //! an empty folder where another subvolume was.
 //!
+//! A snapshot has what was written to files before its transaction, and whatever was done to names until then: a file that
+//! is written and renamed in between would be there and empty. So the option `flushoncommit` is on while snapshots are made.
+//!
 //! The snapshots are made at the very top of the file system, which is mounted for that in the namespace of our own, so
 //! nothing is written into a source. They keep the numbers of the files and have another number of the device.
 
@@ -11,7 +14,7 @@ use crate::error::ShadowError;
 use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, openat, statx};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, mount, mount_remount};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,6 +26,12 @@ use std::sync::Arc;
 const FILE_SYSTEM: &str = "filesystem";
 const DEVICE: &str = "device";
 const SUBVOLUME: &str = "path";
+/// Whether it is ours to switch [`FLUSH`] on and off: `yes`, or `no` where it was on before.
+const SWITCH: &str = "switch-flush";
+
+/// The mount option that writes all files with each transaction, so that a snapshot is of one moment.
+const FLUSH: &str = "flushoncommit";
+const NO_FLUSH: &str = "noflushoncommit";
 
 /// Flags of a handle for the calls of [`ioctl`].
 const ASK: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -70,7 +79,8 @@ impl Btrfs {
             Ok((device, around, nested))
         })?;
         let inside = relative(&place.volume.inside);
-        let volume = |subvolume: &Path| volume_of(&file_system, &device, subvolume);
+        let switches = !place.volume.options.split(',').any(|option| option == FLUSH);
+        let volume = |subvolume: &Path| volume_of(&file_system, &device, subvolume, switches);
         let below_subvolume = inside.strip_prefix(&around).unwrap_or(Path::new("")).to_owned();
         let mut pieces = vec![Piece {
             below: PathBuf::new(),
@@ -113,7 +123,13 @@ impl ShadowProvider for Btrfs {
 
     fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
         let copies = copies.to_vec();
-        self.namespace.run(move || copies.iter().map(create).collect())
+        self.namespace.run(move || {
+            let tops = tops_to_switch(&copies)?;
+            tops.iter().for_each(|top| switch(top, FLUSH));
+            let made = copies.iter().map(create).collect();
+            tops.iter().for_each(|top| switch(top, NO_FLUSH));
+            made
+        })
     }
 
     fn check(&self, _copy: &Copy) -> Result<(), ShadowError> {
@@ -137,10 +153,35 @@ fn create(copy: &Copy) -> Result<PathBuf, ShadowError> {
     Ok(top.mounted.join(hidden(&copy.name)))
 }
 
+/// Returns the file systems of which we switch the option.
+fn tops_to_switch(copies: &[Copy]) -> Result<Vec<Top>, ShadowError> {
+    let mut tops: Vec<Top> = Vec::new();
+    for copy in copies.iter().filter(|copy| switches(&copy.volume)) {
+        let (top, _) = mount_top(copy.volume.field(FILE_SYSTEM)?, &[PathBuf::from(copy.volume.field(DEVICE)?)])?;
+        if !tops.iter().any(|other| other.mounted == top.mounted) {
+            tops.push(top);
+        }
+    }
+    Ok(tops)
+}
+
+fn switches(volume: &Volume) -> bool {
+    volume.fields.get(SWITCH).is_some_and(|switch| switch == "yes")
+}
+
+/// Switches an option; where that fails, snapshots are as exact as they were before we came.
+fn switch(top: &Top, option: &str) {
+    mount_remount(&top.mounted, MountFlags::NOATIME, option).ok();
+}
+
 /// Removes a snapshot: only one that has the name of ours, at the very top, and is what we make.
 fn remove(copy: &Copy) -> Result<(), ShadowError> {
     let volume = &copy.volume;
     let (top, _) = mount_top(volume.field(FILE_SYSTEM)?, &[PathBuf::from(volume.field(DEVICE)?)])?;
+    if switches(volume) && super::options_of(&top.dir).is_ok_and(|options| options.split(',').any(|o| o == FLUSH)) {
+        // The run was killed while it made snapshots.
+        switch(&top, NO_FLUSH);
+    }
     let name = hidden(&copy.name);
     let cannot = |e: Errno| ShadowError::system(format!("remove the snapshot {name} of {}", volume.shown), e);
     let found = match openat(&top.dir, &name, STEP, Mode::empty()) {
@@ -166,7 +207,7 @@ fn is_ours(path: &Path) -> bool {
     path.as_os_str().as_bytes().starts_with(hidden(NAME_PREFIX).as_bytes())
 }
 
-fn volume_of(file_system: &str, device: &Path, subvolume: &Path) -> Volume {
+fn volume_of(file_system: &str, device: &Path, subvolume: &Path, switches: bool) -> Volume {
     let what = match subvolume.as_os_str().is_empty() {
         true => "Btrfs top level".to_owned(),
         false => format!("Btrfs subvolume {}", subvolume.display()),
@@ -175,6 +216,7 @@ fn volume_of(file_system: &str, device: &Path, subvolume: &Path) -> Volume {
         (FILE_SYSTEM, file_system.to_owned()),
         (DEVICE, device.to_string_lossy().into_owned()),
         (SUBVOLUME, field_of_path(subvolume)),
+        (SWITCH, if switches { "yes" } else { "no" }.to_owned()),
     ];
     Volume {
         provider: "btrfs".into(),
