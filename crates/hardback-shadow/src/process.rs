@@ -46,19 +46,21 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
 pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result<(Ended, String, String)> {
     let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let group = child.id();
-    let readers = [child.stdout.take().map(|out| spawn_reader(out)), child.stderr.take().map(|err| spawn_reader(err))];
+    let readers = [child.stdout.take().map(spawn_reader), child.stderr.take().map(spawn_reader)];
     let (sender, ended) = channel();
     let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
-    let result = match ended.recv_timeout(limit) {
-        Ok(status) => Ended::Status(status?),
+    let status = match ended.recv_timeout(limit) {
+        Ok(status) => status?,
         Err(_) => {
             kill_group(group);
-            Ended::TimedOut
+            drop(waiting.join());
+            // What it started may hold its pipes for ever.
+            return Ok((Ended::TimedOut, String::new(), String::new()));
         }
     };
     drop(waiting.join());
     let [out, err] = readers.map(|reader| reader.and_then(|reader| reader.join().ok()).unwrap_or_default());
-    Ok((result, out, err))
+    Ok((Ended::Status(status), out, err))
 }
 
 fn spawn_reader(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {

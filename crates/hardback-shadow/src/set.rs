@@ -418,29 +418,37 @@ impl ShadowSet {
             if of_provider.is_empty() {
                 continue;
             }
-            match provider.create(&of_provider) {
-                Ok(made) => {
-                    for ((at, path), copy) in numbers.iter().zip(made).zip(&of_provider) {
-                        paths[*at] = Some(Ok(path));
-                        let volume = copy.volume.shown.clone();
-                        let provider = provider.name().to_owned();
-                        self.report.made.push(Made { name: copy.name.clone(), provider, volume });
-                        self.made.push(copy.clone());
-                    }
-                }
+            let made = match provider.create(&of_provider) {
                 Err(error) if mode == Mode::Always || matches!(error, ShadowError::Interrupted) => return Err(error),
-                Err(error) => {
-                    for copy in &of_provider {
-                        // Some may be there: they are on record, and go when the set goes.
-                        drop(self.shadows.remove(copy));
-                    }
-                    let live = Live::of_error(&error);
-                    numbers.iter().for_each(|at| paths[*at] = Some(Err(live.clone())));
+                Ok(made) => made.into_iter().map(Ok).collect(),
+                // Those that can be frozen are, one by one.
+                Err(_) => of_provider.iter().map(|copy| self.create_alone(provider.as_ref(), copy)).collect::<Vec<_>>(),
+            };
+            for ((at, made), copy) in numbers.iter().zip(made).zip(&of_provider) {
+                if made.is_ok() {
+                    let (volume, provider) = (copy.volume.shown.clone(), provider.name().to_owned());
+                    self.report.made.push(Made { name: copy.name.clone(), provider, volume });
+                    self.made.push(copy.clone());
                 }
+                paths[*at] = Some(made);
             }
         }
         let unknown = || Live { path: PathBuf::new(), why: "nobody made it".into(), hint: None };
         Ok(paths.into_iter().map(|path| path.unwrap_or_else(|| Err(unknown()))).collect())
+    }
+
+    /// Makes one copy where those of its provider could not be made together.
+    fn create_alone(&self, provider: &dyn ShadowProvider, copy: &Copy) -> Result<PathBuf, Live> {
+        // It may be there from the first attempt, or only half: it is on record, and goes when the set goes.
+        let create = || {
+            provider.remove(copy)?;
+            provider.create(std::slice::from_ref(copy))
+        };
+        match create() {
+            Ok(mut made) if made.len() == 1 => Ok(made.remove(0)),
+            Ok(_) => Err(Live { path: PathBuf::new(), why: "nobody made it".into(), hint: None }),
+            Err(error) => Err(Live::of_error(&error)),
+        }
     }
 
     /// Notes the places of which no copy could be made.

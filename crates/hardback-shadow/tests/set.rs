@@ -143,7 +143,7 @@ fn what_cannot_be_removed_stays_on_record_until_a_sweep_removes_it() {
     bench.scripted.follow(|at, number| if at == Step::Remove && number == 0 { Fault::Fails } else { Fault::None });
     let left = set.release();
     assert_eq!(left.iter().map(|(copy, _)| copy.name.as_str()).collect::<Vec<_>>(), [name.as_str()]);
-    assert_eq!(bench.scripted.living(), [name.clone()]);
+    assert_eq!(bench.scripted.living(), std::slice::from_ref(&name));
     let (listed, _) = bench.shadows.records().list().unwrap();
     assert_eq!((listed[0].is_in_use, listed[0].record.copies.len()), (false, 1));
     let swept = bench.shadows.sweep().unwrap();

@@ -20,6 +20,7 @@ pub mod compare;
 pub mod fault;
 #[cfg(unix)]
 pub mod oracle;
+pub mod pair;
 pub mod rig;
 pub mod scripted_shadow;
 #[cfg(unix)]

@@ -2,9 +2,9 @@
 
 use hardback_engine::retention::Rules;
 use hardback_engine::{
-    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobShadow, JobSource, Monitor,
-    Phase, Problem, PruneOptions, PruneReport, RestoreOptions, RestoreReport, SystemClock, Target, backup,
-    open_or_create_target, prune, restore,
+    Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobShadow,
+    JobSource, Monitor, Phase, Problem, PruneOptions, PruneReport, RestoreOptions, RestoreReport, SystemClock, Target,
+    backup, open_or_create_target, prune, restore,
 };
 use hardback_platform::Seam;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! What it made is on the disk, so it outlives a process that is killed; every making and removing is a line in a
 //! journal, and at the end they must balance.
 
-use hardback_shadow::{Answer, Copy, Piece, PlainMachine, Place, Read, ShadowError, ShadowProvider, Shadows, Volume};
+use hardback_shadow::{Answer, Copy, Piece, Place, PlainMachine, Read, ShadowError, ShadowProvider, Shadows, Volume};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -107,7 +107,9 @@ impl Scripted {
         let number = self.steps.fetch_add(1, Ordering::SeqCst);
         match script(step, number) {
             Fault::None => Ok(()),
-            Fault::Fails => Err(ShadowError::system(format!("do step {number}, {step:?}"), io::Error::other("scripted"))),
+            Fault::Fails => {
+                Err(ShadowError::system(format!("do step {number}, {step:?}"), io::Error::other("scripted")))
+            }
             Fault::Panics => panic!("scripted at step {number}, {step:?}"),
             Fault::Dies => std::process::abort(),
         }

@@ -167,6 +167,7 @@ fn twenty_days(volume: &Volume, entries_a_day: u64, bytes_a_day: usize) {
     let rig = Rig {
         source: source.path().join("docs"),
         target: volume.root().join("target"),
+        shadow: None,
         options: hardback_engine::BackupOptions {
             prune: PruneOptions {
                 rules: Rules { at_least: 3, ..Rules::default() },

@@ -98,7 +98,7 @@ fn hooks_run_in_their_order_and_know_what_happened() {
     };
     let hooks = bench.hooks();
     (hooks.before_shadow, hooks.after_shadow, hooks.after_run) = (say("1"), say("2"), say("3"));
-    bench.backup().unwrap();
+    assert_eq!(bench.backup().unwrap().totals.problems, 0);
     let target = bench.rig.target.display().to_string();
     let lines = |states: [&str; 3]| {
         let line = |text: &str| format!("{text} test {target}\n");
@@ -207,7 +207,8 @@ fn creations_and_removals_balance_over_a_thousand_aborts() {
     let calls = |calls| {
         let (source, target) = (FaultyWatch::counting(calls), FaultyWatch::counting(calls));
         let rig = Rig { target: bench.path("counted"), ..bench.rig.clone() };
-        rig.backup(Seams { source: source.seam(), target: target.seam() }).unwrap();
+        let report = rig.backup(Seams { source: source.seam(), target: target.seam() }).unwrap();
+        assert!(report.shadow.unwrap().is_as_wanted());
         (source.seen(), target.seen())
     };
     let (source_calls, target_calls) = calls(Calls::All);
@@ -249,7 +250,7 @@ fn creations_and_removals_balance_over_a_thousand_aborts() {
     }
     assert!(aborted > 500, "only {aborted} runs were aborted");
     *bench.hooks() = Hooks::default();
-    bench.backup().unwrap();
+    assert_eq!(bench.backup().unwrap().totals.problems, 0);
     bench.assert_clean();
     assert!(bench.scripted.balance().0 > 700);
 }
@@ -268,7 +269,11 @@ fn what_a_killed_run_leaves_is_removed_by_the_next() {
     for (round, signal) in ["KILL", "TERM", "INT", "HUP"].iter().cycle().take(60).enumerate() {
         let mut child = run().spawn().unwrap();
         std::thread::sleep(Duration::from_micros(500 * round as u64));
-        Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+        Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         child.wait().unwrap();
         let living = bench.scripted.living();
         left += living.len();

@@ -5,12 +5,12 @@
 
 use hardback_engine::{BackupReport, Error, JobShadow};
 use hardback_shadow::{Hooks, Mode};
+use hardback_testing::pair::{PairWriter, number_in};
 use hardback_testing::rig::{FOLDER, Rig, Seams};
 use hardback_testing::volume::{Volume, VolumeKind};
 use hardback_testing::{run, volume};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 struct Bench {
@@ -152,7 +152,10 @@ fn other_volumes_below_a_source_are_never_silently_empty() {
     let tree = bench.stored(&report);
     assert!(tree.join("mnt/on-ext4").is_file() && tree.join("one/memory/in-memory").is_file());
     let outcome = report.shadow.as_ref().unwrap();
-    assert_eq!(outcome.report.live.iter().map(|live| live.path.clone()).collect::<Vec<_>>(), [below.clone()]);
+    assert_eq!(
+        outcome.report.live.iter().map(|live| live.path.clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&below)
+    );
     assert!(!outcome.is_as_wanted());
     // Who stays on one volume asks for nothing else, and the folders are as in a live run.
     let mut alone = bench.rig.clone();
@@ -176,75 +179,37 @@ fn a_file_that_was_touched_right_before_the_freezing_is_hot_however_late_it_is_r
     std::thread::sleep(Duration::from_secs(3));
     std::fs::write(bench.rig.source.join("touched"), "touched").unwrap();
     bench.rig.shadow.as_mut().unwrap().hooks.after_shadow = vec!["sleep 3".into()];
-    bench.backup().unwrap();
+    assert_eq!(bench.backup().unwrap().totals.problems, 0);
     bench.rig.shadow.as_mut().unwrap().hooks.after_shadow.clear();
     let next = bench.backup().unwrap();
     // The others are older than the window.
     assert_eq!((next.bytes_read, next.linked), ("touched".len() as u64, 4));
 }
 
-/// Tells a thread to stop, also when its test fails.
-struct StopWhenDone<'a>(&'a AtomicBool);
-
-impl Drop for StopWhenDone<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Writes the same number into two files again and again, until it is told to stop.
-fn keep_pair_equal(dir: &Path, stop: &AtomicBool) -> u64 {
-    let (a, b) = (dir.join("a"), dir.join("b"));
-    let mut round = 0;
-    while !stop.load(Ordering::Relaxed) {
-        round += 1;
-        let new = dir.join("new");
-        std::fs::write(&new, format!("{round}\n").repeat(500)).unwrap();
-        std::fs::rename(&new, &a).unwrap();
-        std::fs::write(&new, format!("{round}\n").repeat(500)).unwrap();
-        std::fs::rename(&new, &b).unwrap();
-    }
-    round
-}
-
 #[test]
 fn a_pair_of_files_is_of_one_moment_in_every_snapshot() {
     let bench = Bench::new(volume!(VolumeKind::Btrfs, 600));
-    // Files between the two, so that a live run takes its time from one to the other.
     for n in 0..300 {
-        std::fs::write(bench.rig.source.join(format!("aa{n}")), n.to_string()).unwrap();
-    }
-    for name in ["a", "b"] {
-        std::fs::write(bench.rig.source.join(name), "0\n").unwrap();
+        std::fs::write(bench.rig.source.join(format!("f{n}")), n.to_string()).unwrap();
     }
     let runs = if hardback_testing::is_slow_run() { 100 } else { 20 };
-    let stop = AtomicBool::new(false);
     let (before, mut spread) = (bench.subvolumes(), 0);
     let mut numbers = std::collections::HashSet::new();
-    let rounds = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| keep_pair_equal(&bench.rig.source, &stop));
-        let done = StopWhenDone(&stop);
-        for run in 0..runs {
-            let report = bench.backup().unwrap();
-            assert_eq!(report.totals.problems, 0, "run {run}: {:?}", report.problems);
-            let number = |name: &str| {
-                let text = std::fs::read_to_string(bench.stored(&report).join(name)).unwrap();
-                let numbers: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
-                assert!(numbers.iter().all(|n| *n == numbers[0]), "run {run}: {name} is torn");
-                numbers[0]
-            };
-            let (a, b) = (number("a"), number("b"));
-            // The first is written first: at any moment it has the same number, or the next.
-            assert!(a == b || a == b + 1, "run {run}: {a} and {b}");
-            numbers.insert(a);
-            spread = spread.max(report.shadow.unwrap().report.spread_ns);
-        }
-        drop(done);
-        writer.join().unwrap()
-    });
+    let writer = PairWriter::start(&bench.rig.source);
+    for run in 0..runs {
+        let report = bench.backup().unwrap();
+        assert_eq!(report.totals.problems, 0, "run {run}: {:?}", report.problems);
+        numbers.insert(number_in(&bench.stored(&report)));
+        spread = spread.max(report.shadow.unwrap().report.spread_ns);
+    }
+    let rounds = writer.rounds();
+    drop(writer);
     assert_eq!(bench.subvolumes(), before);
     assert!(numbers.len() as u64 > runs / 2, "the writer did nothing");
-    println!("{runs} runs beside {rounds} rounds of the writer; {} ms to freeze 4 subvolumes at most", spread / 1_000_000);
+    println!(
+        "{runs} runs beside {rounds} rounds of the writer; {} ms to freeze 4 subvolumes at most",
+        spread / 1_000_000
+    );
 }
 
 fn hb_run(bench: &Bench, wrapper: &[String]) -> Command {

@@ -18,7 +18,7 @@ pub(crate) use values::Percent;
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Backups that anyone can read: plain, dated folders, in which a file that did not change is a hard link.
 #[derive(Debug, Parser)]
@@ -524,7 +524,21 @@ pub(crate) struct ManArgs {
 
 /// Parses the arguments; prints help or a usage error and ends the process where there is nothing to run.
 pub(crate) fn parse() -> Cli {
-    Cli::parse()
+    Cli::parse_from(with_role(std::env::args_os().collect()))
+}
+
+/// Name under which the binary is the rsync of a computer that is pulled from, as a symlink: for configurations that take
+/// the name of a program and no arguments.
+const RSYNC_NAME: &str = "hardback-rsync";
+
+/// Puts the words before the arguments that the name stands for.
+fn with_role(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().and_then(|program| Path::new(program).file_stem().map(ToOwned::to_owned));
+    if name.is_some_and(|name| name == RSYNC_NAME) {
+        let words = ["with-shadow", "--rsync-compat", "--"];
+        arguments.splice(1..1, words.map(OsString::from));
+    }
+    arguments
 }
 
 /// Returns the whole command line's description.
@@ -537,5 +551,25 @@ mod tests {
     #[test]
     fn the_description_of_the_command_line_is_consistent() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn the_name_of_the_binary_can_stand_for_its_arguments() {
+        let with_role = |line: &str| super::with_role(line.split(' ').map(Into::into).collect()).join(" ".as_ref());
+        assert_eq!(
+            with_role("/usr/bin/hardback-rsync --server ."),
+            "/usr/bin/hardback-rsync with-shadow --rsync-compat -- --server ."
+        );
+        assert_eq!(with_role("/usr/bin/hardback --version"), "/usr/bin/hardback --version");
+        assert_eq!(super::with_role(Vec::new()), Vec::<std::ffi::OsString>::new());
+    }
+
+    #[test]
+    fn the_arguments_of_a_remote_rsync_need_no_dashes_before_them() {
+        use clap::Parser;
+        let line = "hardback with-shadow --rsync-compat --server --sender -vlogDtpre.iLsfxCIvu --numeric-ids . /srv/";
+        let super::Command::WithShadow(args) = super::Cli::parse_from(line.split(' ')).command else { panic!() };
+        let words: Vec<_> = args.command.iter().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(words, ["--server", "--sender", "-vlogDtpre.iLsfxCIvu", "--numeric-ids", ".", "/srv/"]);
     }
 }

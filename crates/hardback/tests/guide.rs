@@ -36,6 +36,18 @@ hardback backup -q "$SOURCE" "$TARGET"
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_is_in_use_is_backed_up_as_the_guide_says() {
+    use hardback_testing::volume::{Volume, VolumeKind};
+    let volume: Volume = hardback_testing::volume!(VolumeKind::Btrfs, 300);
+    let root = volume.root().display();
+    let subvolume = format!(
+        "SOURCE={root}/data TARGET=$HOME/backup\nbtrfs -q subvolume create \"$SOURCE\"\necho \"Dear Anna\" > \"$SOURCE/letter.txt\"\n"
+    );
+    pages::run("docs/guide/live.md", &subvolume);
+}
+
+#[test]
 fn snapshots_are_kept_and_removed_as_the_guide_says() {
     let three_snapshots = r#"
 for N in 1 2 3; do echo "$N" > "$SOURCE/notes/plan.txt"; hardback backup -q "$SOURCE" "$TARGET"; done

@@ -115,9 +115,6 @@ impl Window<'_> {
         let after = self.run_hooks(HookTime::AfterShadow, state, None);
         self.set = frozen?;
         after?;
-        for live in self.set.iter().flat_map(|set| &set.report().live) {
-            ctx.monitor.notice(&format!("{} is read live, without a shadow copy: {}", live.path.display(), live.why));
-        }
         ctx.check_cancel()
     }
 
@@ -142,9 +139,6 @@ impl Window<'_> {
         ];
         variables.extend(result.map(|result| ("HARDBACK_RESULT", result.into())));
         let failed = of_job.hooks.run(time, &variables);
-        for hook in &failed {
-            self.ctx.monitor.notice(&hook.to_string());
-        }
         self.failed_hooks.extend(failed.iter().cloned());
         match failed.first() {
             Some(first) if of_job.hooks.on_failure == HookFailure::Stop && time != HookTime::AfterRun => {
@@ -162,10 +156,6 @@ impl Window<'_> {
         let Some(shadow) = &self.job.shadow else { return result };
         let report = self.set.as_ref().map(|set| set.report().clone()).unwrap_or_default();
         let left = self.set.take().map(ShadowSet::release).unwrap_or_default();
-        for (copy, error) in &left {
-            let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
-            self.ctx.monitor.notice(&format!("{name} of {of} cannot be removed now, the next run tries again: {why}"));
-        }
         if self.began {
             let state = match (report.made.is_empty(), report.live.is_empty()) {
                 (true, _) => "none",
@@ -182,11 +172,24 @@ impl Window<'_> {
             drop(self.run_hooks(HookTime::AfterRun, state, Some(word)));
         }
         let mode = shadow.mode;
-        let left = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
-        result.map(|of_run| {
-            let outcome = ShadowOutcome { mode, report, left, failed_hooks: self.failed_hooks, swept: self.swept };
-            BackupReport { shadow: Some(outcome), ..of_run }
-        })
+        let left: Vec<_> = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
+        match result {
+            Ok(of_run) => {
+                let outcome = ShadowOutcome { mode, report, left, failed_hooks: self.failed_hooks, swept: self.swept };
+                Ok(BackupReport { shadow: Some(outcome), ..of_run })
+            }
+            Err(error) => {
+                // There is no report to tell it.
+                for (name, why) in &left {
+                    self.ctx.monitor.notice(&format!("{name} cannot be removed now, the next run tries again: {why}"));
+                }
+                let told = error.to_string();
+                for hook in self.failed_hooks.iter().map(ToString::to_string).filter(|hook| *hook != told) {
+                    self.ctx.monitor.notice(&hook);
+                }
+                Err(error)
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod btrfs;
 mod mounts;
 mod namespace;
+mod zfs;
 
 use crate::error::ShadowError;
 use crate::machine::{Machine, Request, ViewPlan};
@@ -28,7 +29,7 @@ const LOOK: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC
 pub(super) fn system(records: PathBuf) -> Shadows {
     let namespace = Arc::new(Namespace::default());
     let machine = LinuxMachine { namespace: namespace.clone(), views: Mutex::default(), new_root: Mutex::default() };
-    Shadows::new(Arc::new(machine), vec![Arc::new(btrfs::Btrfs::new(namespace))], records)
+    Shadows::new(Arc::new(machine), vec![Arc::new(btrfs::Btrfs::new(namespace)), Arc::new(zfs::Zfs::new())], records)
 }
 
 /// A Linux computer.

@@ -83,6 +83,21 @@ impl TestEnvironment {
         self.run(self.command(Path::new(env!("CARGO_BIN_EXE_hardback"))), args)
     }
 
+    /// Returns a command of the binary in the place, to be started; what it says is not kept.
+    pub(crate) fn start(&self, args: &[&str]) -> Command {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_hardback")));
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command
+    }
+
+    /// Runs another program in the place, which finds programs where this test does.
+    pub(crate) fn other(&self, program: &str, args: &[&str]) -> Output {
+        let mut command = self.command(Path::new(program));
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        self.run(command, args)
+    }
+
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.path("")).env("HARDBACK_STATE_DIR", self.root.path().join("state"));

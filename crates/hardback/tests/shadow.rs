@@ -1,0 +1,268 @@
+//! The real binary on shadow copies: exit codes, `with-shadow`, hooks, signals.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests make trees, start the binary and stop at what is wrong"
+)]
+#![cfg(target_os = "linux")]
+
+mod environment;
+
+use environment::TestEnvironment;
+use hardback_testing::volume::{Volume, VolumeKind};
+use hardback_testing::{run, volume};
+use serde_json::Value;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn report(stdout: &str) -> Value {
+    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+}
+
+/// A volume with a subvolume in a subvolume.
+fn with_subvolumes() -> Result<Volume, String> {
+    let volume = Volume::mount(VolumeKind::Btrfs, 300)?;
+    for name in ["data", "data/inner"] {
+        run!("btrfs", "subvolume", "create", volume.root().join(name));
+        std::fs::write(volume.root().join(name).join("file"), name).unwrap();
+    }
+    Ok(volume)
+}
+
+macro_rules! subvolumes {
+    () => {
+        match with_subvolumes() {
+            Ok(volume) => volume,
+            Err(why) => hardback_testing::skip!("{why}"),
+        }
+    };
+}
+
+fn list(volume: &Volume) -> String {
+    let list = run!("btrfs", "subvolume", "list", volume.root());
+    list.lines().map(|line| format!("{}\n", line.rsplit(' ').next().unwrap())).collect()
+}
+
+#[test]
+fn a_shadow_copy_that_was_asked_for_is_made_or_missed_loudly() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let source = volume.root().join("data").display().to_string();
+    let before = list(&volume);
+    let args = ["backup", &source, "target", "--hot-window", "0", "--shadow"];
+    let done = env.hardback(&[&args[..], &["always"]].concat()).exits(0);
+    assert!(done.stdout.contains("frozen    at "), "{}", done.stdout);
+    assert!(done.stdout.contains("2 volumes within"), "{}", done.stdout);
+    let done = env.hardback(&[&["--json"], &args[..], &["when-available"]].concat()).exits(0);
+    let report = report(&done.stdout);
+    assert_eq!(report["shadow"]["copies"].as_array().unwrap().len(), 2);
+    assert_eq!(report["shadow"]["mode"], "when-available");
+    assert_eq!((&report["linked"], &report["bytes_read"]), (&2.into(), &0.into()));
+    assert_eq!(list(&volume), before);
+}
+
+#[test]
+fn without_a_provider_always_stops_and_when_available_is_a_problem() {
+    let env = TestEnvironment::new();
+    let volume = volume!(VolumeKind::Ext4, 16);
+    std::fs::write(volume.root().join("file"), "x").unwrap();
+    let source = volume.root().display().to_string();
+    let refused = env.hardback(&["backup", &source, "target", "--shadow", "always"]).exits(1);
+    assert!(refused.stderr.contains("no shadow copy can be made of"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
+    assert!(!env.path("target/host").exists());
+    let made = env.hardback(&["backup", &source, "target", "--shadow", "when-available"]).exits(3);
+    assert!(made.stderr.contains("was read live, without the shadow copy that was asked for"), "{}", made.stderr);
+    let json = env.hardback(&["--json", "backup", &source, "target", "--shadow", "when-available"]).exits(3);
+    let report = report(&json.stdout);
+    assert_eq!(report["shadow"]["live"].as_array().unwrap().len(), 1);
+    assert_eq!((&report["shadow"]["copies"], &report["exit"]), (&Value::Array(Vec::new()), &3.into()));
+    let refused = env.hardback(&["with-shadow", "--source", &source, "--", "true"]).exits(125);
+    assert!(refused.stderr.contains("no shadow copy can be made of"), "{}", refused.stderr);
+    let ran = ["with-shadow", "--source", &source, "--shadow", "when-available", "--", "cat", "{}/file"];
+    let ran = env.hardback(&ran).exits(0);
+    assert_eq!(ran.stdout, "x");
+    assert!(ran.stderr.contains("was read live"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_user_without_rights_hears_what_is_missing() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let source = volume.root().join("data").display().to_string();
+    let refused = env.hardback_as_nobody(&["backup", &source, "target", "--shadow", "always"]).exits(1);
+    assert!(refused.stderr.contains("needs root"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_command_reads_the_frozen_view_and_ends_as_it_likes() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let source = volume.root().join("data").display().to_string();
+    let other = volume.root().join("data/inner").display().to_string();
+    let before = list(&volume);
+    let with = |args: &[&str]| env.hardback(&[&["with-shadow", "--source", &source], args].concat());
+    let script = format!("echo later > '{source}/file'; cat {{}}/file {{}}/inner/file; exit 7");
+    assert_eq!(with(&["--", "sh", "-c", &script]).exits(7).stdout, "datadata/inner");
+    let script = format!("cat '{source}/file'; echo even later > '{source}/file'");
+    let ran = with(&["--in-place", "--", "sh", "-c", &script]).exits(2);
+    assert_eq!(ran.stdout, "later\n");
+    assert!(ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
+    let two = with(&["--source", &other, "--", "sh", "-c", "cat $HARDBACK_SHADOW_1/file $HARDBACK_SHADOW_2/file"]);
+    assert_eq!(two.exits(0).stdout, "later\ndata/inner");
+    let two = with(&["--source", &other, "--", "ls", "{}"]).exits(0);
+    assert_eq!(two.stdout.matches("file").count(), 2, "{}", two.stdout);
+    let missing = with(&["--", "no-such-program"]).exits(127);
+    assert!(missing.stderr.contains("cannot start no-such-program"), "{}", missing.stderr);
+    with(&["--", &format!("{source}/file")]).exits(126).ignore();
+    with(&["--", "sh", "-c", "kill -9 $$"]).exits(137).ignore();
+    env.hardback(&["--json", "with-shadow", "--", "true"]).exits(2).ignore();
+    assert_eq!(list(&volume), before);
+}
+
+#[test]
+fn the_root_itself_can_be_shown_frozen() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let file = volume.root().join("data/file");
+    // The root of this machine has no provider; what is mounted below it has.
+    let script = format!("echo later > '{}'; cat '{0}'; ls /proc/self/exe /etc/passwd", file.display());
+    // Other tests mount and unmount theirs meanwhile: this one has a table of mounts of its own.
+    let hardback = env!("CARGO_BIN_EXE_hardback");
+    let alone = ["--mount", "--propagation", "private", hardback, "with-shadow", "--source", "/", "--shadow"];
+    let ran =
+        env.other("unshare", &[&alone[..], &["when-available", "--in-place", "--", "sh", "-c", &script]].concat());
+    assert_eq!(ran.stdout, "data/etc/passwd\n/proc/self/exe\n");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
+    assert!(ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
+}
+
+#[test]
+fn hooks_are_words_of_the_command_line() {
+    let env = TestEnvironment::new();
+    env.write("source/a", "x");
+    let log = env.path("log");
+    let say = format!("echo $HARDBACK_HOOK $HARDBACK_RESULT >> '{}'", log.display());
+    let hooks = ["--before-shadow", &say, "--after-shadow", &say, "--after-run", &say];
+    let run =
+        |more: &[&str]| env.hardback(&[&["backup", "source", "target", "--same-disk"], &hooks[..], more].concat());
+    run(&[]).exits(0).ignore();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "before-shadow\nafter-shadow\nafter-run done\n");
+    let hangs = run(&["--before-shadow", "sleep 60", "--hook-timeout", "200ms"]).exits(1);
+    assert!(hangs.stderr.contains("`sleep 60` did not end within 0.2 s"), "{}", hangs.stderr);
+    let told = run(&["--after-run", "exit 9", "--hook-failure", "report"]).exits(3);
+    assert!(told.stderr.contains("the after-run hook `exit 9` failed"), "{}", told.stderr);
+    let json = [&["--json", "backup", "source", "target", "--same-disk", "--after-run", "exit 9"][..]].concat();
+    let json = env.hardback(&json).exits(3);
+    assert_eq!(report(&json.stdout)["shadow"]["failed_hooks"][0]["time"], "after-run");
+}
+
+fn signal(child: &Child, name: &str) {
+    Command::new("kill").args([format!("-{name}"), child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}: it never came to be");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn signals_go_to_the_command_and_the_shadow_copy_goes_with_it() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let (source, before) = (volume.root().join("data"), list(&volume));
+    let ready = env.path("ready");
+    let script = format!("trap 'exit 42' TERM USR1; touch '{}'; while :; do sleep 0.05; done", ready.display());
+    for name in ["TERM", "USR1"] {
+        let mut command = env.start(&["with-shadow"]);
+        let mut child = command.arg("--source").arg(&source).args(["--", "sh", "-c", &script]).spawn().unwrap();
+        until("the command", || ready.exists());
+        std::fs::remove_file(&ready).unwrap();
+        let listed = env.hardback(&["shadow", "list"]).exits(0);
+        assert_eq!(listed.stdout.matches("in use by with-shadow sh").count(), 2, "{}", listed.stdout);
+        assert!(env.hardback(&["shadow", "sweep"]).exits(0).stderr.contains("nothing to remove"));
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(42), "{name}");
+        assert_eq!(list(&volume), before, "{name}");
+    }
+}
+
+#[test]
+fn the_command_of_a_killed_hardback_keeps_its_view_until_it_ends() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let (source, before) = (volume.root().join("data"), list(&volume));
+    let (ready, go) = (env.path("ready"), env.path("go"));
+    let script = format!(
+        "touch '{}'; while [ ! -e '{}' ]; do sleep 0.05; done; cat {{}}/file > '{}'",
+        ready.display(),
+        go.display(),
+        env.path("read").display()
+    );
+    let mut command = env.start(&["with-shadow"]);
+    let mut child = command.arg("--source").arg(&source).args(["--", "sh", "-c", &script]).spawn().unwrap();
+    until("the command", || ready.exists());
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    std::fs::write(source.join("file"), "later").unwrap();
+    assert!(env.hardback(&["shadow", "sweep"]).exits(0).stderr.contains("nothing to remove"));
+    std::fs::write(&go, "").unwrap();
+    until("what was read", || std::fs::read_to_string(env.path("read")).is_ok_and(|text| text == "data"));
+    until("the end of the command", || {
+        env.hardback(&["shadow", "list"]).exits(0).stdout.contains("left by with-shadow")
+    });
+    let swept = env.hardback(&["shadow", "sweep"]).exits(0);
+    assert_eq!(swept.stdout.matches("removed hardback-shadow-").count(), 2, "{}", swept.stdout);
+    assert_eq!(list(&volume), before);
+}
+
+#[test]
+fn a_hundred_aborted_runs_leave_nothing_behind() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let (source, before) = (volume.root().join("data"), list(&volume));
+    for n in 0..300 {
+        std::fs::write(source.join(format!("f{n}")), n.to_string()).unwrap();
+    }
+    let target = env.path("target");
+    let run = || {
+        let mut command = env.start(&["backup", "--shadow", "always", "--job", "host"]);
+        command.arg(&source).arg(&target);
+        command
+    };
+    assert!(run().status().unwrap().success());
+    let whole = Instant::now();
+    assert!(run().status().unwrap().success());
+    let whole = whole.elapsed();
+    let (mut interrupted, mut killed, mut left) = (0, 0, 0);
+    for round in 0..100_u32 {
+        let name = ["INT", "TERM", "HUP", "KILL"][round as usize % 4];
+        let mut child = run().spawn().unwrap();
+        std::thread::sleep(whole * (round * 37 % 100) / 110);
+        signal(&child, name);
+        let status = child.wait().unwrap();
+        match status.code() {
+            // The signal came when all was done, or before anybody listened.
+            Some(0) => {}
+            Some(130) => interrupted += 1,
+            None => killed += 1,
+            Some(code) => panic!("round {round}, {name}: ended with {code}"),
+        }
+        if status.code().is_some() {
+            assert_eq!(list(&volume), before, "round {round}, {name}");
+        }
+        left += list(&volume).lines().count() - before.lines().count();
+        env.hardback(&["shadow", "sweep"]).exits(0).ignore();
+        assert_eq!(list(&volume), before, "round {round}, {name}");
+    }
+    assert!(interrupted > 10 && killed > 10 && left > 0, "{interrupted} interrupted, {killed} killed, {left} left");
+    println!("{interrupted} interrupted, {killed} killed, which left {left} snapshots, all removed");
+    assert!(run().status().unwrap().success());
+    assert_eq!(list(&volume), before);
+}
