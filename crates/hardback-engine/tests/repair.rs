@@ -10,12 +10,13 @@
 mod support;
 
 use hardback_engine::{
-    Error, ProblemKind, RepairOptions, RepairReport, ScrubOptions, ScrubReport, SystemClock, VerifyLevel,
-    open_or_create_target, repair, scrub,
+    Cancel, Context, Counters, Error, GoodCopy, ProblemKind, RepairOptions, RepairReport, ScrubOptions, ScrubReport,
+    SystemClock, VerifyLevel, open_or_create_target, repair, scrub,
 };
 use hardback_platform::{Call, Dir, Lock, Op, Seam, Verdict, Watch};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use support::*;
 
@@ -82,7 +83,7 @@ fn what_scrubs_have_found_is_repaired_from_the_source_if_that_is_asked_for() {
         report.problems.iter().find(|p| p.path.ends_with(path.as_bytes())).map(|p| p.detail.clone()).unwrap_or_default()
     };
     assert!(told(&report, "sub/same").contains("--from-source"), "{}", told(&report, "sub/same"));
-    assert!(told(&report, "edited").contains("there is no good copy"), "{}", told(&report, "edited"));
+    assert!(told(&report, "edited").contains("no good copy"), "{}", told(&report, "edited"));
     // One that changed since is none.
     bench.write("many/001", "changed");
     let report = run_repair(&bench, &RepairOptions { from_source: true, ..recorded.clone() });
@@ -185,4 +186,136 @@ fn a_repair_waits_for_no_backup_and_no_scrub() {
         drop(lock);
     }
     assert_eq!(run().unwrap().problem_count, 0);
+}
+
+/// Lets no call of some kinds succeed.
+struct Refused(&'static [Op]);
+
+impl Watch for Refused {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match self.0.contains(&call.op) {
+            true => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+            false => Verdict::Go,
+        }
+    }
+}
+
+fn refused(ops: &'static [Op]) -> Seam {
+    Seam::watched(Arc::new(Refused(ops)))
+}
+
+fn repair_watched(bench: &Bench, seam: Seam, options: &RepairOptions) -> Result<RepairReport, Error> {
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    with_context(|ctx| repair(ctx, &target, options))
+}
+
+/// A damaged file of which the only good copy is the file that a repair made and could not put in its place.
+fn only_copy_is_made() -> (Bench, [String; 3], PathBuf) {
+    let (bench, snapshots) = three_snapshots();
+    flip(&bench.stored(&snapshots[0], "sub/same"), 0);
+    let options = RepairOptions { from_source: true, ..RepairOptions::default() };
+    let report = repair_watched(&bench, refused(&[Op::Rename]), &options).unwrap();
+    assert_eq!((report.repaired, report.problem_count), (0, 1), "{:?}", report.problems);
+    assert!(report.problems[0].detail.contains("it was not repaired"), "{:?}", report.problems);
+    fs::remove_file(bench.source.join("sub/same")).unwrap();
+    let made: Vec<PathBuf> =
+        fs::read_dir(bench.target.join(".hardback/repair/test")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!((made.len(), read(&made[0]).as_str()), (1, "stays the same"));
+    (bench, snapshots, made[0].clone())
+}
+
+#[test]
+fn what_an_interrupted_repair_made_is_a_good_copy() {
+    let (bench, snapshots, made) = only_copy_is_made();
+    let name = made.file_name().unwrap().to_string_lossy();
+    let scrubbed = run_scrub(&bench, 10_000);
+    let copy = GoodCopy::Stored(format!(".hardback/repair/test/{name}").into_bytes());
+    assert_eq!(scrubbed.damage[0].good_copy, Some(copy));
+    let dry = run_repair(&bench, &RepairOptions { dry_run: true, ..RepairOptions::default() });
+    assert_eq!((dry.repaired, dry.problem_count), (1, 1));
+    // It is in the target already, so nobody must ask for the source.
+    let report = run_repair(&bench, &RepairOptions::default());
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 3, vec![]));
+    assert!(snapshots.iter().all(|snapshot| read(&bench.stored(snapshot, "sub/same")) == "stays the same"));
+    assert!(!made.exists());
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+}
+
+#[test]
+fn what_an_interrupted_repair_made_stays_until_it_is_in_its_place() {
+    let (bench, [first, ..], made) = only_copy_is_made();
+    let there = || assert_eq!(read(&made), "stays the same");
+    let all = RepairOptions::default();
+    // Nothing proves it for now.
+    let digests = bench.target.join(".hardback/digests/test");
+    fs::rename(&digests, bench.path("away")).unwrap();
+    assert!(run_repair(&bench, &all).problem_count > 0);
+    there();
+    fs::rename(bench.path("away"), &digests).unwrap();
+    // Nobody may look at the damaged file for now.
+    let report = repair_watched(&bench, locked(b"same"), &all).unwrap();
+    assert!(report.repaired == 0 && report.problem_count > 0, "{:?}", report.problems);
+    there();
+    // It cannot be read for now.
+    let seam = Seam::watched(Arc::new(BadSector(inode(&made))));
+    let report = repair_watched(&bench, seam, &all).unwrap();
+    assert_eq!((report.repaired, report.problem_count), (0, 1), "{:?}", report.problems);
+    there();
+    // The user asks to stop at any time when it is read.
+    for read in 1..=2 {
+        let (counters, cancel) = (Counters::default(), Arc::new(Cancel::default()));
+        let watch = CancelsAt { file: inode(&made), read: Mutex::new(read), cancel: cancel.clone() };
+        let seam = Seam::watched(Arc::new(watch));
+        let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
+        assert!(matches!(repair(&ctx, &target, &all), Err(Error::Interrupted)), "read {read}");
+        there();
+    }
+    // Its metadata is not that of the record: it is a copy all the same.
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o601)).unwrap();
+    assert_eq!(repair_watched(&bench, refused(&[Op::Rename]), &all).unwrap().problem_count, 1);
+    there();
+    assert_eq!(run_repair(&bench, &all).repaired, 1);
+    assert_eq!(read(&bench.stored(&first, "sub/same")), "stays the same");
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+    assert_eq!(fs::read_dir(bench.target.join(".hardback/repair/test")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_only_good_copy_stays_on_a_volume_without_links_too() {
+    let bench = Bench::new();
+    bench.write("only", "in one snapshot");
+    let snapshot = bench.backup();
+    flip(&bench.stored(&snapshot, "only"), 0);
+    let options = RepairOptions { from_source: true, ..RepairOptions::default() };
+    for _ in 0..2 {
+        let report = repair_watched(&bench, refused(&[Op::Link, Op::Rename]), &options).unwrap();
+        assert_eq!((report.repaired, report.problem_count), (0, 1), "{:?}", report.problems);
+        fs::remove_file(bench.source.join("only")).ok();
+    }
+    let report = repair_watched(&bench, refused(&[Op::Link]), &options).unwrap();
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 1, vec![]));
+    assert_eq!(read(&bench.stored(&snapshot, "only")), "in one snapshot");
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+}
+
+/// Asks to stop when a file is read for the n-th time.
+struct CancelsAt {
+    file: u64,
+    read: Mutex<u32>,
+    cancel: Arc<Cancel>,
+}
+
+impl Watch for CancelsAt {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let is_its = || fs::metadata(format!("/proc/self/fd/{}", call.handle)).is_ok_and(|m| m.ino() == self.file);
+        if call.op == Op::Read && is_its() {
+            let mut left = self.read.lock().unwrap();
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.cancel.cancel();
+            }
+        }
+        Verdict::Go
+    }
 }

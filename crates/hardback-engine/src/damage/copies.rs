@@ -3,11 +3,11 @@
 use super::locate::{Located, StoredFile, StoredName, Suspect};
 use super::{GoodCopy, Twin};
 use crate::catalog;
-use crate::content::ContentReader;
+use crate::content::{ContentError, ContentReader};
 use crate::context::Context;
 use crate::error::Error;
-use crate::manifest::Digest;
-use crate::target::Target;
+use crate::manifest::{ContentRef, Digest};
+use crate::target::{Target, layout};
 use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Seam};
 use std::collections::HashMap;
 use std::path::Path;
@@ -28,6 +28,8 @@ pub(crate) enum CopyAt {
     Stored(StoredName),
     /// A file of another content with the same digest.
     Twin(Twin),
+    /// A file that a repair made and could not put everywhere: its name in the folder of repairs.
+    Made(Vec<u8>),
     /// A file of the source: its folder's path there, the path below that.
     Source(Vec<u8>, RelPath),
 }
@@ -37,10 +39,18 @@ pub(crate) struct Copies<'a> {
     target: &'a Target,
     located: &'a Located,
     trees: Option<Dir>,
+    made: Option<Made>,
     reader: ContentReader<'a>,
     ctx: &'a Context<'a>,
     /// Which files were found good or not.
     judged: HashMap<u64, bool>,
+}
+
+/// What an interrupted repair has left.
+struct Made {
+    dir: Dir,
+    /// Names of files, with what they hold if they are whole.
+    names: Vec<(ContentRef, Vec<u8>)>,
 }
 
 impl<'a> Copies<'a> {
@@ -49,6 +59,7 @@ impl<'a> Copies<'a> {
             target,
             located,
             trees: target.job_dir_if_any(&located.job)?,
+            made: made_by_repairs(target, &located.job),
             reader: ContentReader::new(ctx.counters, ctx.cancel),
             ctx,
             judged: HashMap::new(),
@@ -61,8 +72,8 @@ impl<'a> Copies<'a> {
     /// The user asked to stop.
     pub(crate) fn find(
         &mut self,
-        suspect: &Suspect,
-        damaged: &StoredFile,
+        content: ContentRef,
+        (suspect, damaged): (&Suspect, &StoredFile),
         read: Read,
     ) -> Result<Option<CopyAt>, Error> {
         let Some(digest) = suspect.digest else { return Ok(None) };
@@ -76,6 +87,11 @@ impl<'a> Copies<'a> {
         }
         for twin in &suspect.twins {
             let copy = CopyAt::Twin(twin.clone());
+            if self.is_good(&copy, digest, size_bytes)? {
+                return Ok(Some(copy));
+            }
+        }
+        for copy in self.made_of(content) {
             if self.is_good(&copy, digest, size_bytes)? {
                 return Ok(Some(copy));
             }
@@ -114,7 +130,7 @@ impl<'a> Copies<'a> {
 
     fn is_good(&mut self, copy: &CopyAt, digest: Digest, size_bytes: u64) -> Result<bool, Error> {
         let is_good = match self.open(copy) {
-            Ok(file) => has_content(&mut self.reader, &file, digest, size_bytes),
+            Ok(file) => has_content(&mut self.reader, &file, digest, size_bytes).unwrap_or(false),
             Err(_) => false,
         };
         self.ctx.check_cancel()?;
@@ -136,6 +152,10 @@ impl<'a> Copies<'a> {
                 let tree = trees.open_dir(twin.snapshot.as_bytes())?;
                 tree.open_dir_at(&twin.folder.stored)?.open_file(&twin.stored)
             }
+            CopyAt::Made(name) => {
+                let missing = || PathError::new("open", name, std::io::ErrorKind::NotFound);
+                self.made.as_ref().ok_or_else(missing)?.dir.open_file(name)
+            }
             CopyAt::Source(root, path) => {
                 let local = hardback_platform::name::os_str_from_bytes(root)
                     .ok_or_else(|| PathError::new("open the folder", root, std::io::ErrorKind::InvalidInput))?;
@@ -143,6 +163,12 @@ impl<'a> Copies<'a> {
                 root.open_dir_at(&path.parent())?.open_file(path.name())
             }
         }
+    }
+
+    /// Returns the files of a content that an interrupted repair has left.
+    fn made_of(&self, content: ContentRef) -> Vec<CopyAt> {
+        let names = self.made.iter().flat_map(|made| &made.names);
+        names.filter(|(of, _)| *of == content).map(|(_, name)| CopyAt::Made(name.clone())).collect()
     }
 
     /// Returns where the source had, or has, the names of a file; that of the newest snapshot first.
@@ -175,6 +201,10 @@ impl<'a> Copies<'a> {
                 let names = [twin.job.as_bytes(), b"/", twin.snapshot.as_bytes(), b"/", path.as_bytes()];
                 GoodCopy::Stored(names.concat())
             }
+            CopyAt::Made(name) => {
+                let folders = [layout::OURS, layout::REPAIR, self.located.job.as_bytes(), name];
+                GoodCopy::Stored(folders.join(&b'/'))
+            }
             CopyAt::Source(root, path) => {
                 let slash = if root.ends_with(b"/") { &b""[..] } else { b"/" };
                 GoodCopy::Source([root, slash, path.as_bytes()].concat())
@@ -194,12 +224,52 @@ fn below(folder: &[u8], root: &[u8], path: &RelPath) -> Option<CopyAt> {
     (!rest.is_root()).then(|| CopyAt::Source(root.to_vec(), rest))
 }
 
+/// Returns the folder in which repairs of a job make files, and what is in it.
+fn made_by_repairs(target: &Target, job: &str) -> Option<Made> {
+    let dir = target.ours_dir_if_any(&[layout::REPAIR, job.as_bytes()]).ok()??;
+    let listing = dir.list().ok()?;
+    let names = listing.iter().filter_map(|entry| Some((content_of_made(entry.name)?, entry.name.to_vec()))).collect();
+    Some(Made { dir, names })
+}
+
+/// Returns the content of a file that a repair made, by its name: `GENERATION.ORDINAL-N`.
+pub(crate) fn content_of_made(name: &[u8]) -> Option<ContentRef> {
+    let (content, variant) = std::str::from_utf8(name).ok()?.split_once('-')?;
+    variant.parse::<u32>().ok()?;
+    let (generation, ordinal) = content.split_once('.')?;
+    Some(ContentRef { generation: generation.parse().ok()?, ordinal: ordinal.parse().ok()? })
+}
+
 /// Reads a file from the disk; returns whether it has a content.
-pub(crate) fn has_content(reader: &mut ContentReader<'_>, file: &FileRead, digest: Digest, size_bytes: u64) -> bool {
+///
+/// # Errors
+/// It cannot be read, or the user asked to stop: nobody knows what it holds.
+pub(crate) fn has_content(
+    reader: &mut ContentReader<'_>,
+    file: &FileRead,
+    digest: Digest,
+    size_bytes: u64,
+) -> Result<bool, ContentError> {
     file.drop_cache();
-    let Ok(found) = file.metadata() else { return false };
-    found.size_bytes == size_bytes
-        && reader
-            .read(file, size_bytes, found.blocks, None)
-            .is_ok_and(|content| content.digest == digest && content.size_bytes == size_bytes)
+    let found = file.metadata().map_err(ContentError::Stored)?;
+    if found.size_bytes != size_bytes {
+        return Ok(false);
+    }
+    let content = reader.read(file, size_bytes, found.blocks, None)?;
+    Ok(content.digest == digest && content.size_bytes == size_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_content_and_a_name_on_its_way_none() {
+        let content = |generation, ordinal| Some(ContentRef { generation, ordinal });
+        assert_eq!(content_of_made(b"2.17-1"), content(2, 17));
+        assert_eq!(content_of_made(b"2.17-30"), content(2, 17));
+        for other in [&b"2.17-1.link"[..], b"2.17", b"2-1", b"x", b"2.x-1", b"\xff"] {
+            assert_eq!(content_of_made(other), None);
+        }
+    }
 }

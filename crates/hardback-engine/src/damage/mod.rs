@@ -7,7 +7,7 @@
 mod copies;
 mod locate;
 
-pub(crate) use copies::{Copies, CopyAt, Read, has_content};
+pub(crate) use copies::{Copies, CopyAt, Read, content_of_made, has_content};
 pub(crate) use locate::{Located, StoredFile, StoredName, Suspect, Twin, for_each_file, locate};
 
 use crate::error::Error;
@@ -50,7 +50,7 @@ pub struct Damage {
 /// Where the content of a damaged file still is, proven by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GoodCopy {
-    /// Another file of the target, as `JOB/SNAPSHOT/path`.
+    /// Another file of the target, as `JOB/SNAPSHOT/path`, or what a repair made and could not put everywhere.
     Stored(Vec<u8>),
     /// A file of the source, by its path at this host.
     Source(Vec<u8>),
@@ -180,7 +180,9 @@ fn describe(located: &Located, copies: &mut Copies<'_>, job: &str, bad: &Bad) ->
     let suspect = located.suspects.get(&bad.content);
     let file = suspect.and_then(|suspect| suspect.files.iter().find(|file| file.file == bad.file));
     let good_copy = match (suspect, file) {
-        (Some(suspect), Some(file)) => copies.find(suspect, file, Read::SourceToo)?.map(|copy| copies.shown(&copy)),
+        (Some(suspect), Some(file)) => {
+            copies.find(bad.content, (suspect, file), Read::SourceToo)?.map(|copy| copies.shown(&copy))
+        }
         _ => None,
     };
     let (names, snapshots) = file.map(|file| located.names_of(file)).unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::target::{Target, holder_words};
 use crate::verify::{Findings, VerifyLevel, VerifyOptions, verify_all, wanted_jobs};
 use make::Workshop;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What to repair.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +78,14 @@ pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Re
         false => Some((target.lock(&info)?, scrub::lock(ctx, target)?)),
     };
     let findings = Findings::new(*ctx, VerifyLevel::Full, options.workers);
-    let mut repair = Repair { findings: &findings, target, options, report: RepairReport::default() };
+    let mut repair = Repair {
+        findings: &findings,
+        target,
+        options,
+        report: RepairReport::default(),
+        told: HashSet::new(),
+        told_unread: HashSet::new(),
+    };
     findings.telling(|| {
         repair.go_on(&jobs)?;
         let found = repair.look_for_damage(&jobs)?;
@@ -102,6 +109,10 @@ struct Repair<'a, 'f> {
     target: &'a Target,
     options: &'a RepairOptions,
     report: RepairReport,
+    /// Damaged files that were told, of which job and content: what an interrupted repair was at may be found again.
+    told: HashSet<(String, ContentRef, u64)>,
+    /// Records that cannot be read and were told, by job and snapshot.
+    told_unread: HashSet<(String, String)>,
 }
 
 /// What was found in a job: contents that are to be looked at, with what was seen of files that are damaged.
@@ -159,6 +170,9 @@ impl Repair<'_, '_> {
         for pass in contents.chunks(CONTENTS_A_PASS) {
             let located = locate(&self.findings.ctx, self.target, job, &pass.iter().copied().collect())?;
             for (snapshot, why) in &located.unread {
+                if !self.told_unread.insert((job.to_owned(), snapshot.clone())) {
+                    continue;
+                }
                 let what = format!("{why}; names that damaged files have in it stay as they are");
                 self.findings.problem(snapshot.as_bytes(), ProblemKind::Unreadable, what);
             }
@@ -174,7 +188,7 @@ impl Repair<'_, '_> {
             }
         }
         let Some(workshop) = workshop else { return Ok(()) };
-        workshop.finish()?;
+        workshop.finish(&settled)?;
         let mut position = Position::read(self.findings, self.target, job)?;
         let damaged = position.damaged.len();
         position.damaged.retain(|content| !settled.contains(content));
@@ -200,8 +214,10 @@ impl Repair<'_, '_> {
         }
         if suspect.digest.is_none() {
             for file in &suspect.files {
-                let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
-                self.tell(&of.damage(file, what, None));
+                if self.told.insert(of.key(content, file)) {
+                    let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
+                    self.tell(&of.damage(file, what, None));
+                }
                 is_settled = false;
             }
             return Ok(is_settled);
@@ -212,7 +228,6 @@ impl Repair<'_, '_> {
             for file in made.collect::<Vec<_>>() {
                 for name in &file.names {
                     if let Err(error) = replace::put_back_time(self.target, of.located, name) {
-                        workshop.keep(content);
                         self.findings.tell(Problem::new(&of.located.shown(name), ProblemKind::Metadata, &error));
                         is_settled = false;
                     }
@@ -220,7 +235,12 @@ impl Repair<'_, '_> {
             }
         }
         for file in &suspect.files {
+            if self.told.contains(&of.key(content, file)) {
+                is_settled = false;
+                continue;
+            }
             if let Some(error) = of.copies.closed(file) {
+                self.told.insert(of.key(content, file));
                 let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
                 self.findings.tell(Problem::new(&shown, ProblemKind::Unreadable, &error));
                 is_settled = false;
@@ -235,7 +255,10 @@ impl Repair<'_, '_> {
                 continue;
             }
             let why = why.unwrap_or_else(|| "its content is not what was backed up".to_owned());
-            is_settled &= self.file(of, content, suspect, file, why)?;
+            if !self.file(of, content, suspect, file, why)? {
+                self.told.insert(of.key(content, file));
+                is_settled = false;
+            }
         }
         Ok(is_settled)
     }
@@ -249,10 +272,10 @@ impl Repair<'_, '_> {
         file: &StoredFile,
         why: String,
     ) -> Result<bool, Error> {
-        let in_target = of.copies.find(suspect, file, Read::TargetOnly)?;
+        let in_target = of.copies.find(content, (suspect, file), Read::TargetOnly)?;
         let at_source = match in_target {
             Some(_) => None,
-            None => of.copies.find(suspect, file, Read::SourceToo)?,
+            None => of.copies.find(content, (suspect, file), Read::SourceToo)?,
         };
         let is_refused = at_source.is_some() && !self.options.from_source;
         let copy: Option<CopyAt> = in_target.or(at_source);
@@ -271,7 +294,6 @@ impl Repair<'_, '_> {
                 Ok(()) => {}
                 Err(replace::Failure::Stop(error)) => return Err(error),
                 Err(replace::Failure::This(what)) => {
-                    workshop.keep(content);
                     damage.why.push_str(&format!("; it was not repaired: {what}"));
                     self.tell(&damage);
                     return Ok(false);
@@ -313,6 +335,11 @@ struct OfJob<'l, 'w> {
 }
 
 impl OfJob<'_, '_> {
+    /// Says which file of which job and content it is.
+    fn key(&self, content: ContentRef, file: &StoredFile) -> (String, ContentRef, u64) {
+        (self.located.job.clone(), content, file.file)
+    }
+
     /// Says what is known of a file.
     fn damage(&self, file: &StoredFile, why: String, copy: Option<&CopyAt>) -> Damage {
         let (names, snapshots) = self.located.names_of(file);

@@ -31,9 +31,14 @@ impl Replacing<'_, '_> {
             return Err(Failure::This("nothing proves any copy of it".to_owned()));
         };
         let kept = Kept::of(&self.located.snapshots[newest.snapshot].seal);
-        let wanted = Wanted { content, digest, entry: &damaged.entry, kept };
-        let source = copies.open(copy).map_err(|e| Failure::This(e.source.to_string()))?;
-        let mut new = workshop.file(ctx, &wanted, &source)?;
+        let name_here = match copy {
+            CopyAt::Made(name) => Some(&name[..]),
+            _ => None,
+        };
+        let wanted = Wanted { content, digest, entry: &damaged.entry, kept, copy: name_here };
+        // It is not held open while names are renamed: it may be one of them.
+        let open = || copies.open(copy).map_err(|e| Failure::This(e.source.to_string()));
+        let mut new = workshop.file(ctx, &wanted, &open()?)?;
         for name in &damaged.names {
             ctx.check_cancel().map_err(Failure::Stop)?;
             let is_only = damaged.names.len() == 1;
@@ -41,8 +46,7 @@ impl Replacing<'_, '_> {
                 self.name(workshop, new, name, damaged.file, is_only).map_err(|e| self.failed(name, e))
             };
             if !name_it(&new, workshop)? {
-                workshop.retire(&new)?;
-                new = workshop.file(ctx, &wanted, &source)?;
+                new = workshop.file(ctx, &wanted, &open()?)?;
                 if !name_it(&new, workshop)? {
                     return Err(Failure::This("a new file takes no name beside its first".to_owned()));
                 }
