@@ -319,3 +319,94 @@ impl Watch for CancelsAt {
         Verdict::Go
     }
 }
+
+/// Lets a folder of a snapshot, or the snapshot, not be opened.
+struct ClosedFolder {
+    /// Where the name is looked up.
+    below: PathBuf,
+    name: &'static [u8],
+}
+
+impl Watch for ClosedFolder {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        let is_below = || fs::read_link(format!("/proc/self/fd/{}", call.handle)).is_ok_and(|path| path == self.below);
+        match call.op {
+            Op::OpenDir if call.name == self.name && is_below() => {
+                Verdict::Fail(std::io::ErrorKind::PermissionDenied.into())
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+/// Returns of how many contents it is written down that damage was found.
+fn recorded_damage(bench: &Bench) -> usize {
+    let text = read(&bench.target.join(".hardback/scrub/test.toml"));
+    text.split_once("damaged = [")
+        .unwrap()
+        .1
+        .split_once(']')
+        .unwrap()
+        .0
+        .lines()
+        .filter(|line| line.contains('.'))
+        .count()
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_at_is_told_and_its_names_are_repaired_later() {
+    let (bench, [first, second, third]) = three_snapshots();
+    let target = fs::canonicalize(&bench.target).unwrap();
+    let tree = target.join("test").join(&second);
+    let name: &'static [u8] = second.clone().into_bytes().leak();
+    let closed = [(tree.clone(), &b"docs/sub"[..], "/docs/sub"), (target.join("test"), name, "")];
+    for (below, name, shown) in closed {
+        flip(&bench.stored(&first, "sub/same"), 0);
+        assert_eq!(run_scrub(&bench, 10_000).problem_count, 1);
+        let options = RepairOptions { recorded: true, from_source: true, ..RepairOptions::default() };
+        let seam = Seam::watched(Arc::new(ClosedFolder { below, name }));
+        let report = repair_watched(&bench, seam, &options).unwrap();
+        assert_eq!((report.repaired, report.names), (1, 2));
+        assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, format!("{second}{shown}"))]);
+        assert_ne!(read(&bench.stored(&second, "sub/same")), "stays the same");
+        assert_eq!(recorded_damage(&bench), 1);
+        let report = run_repair(&bench, &options);
+        assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 1, vec![]));
+        let inodes = [&first, &second, &third].map(|name| inode(&bench.stored(name, "sub/same")));
+        assert!(inodes.iter().all(|file| *file == inodes[0]), "{inodes:?}");
+        assert_eq!((recorded_damage(&bench), found(&bench.verify(VerifyLevel::Full).problems)), (0, vec![]));
+    }
+}
+
+#[test]
+fn a_snapshot_whose_seal_is_of_no_use_may_have_more_names() {
+    let (bench, [first, second, _]) = three_snapshots();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    assert_eq!(run_scrub(&bench, 10_000).problem_count, 1);
+    let seal = bench.target.join(".hardback/manifests/test").join(format!("{second}.seal"));
+    let text = read(&seal);
+    fs::write(&seal, "no seal").unwrap();
+    let options = RepairOptions { recorded: true, from_source: true, ..RepairOptions::default() };
+    let report = run_repair(&bench, &options);
+    assert_eq!((report.repaired, report.names), (1, 2));
+    assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, second)]);
+    assert_eq!(recorded_damage(&bench), 1);
+    fs::write(&seal, text).unwrap();
+    let report = run_repair(&bench, &options);
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 1, vec![]));
+    assert_eq!((recorded_damage(&bench), found(&bench.verify(VerifyLevel::Full).problems)), (0, vec![]));
+}
+
+#[test]
+fn a_file_with_a_name_elsewhere_is_looked_at_again() {
+    let (bench, [first, ..]) = three_snapshots();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    fs::hard_link(bench.stored(&first, "sub/same"), bench.target.join("mine")).unwrap();
+    assert_eq!(run_scrub(&bench, 10_000).problem_count, 1);
+    let options = RepairOptions { recorded: true, from_source: true, ..RepairOptions::default() };
+    let report = run_repair(&bench, &options);
+    assert_eq!((report.repaired, report.names, found(&report.problems)), (1, 3, vec![]));
+    assert_eq!(recorded_damage(&bench), 1);
+    let report = run_repair(&bench, &options);
+    assert_eq!((report.repaired, report.problem_count, recorded_damage(&bench)), (0, 0, 0));
+}

@@ -9,10 +9,12 @@ use crate::lookup;
 use crate::manifest::{ContentRef, Digest, Entry, ManifestError};
 use crate::report::Counters;
 use crate::target::Target;
-use hardback_platform::{Dir, Kind, RelPath, Time};
+use hardback_platform::{Dir, Faults, Kind, PathError, RelPath, Time};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Places that are kept that could not be looked at; the others are counted.
+const UNREAD_MAX: usize = 1000;
 /// Other contents with the same digest that are kept: one that is good is enough.
 const TWINS_MAX: usize = 4;
 
@@ -80,8 +82,10 @@ pub(crate) struct Located {
     /// The snapshots of the job, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) suspects: BTreeMap<ContentRef, Suspect>,
-    /// Snapshots of the job whose records cannot be read, and why: they may have more names.
-    pub(crate) unread: Vec<(String, String)>,
+    /// Snapshots and folders of the job that cannot be looked at, and why: they may have more names.
+    pub(crate) unread: Vec<(Vec<u8>, String)>,
+    /// Those that are not kept.
+    pub(crate) unread_more: u64,
 }
 
 impl Located {
@@ -91,6 +95,17 @@ impl Located {
         let mut snapshots: Vec<String> = file.names.iter().map(|n| self.snapshots[n.snapshot].name.clone()).collect();
         snapshots.dedup();
         (names, snapshots)
+    }
+
+    /// Notes what cannot be looked at; a folder once, though it may have many names.
+    fn note_unread(&mut self, path: Vec<u8>, why: String) {
+        if self.unread.last().is_some_and(|(last, _)| *last == path) {
+            return;
+        }
+        match self.unread.len() < UNREAD_MAX {
+            true => self.unread.push((path, why)),
+            false => self.unread_more += 1,
+        }
     }
 
     /// Returns a name as `SNAPSHOT/path`.
@@ -115,11 +130,22 @@ pub(crate) fn locate(ctx: &Context<'_>, target: &Target, job: &str, contents: &C
             by_digest.entry(digest).or_default().push(content);
         }
     }
-    located.snapshots = catalog::snapshots(target, job)?.sealed;
+    let snapshots = catalog::snapshots(target, job)?;
+    located.snapshots = snapshots.sealed;
+    for unsealed in snapshots.unsealed {
+        located.note_unread(unsealed.name.into_bytes(), unsealed.why);
+    }
     if let Some(trees) = target.job_dir_if_any(job)? {
         for index in 0..located.snapshots.len() {
             let snapshot = located.snapshots[index].clone();
-            let Ok(tree) = trees.open_dir(snapshot.name.as_bytes()) else { continue };
+            let tree = match trees.open_dir(snapshot.name.as_bytes()) {
+                Ok(tree) => tree,
+                Err(error) if error.fault() == Faults::Vanished => continue,
+                Err(error) => {
+                    located.note_unread(snapshot.name.into_bytes(), error_words(&error));
+                    continue;
+                }
+            };
             let mut pass = Pass { located: &mut located, by_digest: &by_digest, digests: &digests };
             let mut window = DigestWindow::default();
             let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
@@ -130,7 +156,7 @@ pub(crate) fn locate(ctx: &Context<'_>, target: &Target, job: &str, contents: &C
             });
             let is_over = matches!(walked, Err(Error::Interrupted));
             match walked {
-                Err(error) if !is_over => located.unread.push((snapshot.name.clone(), error.with_causes())),
+                Err(error) if !is_over => located.note_unread(snapshot.name.into_bytes(), error.with_causes()),
                 other => other?,
             }
         }
@@ -176,17 +202,28 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Takes a name of one of the contents.
     fn take(&mut self, snapshot: usize, tree: &Dir, folder: &FolderOf<'_>, entry: &Entry, content: ContentRef) {
-        let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
-        let Ok(found) = tree.open_dir_at(folder.stored).and_then(|dir| dir.stat(entry.stored_name())) else { return };
-        if found.kind != Kind::File {
+        if !self.located.suspects.contains_key(&content) {
             return;
         }
+        let in_snapshot =
+            |path: &RelPath| [self.located.snapshots[snapshot].name.as_bytes(), b"/", path.as_bytes()].concat();
+        let looked = match tree.open_dir_at(folder.stored) {
+            Ok(dir) => dir.stat(entry.stored_name()).map_err(|e| (in_snapshot(&folder.path.join(&entry.name)), e)),
+            Err(error) => Err((in_snapshot(folder.path), error)),
+        };
+        let found = match looked {
+            Ok(found) if found.kind == Kind::File => found,
+            Ok(_) => return,
+            Err((_, error)) if error.fault() == Faults::Vanished => return,
+            Err((path, error)) => return self.located.note_unread(path, error_words(&error)),
+        };
         let name = StoredName {
             snapshot,
             folder: Arc::new(folder.place()),
             name: entry.name.clone(),
             stored: entry.stored_name().into(),
         };
+        let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
         match suspect.files.iter_mut().find(|file| file.file == found.id.file) {
             Some(file) => {
                 file.entry = entry.clone();
@@ -231,6 +268,10 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+fn error_words(error: &PathError) -> String {
+    format!("cannot {}: {}", error.op, error.source)
 }
 
 /// The folder that a walk through a record is in.

@@ -111,8 +111,8 @@ struct Repair<'a, 'f> {
     report: RepairReport,
     /// Damaged files that were told, of which job and content: what an interrupted repair was at may be found again.
     told: HashSet<(String, ContentRef, u64)>,
-    /// Records that cannot be read and were told, by job and snapshot.
-    told_unread: HashSet<(String, String)>,
+    /// What could not be looked at and was told, by job and path.
+    told_unread: HashSet<(String, Vec<u8>)>,
 }
 
 /// What was found in a job: contents that are to be looked at, with what was seen of files that are damaged.
@@ -169,19 +169,13 @@ impl Repair<'_, '_> {
         let contents: Vec<ContentRef> = found.keys().copied().collect();
         for pass in contents.chunks(CONTENTS_A_PASS) {
             let located = locate(&self.findings.ctx, self.target, job, &pass.iter().copied().collect())?;
-            for (snapshot, why) in &located.unread {
-                if !self.told_unread.insert((job.to_owned(), snapshot.clone())) {
-                    continue;
-                }
-                let what = format!("{why}; names that damaged files have in it stay as they are");
-                self.findings.problem(snapshot.as_bytes(), ProblemKind::Unreadable, what);
-            }
+            self.tell_unread(&located);
             let mut copies = Copies::new(&self.findings.ctx, self.target, &located)?;
             for (content, suspect) in &located.suspects {
                 self.findings.ctx.check_cancel()?;
                 let seen = found.get(content).map_or(&[][..], Vec::as_slice);
                 let mut job = OfJob { located: &located, copies: &mut copies, workshop: workshop.as_mut() };
-                // A record that cannot be read may have more names.
+                // What cannot be looked at may have more names.
                 if self.content(&mut job, *content, suspect, seen)? && located.unread.is_empty() {
                     settled.insert(*content);
                 }
@@ -196,6 +190,20 @@ impl Repair<'_, '_> {
             position.write(self.target, job)?;
         }
         Ok(())
+    }
+
+    /// Tells what of a job could not be looked at, each once.
+    fn tell_unread(&mut self, located: &Located) {
+        for (path, why) in &located.unread {
+            if self.told_unread.insert((located.job.clone(), path.clone())) {
+                let what = format!("{why}; names that damaged files have in it stay as they are");
+                self.findings.problem(path, ProblemKind::Unreadable, what);
+            }
+        }
+        if located.unread_more > 0 && self.told_unread.insert((located.job.clone(), Vec::new())) {
+            let what = format!("{} more folders or files could not be looked at either", located.unread_more);
+            self.findings.problem(located.job.as_bytes(), ProblemKind::Unreadable, what);
+        }
     }
 
     /// Repairs the files of a content that are damaged; returns whether none is any more.
@@ -263,7 +271,7 @@ impl Repair<'_, '_> {
         Ok(is_settled)
     }
 
-    /// Repairs a damaged file; returns whether that worked.
+    /// Repairs a damaged file; returns whether no name of it is damaged any more.
     fn file(
         &mut self,
         of: &mut OfJob<'_, '_>,
@@ -288,10 +296,11 @@ impl Repair<'_, '_> {
             return Ok(false);
         };
         let names = file.names.len() as u64;
+        let mut has_all = true;
         if let Some(workshop) = of.workshop.as_deref_mut() {
             let job = replace::Replacing { findings: self.findings, target: self.target, located: of.located };
             match job.replace(workshop, of.copies, &copy, (content, suspect, file)) {
-                Ok(()) => {}
+                Ok(all) => has_all = all,
                 Err(replace::Failure::Stop(error)) => return Err(error),
                 Err(replace::Failure::This(what)) => {
                     damage.why.push_str(&format!("; it was not repaired: {what}"));
@@ -310,7 +319,7 @@ impl Repair<'_, '_> {
             return Ok(false);
         }
         self.keep(&damage);
-        Ok(true)
+        Ok(has_all)
     }
 
     /// Tells of what is still damaged.

@@ -17,15 +17,15 @@ pub(super) struct Replacing<'a, 'f> {
 }
 
 impl Replacing<'_, '_> {
-    /// Makes a good file from a copy and gives it all names of a damaged one. A file that takes no more names is
-    /// followed by another.
+    /// Makes a good file from a copy and gives it all names of a damaged one that are known; returns whether there are no
+    /// others. A file that takes no more names is followed by another.
     pub(super) fn replace(
         &self,
         workshop: &mut Workshop,
         copies: &Copies<'_>,
         copy: &CopyAt,
         (content, suspect, damaged): (ContentRef, &Suspect, &StoredFile),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let ctx = &self.findings.ctx;
         let Some((digest, newest)) = suspect.digest.zip(damaged.names.last()) else {
             return Err(Failure::This("nothing proves any copy of it".to_owned()));
@@ -57,12 +57,12 @@ impl Replacing<'_, '_> {
             let (first, _) = self.located.names_of(damaged);
             let shown = hardback_platform::path::display(first.first().map_or(&[][..], Vec::as_slice)).to_string();
             self.findings.notice(format!(
-                "the damaged file of {shown} has {others} more names that are in no record of job {}; they stay as they \
-                 are",
+                "the damaged file of {shown} has {others} more names that were not found by the records of job {}; they \
+                 stay as they are",
                 self.located.job
             ));
         }
-        Ok(())
+        Ok(others == 0)
     }
 
     /// The target failed: of this name, or as a whole.
