@@ -10,8 +10,9 @@
 mod support;
 
 use hardback_engine::{
-    Cancel, Context, Counters, Error, GoodCopy, ProblemKind, RepairOptions, RepairReport, ScrubOptions, ScrubReport,
-    SystemClock, VerifyLevel, open_or_create_target, repair, scrub,
+    BackupOptions, Cancel, Context, Counters, Error, Excludes, GoodCopy, Job, JobName, JobSource, Monitor, Phase,
+    Problem, ProblemKind, RepairOptions, RepairReport, ScrubOptions, ScrubReport, SystemClock, VerifyLevel, backup,
+    open_or_create_target, repair, scrub,
 };
 use hardback_platform::{Call, Dir, Lock, Op, Seam, Verdict, Watch};
 use std::fs;
@@ -188,12 +189,13 @@ fn a_repair_waits_for_no_backup_and_no_scrub() {
     assert_eq!(run().unwrap().problem_count, 0);
 }
 
-/// Lets no call of some kinds succeed.
+/// Lets no call of some kinds succeed, but for the position of the scrub.
 struct Refused(&'static [Op]);
 
 impl Watch for Refused {
     fn before(&self, call: &Call<'_>) -> Verdict {
-        match self.0.contains(&call.op) {
+        let is_position = String::from_utf8_lossy(call.name).contains(".toml");
+        match self.0.contains(&call.op) && !is_position {
             true => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
             false => Verdict::Go,
         }
@@ -409,4 +411,98 @@ fn a_file_with_a_name_elsewhere_is_looked_at_again() {
     assert_eq!(recorded_damage(&bench), 1);
     let report = run_repair(&bench, &options);
     assert_eq!((report.repaired, report.problem_count, recorded_damage(&bench)), (0, 0, 0));
+}
+
+/// Keeps what is told.
+#[derive(Default)]
+struct Told(Mutex<(Vec<Problem>, Vec<String>)>);
+
+impl Monitor for Told {
+    fn problem(&self, problem: &Problem) {
+        self.0.lock().unwrap().0.push(problem.clone());
+    }
+
+    fn notice(&self, text: &str) {
+        self.0.lock().unwrap().1.push(text.to_owned());
+    }
+
+    fn phase(&self, _: Phase) {}
+}
+
+/// Lets the n-th new file of a repair meet a full volume.
+struct FullAt(Mutex<u32>);
+
+impl Watch for FullAt {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::CreateFile && call.name.ends_with(b"-1") {
+            let mut left = self.0.lock().unwrap();
+            *left -= 1;
+            if *left == 0 {
+                return Verdict::Fail(std::io::ErrorKind::StorageFull.into());
+            }
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_repair_that_ends_early_tells_what_it_did_and_what_it_found() {
+    let (bench, [first, ..]) = three_snapshots();
+    for path in ["sub/same", "many/001", "many/002"] {
+        flip(&bench.stored(&first, path), 0);
+    }
+    let seam = Seam::watched(Arc::new(FullAt(Mutex::new(2))));
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    let (counters, cancel, told) = (Counters::default(), Cancel::default(), Told::default());
+    let ctx = Context { clock: &SystemClock, monitor: &told, counters: &counters, cancel: &cancel };
+    let options = RepairOptions { from_source: true, ..RepairOptions::default() };
+    assert!(matches!(repair(&ctx, &target, &options), Err(Error::Path(_))));
+    let (problems, notices) = told.0.into_inner().unwrap();
+    let expected = ["many/002", "sub/same"].map(|path| (ProblemKind::Damaged, format!("{first}/docs/{path}")));
+    assert_eq!(found(&problems), expected);
+    assert!(notices.len() == 1 && notices[0].contains("many/001 (names: 3)"), "{notices:?}");
+    assert_eq!(recorded_damage(&bench), 3);
+    let report = run_repair(&bench, &RepairOptions { recorded: true, ..options });
+    assert_eq!((report.repaired, found(&report.problems), recorded_damage(&bench)), (2, vec![], 0));
+    assert_eq!(found(&bench.verify(VerifyLevel::Full).problems), []);
+}
+
+/// Backs up files as another job; returns the name of the snapshot.
+fn back_up_another_job(bench: &Bench, job: &str, files: &[(&str, &str)]) -> String {
+    let path = bench.path(job);
+    files.iter().for_each(|(name, content)| write(&path.join(name), content));
+    let path_bytes = path.clone().into_os_string().into_encoded_bytes();
+    let source = JobSource { folder: b"o".to_vec(), path, path_bytes };
+    let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+    let job = Job::new(JobName::new(job).unwrap(), vec![source], options).unwrap();
+    let report = with_context(|ctx| backup(ctx, &bench.open(), &job, &Excludes::default())).unwrap();
+    report.snapshot.unwrap()
+}
+
+/// Asks to stop when a file is opened.
+struct CancelsAtOpen(&'static [u8], Arc<Cancel>);
+
+impl Watch for CancelsAtOpen {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::OpenFile && call.name == self.0 {
+            self.1.cancel();
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn what_was_found_in_one_job_is_told_when_the_user_stops_in_the_next() {
+    let (bench, [first, ..]) = three_snapshots();
+    back_up_another_job(&bench, "zwei", &[("other", "of another job")]);
+    flip(&bench.stored(&first, "sub/same"), 0);
+    let (counters, cancel, told) = (Counters::default(), Arc::new(Cancel::default()), Told::default());
+    let seam = Seam::watched(Arc::new(CancelsAtOpen(b"other", cancel.clone())));
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    let ctx = Context { clock: &SystemClock, monitor: &told, counters: &counters, cancel: &cancel };
+    let stopped = repair(&ctx, &target, &RepairOptions::default());
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    let (problems, _) = told.0.into_inner().unwrap();
+    assert_eq!(found(&problems), [(ProblemKind::Damaged, format!("{first}/docs/sub/same"))]);
+    assert_eq!(recorded_damage(&bench), 1);
 }

@@ -288,8 +288,10 @@ fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool) 
     fs::write(rig.source.join("deep/er/one.bin"), &content).unwrap();
     let names: Vec<String> = (0..3).map(|_| rig.backup(Seams::default()).unwrap().snapshot.unwrap()).collect();
     damage(&rig, &names);
-    let denied = watch::seam(|call, _| match call.op {
-        Op::Rename => Verdict::Fail(Errno::ACCESS.into()),
+    let denied = watch::seam(|call, path| match call.op {
+        Op::Rename if path.extension().is_none_or(|extension| extension != "toml") => {
+            Verdict::Fail(Errno::ACCESS.into())
+        }
         _ => Verdict::Go,
     });
     let from_source = RepairOptions { from_source: true, ..RepairOptions::default() };

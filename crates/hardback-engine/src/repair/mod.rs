@@ -19,6 +19,7 @@ use crate::report::Phase;
 use crate::scrub::{self, position::Position};
 use crate::target::{Target, holder_words};
 use crate::verify::{Findings, VerifyLevel, VerifyOptions, verify_all, wanted_jobs};
+use hardback_platform::path::display;
 use make::Workshop;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -86,15 +87,16 @@ pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Re
         told: HashSet::new(),
         told_unread: HashSet::new(),
     };
-    findings.telling(|| {
+    let mut found = BTreeMap::new();
+    let done = findings.telling(|| {
         repair.go_on(&jobs)?;
-        let found = repair.look_for_damage(&jobs)?;
+        repair.look_for_damage(&jobs, &mut found)?;
         ctx.monitor.phase(Phase::Repairing);
-        for (job, bad) in found {
-            repair.job(&job, &bad)?;
-        }
-        Ok(())
-    })?;
+        found.iter_mut().try_for_each(|(job, found)| repair.job(job, found))
+    });
+    // Where it ends early, what it did not come to is told as it was found.
+    found.values().flat_map(Found::values).flatten().for_each(|bad| findings.tell(bad.problem()));
+    done?;
     let mut report = repair.report;
     let sum = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
     (report.files_read, report.bytes_read) = (sum(&findings.in_trees.files_read), sum(&findings.in_trees.bytes_read));
@@ -115,7 +117,8 @@ struct Repair<'a, 'f> {
     told_unread: HashSet<(String, Vec<u8>)>,
 }
 
-/// What was found in a job: contents that are to be looked at, with what was seen of files that are damaged.
+/// What was found in a job: contents that are to be looked at, with what was seen of files that are damaged and is neither
+/// told nor repaired yet.
 type Found = BTreeMap<ContentRef, Vec<Bad>>;
 
 impl Repair<'_, '_> {
@@ -124,43 +127,55 @@ impl Repair<'_, '_> {
         for job in jobs.iter().filter(|_| !self.options.dry_run) {
             let contents = Workshop::contents(self.target, job)?;
             if !contents.is_empty() {
-                self.job(job, &contents.into_iter().map(|content| (content, Vec::new())).collect())?;
+                self.job(job, &mut contents.into_iter().map(|content| (content, Vec::new())).collect())?;
             }
         }
         Ok(())
     }
 
-    /// Returns, for each job, the contents of which files are damaged, or may be.
-    fn look_for_damage(&self, jobs: &[String]) -> Result<Vec<(String, Found)>, Error> {
-        let found: RefCell<BTreeMap<String, Found>> = RefCell::default();
-        if !self.options.recorded {
-            let options = VerifyOptions {
-                job: self.options.job.clone(),
-                snapshots: self.options.snapshots.clone(),
-                level: VerifyLevel::Full,
-                against_source: false,
-                workers: self.options.workers,
-            };
-            verify_all(self.findings, self.target, &options, &|job| {
-                let mut found = found.borrow_mut();
-                for bad in self.findings.bad.take() {
-                    found.entry(job.to_owned()).or_default().entry(bad.content).or_default().push(bad);
+    /// Looks for the contents of which files are damaged, or may be, by job. If it ends early, what was found until then
+    /// is there.
+    fn look_for_damage(&self, jobs: &[String], found: &mut BTreeMap<String, Found>) -> Result<(), Error> {
+        if self.options.recorded {
+            for job in jobs {
+                let damaged = Position::read(self.findings, self.target, job)?.damaged;
+                if !damaged.is_empty() {
+                    found.insert(job.clone(), damaged.into_iter().map(|content| (content, Vec::new())).collect());
                 }
-                Ok(())
-            })?;
-        }
-        let mut found = found.into_inner();
-        for job in jobs.iter().filter(|_| self.options.recorded) {
-            let damaged = Position::read(self.findings, self.target, job)?.damaged;
-            if !damaged.is_empty() {
-                found.insert(job.clone(), damaged.into_iter().map(|content| (content, Vec::new())).collect());
             }
+            return Ok(());
         }
-        Ok(found.into_iter().collect())
+        let options = VerifyOptions {
+            job: self.options.job.clone(),
+            snapshots: self.options.snapshots.clone(),
+            level: VerifyLevel::Full,
+            against_source: false,
+            workers: self.options.workers,
+        };
+        let found = RefCell::new(found);
+        verify_all(self.findings, self.target, &options, &|job| {
+            let mut found = found.borrow_mut();
+            let all = self.findings.bad.take();
+            let contents = all.iter().map(|bad| bad.content).collect();
+            for bad in all {
+                found.entry(job.to_owned()).or_default().entry(bad.content).or_default().push(bad);
+            }
+            self.record(job, contents)
+        })
+    }
+
+    /// Writes down what is damaged before it is repaired: the next repair need not look for it again.
+    fn record(&self, job: &str, contents: Contents) -> Result<(), Error> {
+        if contents.is_empty() || self.options.dry_run {
+            return Ok(());
+        }
+        let mut position = Position::read(self.findings, self.target, job)?;
+        position.damaged.extend(contents);
+        position.write(self.target, job)
     }
 
     /// Repairs what is damaged of a job.
-    fn job(&mut self, job: &str, found: &Found) -> Result<(), Error> {
+    fn job(&mut self, job: &str, found: &mut Found) -> Result<(), Error> {
         let mut workshop = match self.options.dry_run {
             true => None,
             false => Some(Workshop::open(self.target, job)?),
@@ -173,7 +188,7 @@ impl Repair<'_, '_> {
             let mut copies = Copies::new(&self.findings.ctx, self.target, &located)?;
             for (content, suspect) in &located.suspects {
                 self.findings.ctx.check_cancel()?;
-                let seen = found.get(content).map_or(&[][..], Vec::as_slice);
+                let seen = found.entry(*content).or_default();
                 let mut job = OfJob { located: &located, copies: &mut copies, workshop: workshop.as_mut() };
                 // What cannot be looked at may have more names.
                 if self.content(&mut job, *content, suspect, seen)? && located.unread.is_empty() {
@@ -212,23 +227,13 @@ impl Repair<'_, '_> {
         of: &mut OfJob<'_, '_>,
         content: ContentRef,
         suspect: &Suspect,
-        seen: &[Bad],
+        seen: &mut Vec<Bad>,
     ) -> Result<bool, Error> {
         let mut is_settled = true;
-        for bad in seen.iter().filter(|bad| !suspect.files.iter().any(|file| file.file == bad.file)) {
+        for bad in seen.extract_if(.., |bad| !suspect.files.iter().any(|file| file.file == bad.file)) {
             // It was there when it was read.
             self.findings.tell(bad.problem());
             is_settled = false;
-        }
-        if suspect.digest.is_none() {
-            for file in &suspect.files {
-                if self.told.insert(of.key(content, file)) {
-                    let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
-                    self.tell(&of.damage(file, what, None));
-                }
-                is_settled = false;
-            }
-            return Ok(is_settled);
         }
         if let Some(workshop) = of.workshop.as_deref_mut() {
             // Names that an interrupted repair has put in place.
@@ -243,30 +248,48 @@ impl Repair<'_, '_> {
             }
         }
         for file in &suspect.files {
-            if self.told.contains(&of.key(content, file)) {
-                is_settled = false;
-                continue;
-            }
-            if let Some(error) = of.copies.closed(file) {
-                self.told.insert(of.key(content, file));
-                let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
-                self.findings.tell(Problem::new(&shown, ProblemKind::Unreadable, &error));
-                is_settled = false;
-                continue;
-            }
+            is_settled &=
+                !self.told.contains(&of.key(content, file)) && self.look_at(of, content, suspect, file, seen)?;
+            // It is told or repaired.
+            seen.retain(|bad| bad.file != file.file);
+        }
+        Ok(is_settled)
+    }
+
+    /// Looks at a file of a content and repairs it if it is damaged; returns whether no name of it is damaged any more.
+    fn look_at(
+        &mut self,
+        of: &mut OfJob<'_, '_>,
+        content: ContentRef,
+        suspect: &Suspect,
+        file: &StoredFile,
+        seen: &[Bad],
+    ) -> Result<bool, Error> {
+        let is_settled = if suspect.digest.is_none() {
+            let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
+            self.tell(&of.damage(file, what, None));
+            false
+        } else if let Some(error) = of.copies.closed(file) {
+            let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
+            self.findings.tell(Problem::new(&shown, ProblemKind::Unreadable, &error));
+            false
+        } else {
             let why = seen.iter().find(|bad| bad.file == file.file).map(|bad| bad.why.clone());
-            if of.copies.is_good_file(suspect, file)? {
-                if let Some(why) = why {
+            match (of.copies.is_good_file(suspect, file)?, why) {
+                (true, None) => true,
+                (true, Some(why)) => {
                     let what = format!("{why}; read again it was good: do not trust this disk");
                     self.tell(&of.damage(file, what, None));
+                    true
                 }
-                continue;
+                (false, why) => {
+                    let why = why.unwrap_or_else(|| "its content is not what was backed up".to_owned());
+                    self.file(of, content, suspect, file, why)?
+                }
             }
-            let why = why.unwrap_or_else(|| "its content is not what was backed up".to_owned());
-            if !self.file(of, content, suspect, file, why)? {
-                self.told.insert(of.key(content, file));
-                is_settled = false;
-            }
+        };
+        if !is_settled {
+            self.told.insert(of.key(content, file));
         }
         Ok(is_settled)
     }
@@ -318,6 +341,13 @@ impl Repair<'_, '_> {
             self.tell(&damage);
             return Ok(false);
         }
+        // Told at once: a snapshot is another than before, whatever comes next.
+        let copy = damage.good_copy.as_ref().map(|copy| display(copy.path()).to_string());
+        self.findings.ctx.monitor.notice(&format!(
+            "repaired {} (names: {names}) from {}",
+            display(&damage.path),
+            copy.unwrap_or_default()
+        ));
         self.keep(&damage);
         Ok(has_all)
     }
