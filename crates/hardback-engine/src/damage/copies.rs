@@ -1,6 +1,6 @@
 //! Finds a copy of a content that is good: it was read from the disk and has the digest.
 
-use super::locate::{Located, StoredFile, StoredName, Suspect};
+use super::locate::{Located, StoredFile, StoredName, Suspect, TWINS_MAX};
 use super::{GoodCopy, Twin};
 use crate::catalog;
 use crate::content::{ContentError, ContentReader};
@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{ContentRef, Digest};
 use crate::target::{Target, layout};
+use hardback_platform::path::display;
 use hardback_platform::{Dir, Faults, FileRead, PathError, RelPath, Seam};
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,7 +40,8 @@ pub(crate) struct Copies<'a> {
     target: &'a Target,
     located: &'a Located,
     trees: Option<Dir>,
-    made: Option<Made>,
+    /// `None` where there is nothing; an error where nobody knows.
+    made: Result<Option<Made>, PathError>,
     reader: ContentReader<'a>,
     ctx: &'a Context<'a>,
     /// Which files were found good or not.
@@ -106,10 +108,40 @@ impl<'a> Copies<'a> {
         Ok(None)
     }
 
+    /// Returns what could not be looked at where no good copy was found: one may be there.
+    pub(crate) fn unseen(&self, suspect: &Suspect, damaged: &StoredFile) -> Vec<String> {
+        let mut unseen: Vec<String> = self.located.unseen.iter().map(|job| format!("a part of job {job}")).collect();
+        if self.made.is_err() {
+            unseen.push("what repairs have made".to_owned());
+        }
+        let others = suspect.files.iter().filter(|file| file.file != damaged.file);
+        let others = others.filter_map(|file| Some(CopyAt::Stored(file.names.first()?.clone())));
+        let twins = suspect.twins.iter().cloned().map(CopyAt::Twin);
+        for copy in others.chain(twins).chain(self.at_source(damaged)) {
+            let is_closed = match &copy {
+                // A source that is not there may be another time.
+                CopyAt::Source(root, _) if source_root(root).is_err() => true,
+                _ => self.why_closed(&copy).is_some(),
+            };
+            let shown = display(self.shown(&copy).path()).to_string();
+            if is_closed && !unseen.contains(&shown) {
+                unseen.push(shown);
+            }
+        }
+        if suspect.has_more_twins {
+            unseen.push(format!("some of more than {TWINS_MAX} other files with its digest"));
+        }
+        unseen
+    }
+
     /// Returns why a stored file may not be looked at, if that is so: then nobody knows whether it is damaged.
     pub(crate) fn closed(&self, file: &StoredFile) -> Option<PathError> {
-        let opened = self.open(&CopyAt::Stored(file.names.first()?.clone()));
-        opened.err().filter(|error| !matches!(error.fault(), Faults::Io | Faults::Vanished | Faults::WrongKind))
+        self.why_closed(&CopyAt::Stored(file.names.first()?.clone()))
+    }
+
+    fn why_closed(&self, copy: &CopyAt) -> Option<PathError> {
+        let is_closed = |error: &PathError| !matches!(error.fault(), Faults::Io | Faults::Vanished | Faults::WrongKind);
+        self.open(copy).err().filter(is_closed)
     }
 
     /// Returns whether a stored file has the content; each is read once.
@@ -154,20 +186,15 @@ impl<'a> Copies<'a> {
             }
             CopyAt::Made(name) => {
                 let missing = || PathError::new("open", name, std::io::ErrorKind::NotFound);
-                self.made.as_ref().ok_or_else(missing)?.dir.open_file(name)
+                self.made.as_ref().ok().and_then(Option::as_ref).ok_or_else(missing)?.dir.open_file(name)
             }
-            CopyAt::Source(root, path) => {
-                let local = hardback_platform::name::os_str_from_bytes(root)
-                    .ok_or_else(|| PathError::new("open the folder", root, std::io::ErrorKind::InvalidInput))?;
-                let root = Dir::open(Path::new(&local), Seam::default())?;
-                root.open_dir_at(&path.parent())?.open_file(path.name())
-            }
+            CopyAt::Source(root, path) => source_root(root)?.open_dir_at(&path.parent())?.open_file(path.name()),
         }
     }
 
     /// Returns the files of a content that an interrupted repair has left.
     fn made_of(&self, content: ContentRef) -> Vec<CopyAt> {
-        let names = self.made.iter().flat_map(|made| &made.names);
+        let names = self.made.iter().flatten().flat_map(|made| &made.names);
         names.filter(|(of, _)| *of == content).map(|(_, name)| CopyAt::Made(name.clone())).collect()
     }
 
@@ -224,12 +251,19 @@ fn below(folder: &[u8], root: &[u8], path: &RelPath) -> Option<CopyAt> {
     (!rest.is_root()).then(|| CopyAt::Source(root.to_vec(), rest))
 }
 
-/// Returns the folder in which repairs of a job make files, and what is in it.
-fn made_by_repairs(target: &Target, job: &str) -> Option<Made> {
-    let dir = target.ours_dir_if_any(&[layout::REPAIR, job.as_bytes()]).ok()??;
-    let listing = dir.list().ok()?;
+/// Opens the folder of a source.
+fn source_root(root: &[u8]) -> Result<Dir, PathError> {
+    let local = hardback_platform::name::os_str_from_bytes(root)
+        .ok_or_else(|| PathError::new("open the folder", root, std::io::ErrorKind::InvalidInput))?;
+    Dir::open(Path::new(&local), Seam::default())
+}
+
+/// Returns the folder in which repairs of a job make files, and what is in it; `None` where there is none.
+fn made_by_repairs(target: &Target, job: &str) -> Result<Option<Made>, PathError> {
+    let Some(dir) = target.ours_dir_if_any(&[layout::REPAIR, job.as_bytes()])? else { return Ok(None) };
+    let listing = dir.list()?;
     let names = listing.iter().filter_map(|entry| Some((content_of_made(entry.name)?, entry.name.to_vec()))).collect();
-    Some(Made { dir, names })
+    Ok(Some(Made { dir, names }))
 }
 
 /// Returns the content of a file that a repair made, by its name: `GENERATION.ORDINAL-N`.

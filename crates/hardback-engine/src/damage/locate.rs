@@ -10,13 +10,13 @@ use crate::manifest::{ContentRef, Digest, Entry, ManifestError};
 use crate::report::Counters;
 use crate::target::Target;
 use hardback_platform::{Dir, Faults, Kind, PathError, RelPath, Time};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Places that are kept that could not be looked at; the others are counted.
 const UNREAD_MAX: usize = 1000;
-/// Other contents with the same digest that are kept: one that is good is enough.
-const TWINS_MAX: usize = 4;
+/// Files of other contents with the same digest that are kept: one that is good is enough.
+pub(super) const TWINS_MAX: usize = 32;
 
 /// A folder of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,19 +60,21 @@ pub(crate) struct Suspect {
     pub(crate) digest: Option<Digest>,
     /// The files that the records say have it.
     pub(crate) files: Vec<StoredFile>,
-    /// Names of other contents with its digest.
+    /// Files of other contents with its digest.
     pub(crate) twins: Vec<Twin>,
+    /// There are more of them than are kept.
+    pub(crate) has_more_twins: bool,
 }
 
-/// A name of another content with the same digest.
+/// A file of another content with the same digest, by one of its names.
 #[derive(Debug, Clone)]
 pub(crate) struct Twin {
+    file: u64,
     pub(crate) job: String,
     pub(crate) snapshot: String,
     pub(crate) folder: Place,
     pub(crate) name: Box<[u8]>,
     pub(crate) stored: Box<[u8]>,
-    content: ContentRef,
 }
 
 /// What a pass found.
@@ -86,6 +88,8 @@ pub(crate) struct Located {
     pub(crate) unread: Vec<(Vec<u8>, String)>,
     /// Those that are not kept.
     pub(crate) unread_more: u64,
+    /// Jobs of which not all could be looked at: there may be more copies.
+    pub(crate) unseen: BTreeSet<String>,
 }
 
 impl Located {
@@ -102,6 +106,7 @@ impl Located {
         if self.unread.last().is_some_and(|(last, _)| *last == path) {
             return;
         }
+        self.unseen.insert(self.job.clone());
         match self.unread.len() < UNREAD_MAX {
             true => self.unread.push((path, why)),
             false => self.unread_more += 1,
@@ -151,7 +156,7 @@ pub(crate) fn locate(ctx: &Context<'_>, target: &Target, job: &str, contents: &C
             let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
                 if let Some(content) = entry.content {
                     pass.take(index, &tree, &folder, entry, content);
-                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                    pass.twin((&snapshot, &tree), &folder, entry, content, &mut window);
                 }
             });
             let is_over = matches!(walked, Err(Error::Interrupted));
@@ -175,18 +180,37 @@ fn find_in_other_jobs(
     let own = located.job.clone();
     for other in catalog::jobs(target)?.into_iter().filter(|other| *other != own) {
         let digests = DigestLists::open(target, &other);
-        let Ok(snapshots) = catalog::snapshots(target, &other) else { continue };
+        let (trees, snapshots) = match (target.job_dir_if_any(&other), catalog::snapshots(target, &other)) {
+            (Ok(Some(trees)), Ok(snapshots)) => (trees, snapshots),
+            (Ok(None), _) => continue,
+            _ => {
+                located.unseen.insert(other);
+                continue;
+            }
+        };
+        let mut is_seen = snapshots.unsealed.is_empty();
         for snapshot in snapshots.sealed {
+            let tree = match trees.open_dir(snapshot.name.as_bytes()) {
+                Ok(tree) => tree,
+                Err(error) => {
+                    is_seen &= error.fault() == Faults::Vanished;
+                    continue;
+                }
+            };
             let mut pass = Pass { located, by_digest, digests: &digests };
             let mut window = DigestWindow::default();
             let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
                 if let Some(content) = entry.content {
-                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                    pass.twin((&snapshot, &tree), &folder, entry, content, &mut window);
                 }
             });
-            if let Err(Error::Interrupted) = walked {
-                return Err(Error::Interrupted);
+            match walked {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                other => is_seen &= other.is_ok(),
             }
+        }
+        if !is_seen {
+            located.unseen.insert(other);
         }
     }
     Ok(())
@@ -238,34 +262,53 @@ impl Pass<'_> {
         }
     }
 
-    /// Takes a name of another content with the same digest.
+    /// Takes a name of another content with the same digest, if it is that of another file.
     fn twin(
         &mut self,
-        snapshot: &Snapshot,
+        (snapshot, tree): (&Snapshot, &Dir),
         folder: &FolderOf<'_>,
         entry: &Entry,
         content: ContentRef,
         window: &mut DigestWindow,
     ) {
-        let is_own = snapshot.job == self.located.job;
-        // Most contents were seen with the snapshot before; those that are looked for have names enough.
-        if self.by_digest.is_empty() || (is_own && self.located.suspects.contains_key(&content)) {
+        if self.by_digest.is_empty() {
             return;
         }
-        let Ok(digest) = window.get(self.digests, content) else { return };
-        for sought in self.by_digest.get(&digest).into_iter().flatten() {
+        let Ok(digest) = window.get(self.digests, content) else { return self.note_unseen(&snapshot.job) };
+        let is_own = snapshot.job == self.located.job;
+        for sought in self.by_digest.get(&digest).into_iter().flatten().filter(|sought| !is_own || **sought != content)
+        {
             let Some(suspect) = self.located.suspects.get_mut(sought) else { continue };
-            let is_known = |twin: &Twin| twin.content == content && twin.job == snapshot.job;
-            if suspect.twins.len() < TWINS_MAX && !suspect.twins.iter().any(is_known) {
+            if suspect.has_more_twins {
+                continue;
+            }
+            let file = match tree.open_dir_at(folder.stored).and_then(|dir| dir.stat(entry.stored_name())) {
+                Ok(found) if found.kind == Kind::File => found.id.file,
+                Ok(_) => continue,
+                Err(error) if error.fault() == Faults::Vanished => continue,
+                Err(_) => return self.note_unseen(&snapshot.job),
+            };
+            if suspect.twins.iter().any(|twin| twin.file == file) {
+                continue;
+            }
+            suspect.has_more_twins = suspect.twins.len() == TWINS_MAX;
+            if !suspect.has_more_twins {
                 suspect.twins.push(Twin {
+                    file,
                     job: snapshot.job.clone(),
                     snapshot: snapshot.name.clone(),
                     folder: folder.place(),
                     name: entry.name.clone(),
                     stored: entry.stored_name().into(),
-                    content,
                 });
             }
+        }
+    }
+
+    /// Not all of a job could be looked at.
+    fn note_unseen(&mut self, job: &str) {
+        if !self.located.unseen.contains(job) {
+            self.located.unseen.insert(job.to_owned());
         }
     }
 }

@@ -45,7 +45,23 @@ pub struct Damage {
     pub is_repaired: bool,
     /// What kind of problem it is.
     pub(crate) kind: ProblemKind,
+    /// How far a good copy was looked for, where there is none.
+    pub(crate) sought: Sought,
 }
+
+/// How far a good copy was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sought {
+    /// Everywhere but at these places, which could not be looked at.
+    But(Vec<String>),
+    /// Nowhere, and why.
+    Nowhere(&'static str),
+}
+
+/// Why no copy is looked for where nothing proves one.
+pub(crate) const NO_DIGEST: Sought = Sought::Nowhere("its digest cannot be read, so nothing proves any copy of it");
+/// Why no copy is looked for where the file is gone.
+const NOT_THERE: Sought = Sought::Nowhere("it was not found again, so its other names and a copy were not looked for");
 
 /// Where the content of a damaged file still is, proven by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +99,15 @@ impl Damage {
         let copy = match &self.good_copy {
             Some(GoodCopy::Stored(path)) => format!("; a good copy is {}", display(path)),
             Some(GoodCopy::Source(path)) => format!("; a good copy is at the source: {}", display(path)),
-            None => "; there is no good copy of it in the target or at the source".to_owned(),
+            None => match &self.sought {
+                Sought::Nowhere(why) => format!("; {why}"),
+                Sought::But(unseen) if unseen.is_empty() => {
+                    "; no good copy of it was found in the target or at the source".to_owned()
+                }
+                Sought::But(unseen) => {
+                    format!("; no good copy of it was found, but these could not be looked at: {}", unseen.join(", "))
+                }
+            },
         };
         detail + &copy
     }
@@ -179,11 +203,15 @@ pub(crate) fn tell(findings: &Findings<'_>, target: &Target, job: &str) -> Resul
 fn describe(located: &Located, copies: &mut Copies<'_>, job: &str, bad: &Bad) -> Result<Damage, Error> {
     let suspect = located.suspects.get(&bad.content);
     let file = suspect.and_then(|suspect| suspect.files.iter().find(|file| file.file == bad.file));
-    let good_copy = match (suspect, file) {
-        (Some(suspect), Some(file)) => {
-            copies.find(bad.content, (suspect, file), Read::SourceToo)?.map(|copy| copies.shown(&copy))
+    let (good_copy, sought) = match (suspect, file) {
+        (Some(suspect), Some(file)) if suspect.digest.is_some() => {
+            match copies.find(bad.content, (suspect, file), Read::SourceToo)? {
+                Some(copy) => (Some(copies.shown(&copy)), Sought::But(Vec::new())),
+                None => (None, Sought::But(copies.unseen(suspect, file))),
+            }
         }
-        _ => None,
+        (Some(_), Some(_)) => (None, NO_DIGEST),
+        _ => (None, NOT_THERE),
     };
     let (names, snapshots) = file.map(|file| located.names_of(file)).unwrap_or_default();
     Ok(Damage {
@@ -195,6 +223,7 @@ fn describe(located: &Located, copies: &mut Copies<'_>, job: &str, bad: &Bad) ->
         good_copy,
         is_repaired: false,
         kind: bad.kind,
+        sought,
     })
 }
 

@@ -10,7 +10,8 @@ mod replace;
 
 use crate::context::Context;
 use crate::damage::{
-    Bad, CONTENTS_A_PASS, Contents, Copies, CopyAt, Damage, Located, Read, StoredFile, Suspect, locate,
+    Bad, CONTENTS_A_PASS, Contents, Copies, CopyAt, Damage, Located, NO_DIGEST, Read, Sought, StoredFile, Suspect,
+    locate,
 };
 use crate::error::Error;
 use crate::manifest::ContentRef;
@@ -266,8 +267,9 @@ impl Repair<'_, '_> {
         seen: &[Bad],
     ) -> Result<bool, Error> {
         let is_settled = if suspect.digest.is_none() {
-            let what = "its digest cannot be read, so nothing proves any copy of it".to_owned();
-            self.tell(&of.damage(file, what, None));
+            let why = seen.iter().find(|bad| bad.file == file.file).map(|bad| bad.why.clone());
+            let why = why.unwrap_or_else(|| "it may be damaged".to_owned());
+            self.tell(&of.damage(file, why, Err(NO_DIGEST)));
             false
         } else if let Some(error) = of.copies.closed(file) {
             let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
@@ -278,8 +280,8 @@ impl Repair<'_, '_> {
             match (of.copies.is_good_file(suspect, file)?, why) {
                 (true, None) => true,
                 (true, Some(why)) => {
-                    let what = format!("{why}; read again it was good: do not trust this disk");
-                    self.tell(&of.damage(file, what, None));
+                    let sought = Sought::Nowhere("read again it was good: do not trust this disk");
+                    self.tell(&of.damage(file, why, Err(sought)));
                     true
                 }
                 (false, why) => {
@@ -310,7 +312,8 @@ impl Repair<'_, '_> {
         };
         let is_refused = at_source.is_some() && !self.options.from_source;
         let copy: Option<CopyAt> = in_target.or(at_source);
-        let mut damage = of.damage(file, why, copy.as_ref());
+        let found = copy.as_ref().ok_or_else(|| Sought::But(of.copies.unseen(suspect, file)));
+        let mut damage = of.damage(file, why, found);
         let Some(copy) = copy.filter(|_| !is_refused) else {
             if is_refused {
                 damage.why.push_str("; it was not repaired: --from-source takes it from there");
@@ -380,7 +383,7 @@ impl OfJob<'_, '_> {
     }
 
     /// Says what is known of a file.
-    fn damage(&self, file: &StoredFile, why: String, copy: Option<&CopyAt>) -> Damage {
+    fn damage(&self, file: &StoredFile, why: String, copy: Result<&CopyAt, Sought>) -> Damage {
         let (names, snapshots) = self.located.names_of(file);
         Damage {
             job: self.located.job.clone(),
@@ -388,9 +391,10 @@ impl OfJob<'_, '_> {
             why,
             names,
             snapshots,
-            good_copy: copy.map(|copy| self.copies.shown(copy)),
+            good_copy: copy.as_ref().ok().map(|copy| self.copies.shown(copy)),
             is_repaired: false,
             kind: ProblemKind::Damaged,
+            sought: copy.err().unwrap_or(Sought::But(Vec::new())),
         }
     }
 }
