@@ -44,8 +44,8 @@ pub(crate) struct Copies<'a> {
     made: Result<Option<Made>, PathError>,
     reader: ContentReader<'a>,
     ctx: &'a Context<'a>,
-    /// Which files were found good or not.
-    judged: HashMap<u64, bool>,
+    /// Which files were found to have a digest or not.
+    judged: HashMap<(u64, Digest), bool>,
 }
 
 /// What an interrupted repair has left.
@@ -149,14 +149,12 @@ impl<'a> Copies<'a> {
     /// # Errors
     /// The user asked to stop.
     pub(crate) fn is_good_file(&mut self, suspect: &Suspect, file: &StoredFile) -> Result<bool, Error> {
-        if let Some(known) = self.judged.get(&file.file) {
+        let (Some(digest), Some(name)) = (suspect.digest, file.names.first()) else { return Ok(false) };
+        if let Some(known) = self.judged.get(&(file.file, digest)) {
             return Ok(*known);
         }
-        let is_good = match (suspect.digest, file.names.first()) {
-            (Some(digest), Some(name)) => self.is_good(&CopyAt::Stored(name.clone()), digest, file.entry.size_bytes)?,
-            _ => false,
-        };
-        self.judged.insert(file.file, is_good);
+        let is_good = self.is_good(&CopyAt::Stored(name.clone()), digest, file.entry.size_bytes)?;
+        self.judged.insert((file.file, digest), is_good);
         Ok(is_good)
     }
 
