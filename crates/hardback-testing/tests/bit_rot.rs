@@ -16,7 +16,7 @@ use hardback_engine::{
     Cancel, Context, Counters, Error, Monitor, Phase, Problem, ProblemKind, RepairOptions, RepairReport, ScrubOptions,
     ScrubReport, SystemClock, VerifyLevel, VerifyOptions, VerifyReport, open_or_create_target, repair, scrub, verify,
 };
-use hardback_platform::{Op, Seam, Verdict};
+use hardback_platform::{Op, Seam, Verdict, Watch};
 use hardback_testing::checker::{Checker, Inventory};
 use hardback_testing::fault::{Calls, Fault, FaultyWatch};
 use hardback_testing::rig::{Rig, Seams};
@@ -278,15 +278,25 @@ fn every_call_of_a_repair_may_fail() {
     }
 }
 
+/// A seam of a watch on a volume that has links or not.
+fn links_too(has_links: bool, watch: Arc<FaultyWatch>) -> Seam {
+    watch::seam(move |call, _| match call.op {
+        Op::Link if !has_links => Verdict::Fail(Errno::PERM.into()),
+        _ => watch.before(call),
+    })
+}
+
 /// Lets each call of a repair fail in one way while the only good copy is a file that an interrupted repair has left,
 /// and then repairs again; returns how many there are.
-fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool) -> u64 {
+fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool, has_links: bool) -> u64 {
     let dir = scratch();
     let rig = Rig::below(dir.path());
     let content = b"what was backed up".repeat(2000);
     fs::create_dir_all(rig.source.join("deep/er")).unwrap();
     fs::write(rig.source.join("deep/er/one.bin"), &content).unwrap();
-    let names: Vec<String> = (0..3).map(|_| rig.backup(Seams::default()).unwrap().snapshot.unwrap()).collect();
+    // Without links no file has two names.
+    let snapshots = if has_links { 3 } else { 1 };
+    let names: Vec<String> = (0..snapshots).map(|_| rig.backup(Seams::default()).unwrap().snapshot.unwrap()).collect();
     damage(&rig, &names);
     let denied = watch::seam(|call, path| match call.op {
         Op::Rename if path.extension().is_none_or(|extension| extension != "toml") => {
@@ -306,9 +316,10 @@ fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool) 
     for n in 1.. {
         let rig = copy_of(&original, n);
         let watch = FaultyWatch::failing(calls, n, fault);
-        let result = run_repair(&rig, watch.seam(), &RepairOptions::default());
+        let result = run_repair(&rig, links_too(has_links, watch.clone()), &RepairOptions::default());
         let context = format!("{fault:?} at {n} ({})", watch.struck().unwrap_or_default());
-        let again = run_repair(&rig, Seam::default(), &RepairOptions::default()).unwrap();
+        let nothing = FaultyWatch::counting(Calls::All);
+        let again = run_repair(&rig, links_too(has_links, nothing), &RepairOptions::default()).unwrap();
         assert_eq!(again.problem_count, 0, "{context}, {result:?}, again: {:?}", again.problems);
         for name in &names {
             assert!(fs::read(rig.snapshot(name).join("docs/deep/er/one.bin")).unwrap() == content, "{context}: {name}");
@@ -326,10 +337,11 @@ fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool) 
 
 #[test]
 fn the_only_good_copy_outlives_every_call_of_a_repair() {
-    for has_its_metadata in [true, false] {
-        assert!(every_call_with_one_copy(Calls::Changing, Fault::Stop, has_its_metadata) > 10);
+    for (has_its_metadata, has_links) in [(true, true), (false, true), (true, false), (false, false)] {
+        assert!(every_call_with_one_copy(Calls::Changing, Fault::Stop, has_its_metadata, has_links) > 10);
         let errno = if has_its_metadata { Errno::IO } else { Errno::ACCESS };
-        let calls = every_call_with_one_copy(Calls::All, Fault::Once(errno.raw_os_error()), has_its_metadata);
+        let fault = Fault::Once(errno.raw_os_error());
+        let calls = every_call_with_one_copy(Calls::All, fault, has_its_metadata, has_links);
         assert!(calls > 50, "only {calls} calls");
     }
 }

@@ -18,6 +18,8 @@ use std::collections::HashSet;
 
 /// How a name ends that is on its way into a snapshot.
 const LINK: &[u8] = b".link";
+/// How the name of an empty file ends that stands for one which went into a snapshot and left no name here.
+const MOVED: &[u8] = b"-0";
 /// Files of one content with other metadata that are told apart.
 const VARIANTS_MAX: u32 = 1000;
 
@@ -29,6 +31,8 @@ pub(super) struct Workshop {
     made: HashSet<(ContentRef, u64)>,
     /// Those that stand in for a damaged one already: two that were apart stay so, as each has its limit of names.
     taken: HashSet<u64>,
+    /// Contents of which a file went from here into a snapshot and left no name.
+    moved: Contents,
 }
 
 /// A new file that is whole and on the disk.
@@ -76,9 +80,12 @@ impl Workshop {
         for acl in [&b"system.posix_acl_default"[..], b"system.posix_acl_access"] {
             dir.remove_xattr(b"", acl).ok();
         }
-        let mut made = HashSet::new();
+        let (mut made, mut moved) = (HashSet::new(), Contents::new());
         for entry in dir.list().under(&path)?.iter() {
             match content_of_made(entry.name) {
+                Some(content) if entry.name.ends_with(MOVED) => {
+                    moved.insert(content);
+                }
                 Some(content) => {
                     made.insert((content, dir.stat(entry.name).under(&path)?.id.file));
                 }
@@ -86,7 +93,7 @@ impl Workshop {
                 None => dir.unlink(entry.name).under(&path)?,
             }
         }
-        Ok(Self { dir, path, made, taken: HashSet::new() })
+        Ok(Self { dir, path, made, taken: HashSet::new(), moved })
     }
 
     /// Returns the contents of the files that an interrupted repair left.
@@ -97,9 +104,9 @@ impl Workshop {
         Ok(listing.iter().filter_map(|entry| content_of_made(entry.name)).collect())
     }
 
-    /// Returns whether a file was made here, by this repair or by one that was interrupted.
+    /// Returns whether a file was made here, by this repair or by one that was interrupted, or may have been.
     pub(super) fn has_made(&self, content: ContentRef, file: u64) -> bool {
-        self.made.contains(&(content, file))
+        self.made.contains(&(content, file)) || self.moved.contains(&content)
     }
 
     /// Returns a file that is as wanted: one that is here already, or a new one from a copy.
@@ -225,6 +232,18 @@ impl Workshop {
             other => other.under(&self.path)?,
         }
         Ok(link)
+    }
+
+    /// Notes that a file goes into a snapshot and leaves no name here: the time of the folder there is still to be put
+    /// back. Returns the name that goes.
+    pub(super) fn note_move(&self, file: &NewFile) -> Result<Vec<u8>, PathError> {
+        let content = file.name.iter().position(|&byte| byte == b'-').unwrap_or(file.name.len());
+        let note = [&file.name[..content], MOVED].concat();
+        match self.dir.create_file(&note, 0o600) {
+            Err(error) if error.fault() != Faults::Exists => return Err(error.under(&self.path)),
+            _ => self.dir.sync().under(&self.path)?,
+        }
+        Ok(file.name.clone())
     }
 
     /// Renames a name of this folder over one in a snapshot; if that fails, a name that is on its way goes.

@@ -100,7 +100,9 @@ impl Replacing<'_, '_> {
         let link = match workshop.link(new) {
             Err(error) if error.fault() == Faults::TooManyLinks => return Ok(false),
             // A volume without links: the file itself goes there.
-            Err(error) if is_only && matches!(error.fault(), Faults::Unsupported | Faults::Denied) => new.name.clone(),
+            Err(error) if is_only && matches!(error.fault(), Faults::Unsupported | Faults::Denied) => {
+                workshop.note_move(new)?
+            }
             other => other?,
         };
         workshop.put_over(&link, &dir, &name.stored)?;
