@@ -506,3 +506,21 @@ fn what_was_found_in_one_job_is_told_when_the_user_stops_in_the_next() {
     assert_eq!(found(&problems), [(ProblemKind::Damaged, format!("{first}/docs/sub/same"))]);
     assert_eq!(recorded_damage(&bench), 1);
 }
+
+#[test]
+fn what_is_gone_or_good_again_is_no_longer_written_down() {
+    let (bench, [first, second, _]) = three_snapshots();
+    flip(&bench.stored(&first, "sub/same"), 0);
+    flip(&bench.stored(&first, "edited"), 0);
+    assert_eq!(run_scrub(&bench, 10_000).problem_count, 2);
+    flip(&bench.stored(&first, "sub/same"), 0);
+    fs::remove_dir_all(bench.target.join("test").join(&first)).unwrap();
+    // Who looks at a part only knows nothing of the rest; a dry run writes nothing.
+    for options in [
+        RepairOptions { snapshots: vec![second], ..RepairOptions::default() },
+        RepairOptions { dry_run: true, ..RepairOptions::default() },
+    ] {
+        assert_eq!((run_repair(&bench, &options).problem_count, recorded_damage(&bench)), (0, 2));
+    }
+    assert_eq!((run_repair(&bench, &RepairOptions::default()).problem_count, recorded_damage(&bench)), (0, 0));
+}

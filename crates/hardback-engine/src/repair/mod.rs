@@ -161,18 +161,27 @@ impl Repair<'_, '_> {
             for bad in all {
                 found.entry(job.to_owned()).or_default().entry(bad.content).or_default().push(bad);
             }
-            self.record(job, contents)
+            for content in self.record(job, contents)? {
+                found.entry(job.to_owned()).or_default().entry(content).or_default();
+            }
+            Ok(())
         })
     }
 
-    /// Writes down what is damaged before it is repaired: the next repair need not look for it again.
-    fn record(&self, job: &str, contents: Contents) -> Result<(), Error> {
-        if contents.is_empty() || self.options.dry_run {
-            return Ok(());
+    /// Writes down what is damaged before it is repaired: the next repair need not look for it again. Returns what is
+    /// written down and may be gone or good again, if all snapshots are looked at.
+    fn record(&self, job: &str, contents: Contents) -> Result<Contents, Error> {
+        let is_all = self.options.snapshots.is_empty();
+        if contents.is_empty() && !is_all {
+            return Ok(Contents::new());
         }
         let mut position = Position::read(self.findings, self.target, job)?;
+        let known = position.damaged.len();
         position.damaged.extend(contents);
-        position.write(self.target, job)
+        if position.damaged.len() > known && !self.options.dry_run {
+            position.write(self.target, job)?;
+        }
+        Ok(if is_all { position.damaged } else { Contents::new() })
     }
 
     /// Repairs what is damaged of a job.
