@@ -35,9 +35,26 @@ pub(crate) struct StoredName {
     /// Which of [`Located::snapshots`].
     pub(crate) snapshot: usize,
     pub(crate) folder: Arc<Place>,
-    pub(crate) name: Box<[u8]>,
+    pub(crate) name: Arc<[u8]>,
     /// Its name in the tree.
-    pub(crate) stored: Box<[u8]>,
+    pub(crate) stored: Arc<[u8]>,
+}
+
+impl StoredName {
+    /// Makes one; what is as in the name before, mostly that of the snapshot before, is not kept twice.
+    fn new(snapshot: usize, folder: &FolderOf<'_>, entry: &Entry, before: Option<&Self>) -> Self {
+        let same_folder = before.filter(|before| folder.is_at(&before.folder));
+        let shared = |bytes: &[u8], before: Option<&Arc<[u8]>>| match before {
+            Some(before) if **before == *bytes => before.clone(),
+            _ => bytes.into(),
+        };
+        Self {
+            snapshot,
+            folder: same_folder.map_or_else(|| Arc::new(folder.place()), |before| before.folder.clone()),
+            name: shared(&entry.name, before.map(|before| &before.name)),
+            stored: shared(entry.stored_name(), before.map(|before| &before.stored)),
+        }
+    }
 }
 
 /// A stored file: one, however many names it has.
@@ -241,23 +258,18 @@ impl Pass<'_> {
             Err((_, error)) if error.fault() == Faults::Vanished => return,
             Err((path, error)) => return self.located.note_unread(path, error_words(&error)),
         };
-        let name = StoredName {
-            snapshot,
-            folder: Arc::new(folder.place()),
-            name: entry.name.clone(),
-            stored: entry.stored_name().into(),
-        };
         let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
         match suspect.files.iter_mut().find(|file| file.file == found.id.file) {
             Some(file) => {
                 file.entry = entry.clone();
+                let name = StoredName::new(snapshot, folder, entry, file.names.last());
                 file.names.push(name);
             }
             None => suspect.files.push(StoredFile {
                 file: found.id.file,
                 nlink: found.nlink,
                 entry: entry.clone(),
-                names: vec![name],
+                names: vec![StoredName::new(snapshot, folder, entry, None)],
             }),
         }
     }
@@ -326,6 +338,10 @@ pub(crate) struct FolderOf<'a> {
 }
 
 impl FolderOf<'_> {
+    fn is_at(&self, place: &Place) -> bool {
+        (self.path, self.stored, self.mtime) == (&place.path, &place.stored, place.mtime)
+    }
+
     pub(crate) fn place(&self) -> Place {
         Place { path: self.path.clone(), stored: self.stored.clone(), mtime: self.mtime }
     }

@@ -10,8 +10,8 @@ mod replace;
 
 use crate::context::Context;
 use crate::damage::{
-    Bad, CONTENTS_A_PASS, Contents, Copies, CopyAt, Damage, Located, NO_DIGEST, Read, Sought, StoredFile, Suspect,
-    locate,
+    Bad, Contents, Copies, CopyAt, Damage, KeptDamage, Located, NO_DIGEST, Read, Sought, StoredFile, Suspect,
+    contents_a_pass, locate,
 };
 use crate::error::Error;
 use crate::manifest::ContentRef;
@@ -85,6 +85,7 @@ pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Re
         target,
         options,
         report: RepairReport::default(),
+        damage: KeptDamage::default(),
         told: HashSet::new(),
         told_unread: HashSet::new(),
     };
@@ -99,6 +100,7 @@ pub fn repair(ctx: &Context<'_>, target: &Target, options: &RepairOptions) -> Re
     found.values().flat_map(Found::values).flatten().for_each(|bad| findings.tell(bad.problem()));
     done?;
     let mut report = repair.report;
+    report.damage = repair.damage.take();
     let sum = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
     (report.files_read, report.bytes_read) = (sum(&findings.in_trees.files_read), sum(&findings.in_trees.bytes_read));
     (report.problem_count, report.problems) = findings.problems.take();
@@ -112,6 +114,7 @@ struct Repair<'a, 'f> {
     target: &'a Target,
     options: &'a RepairOptions,
     report: RepairReport,
+    damage: KeptDamage,
     /// Damaged files that were told, of which job and content: what an interrupted repair was at may be found again.
     told: HashSet<(String, ContentRef, u64)>,
     /// What could not be looked at and was told, by job and path.
@@ -192,7 +195,7 @@ impl Repair<'_, '_> {
         };
         let mut settled = Contents::new();
         let contents: Vec<ContentRef> = found.keys().copied().collect();
-        for pass in contents.chunks(CONTENTS_A_PASS) {
+        for pass in contents.chunks(contents_a_pass(self.target, job, contents.len())?) {
             let located = locate(&self.findings.ctx, self.target, job, &pass.iter().copied().collect())?;
             self.tell_unread(&located);
             let mut copies = Copies::new(&self.findings.ctx, self.target, &located)?;
@@ -278,7 +281,7 @@ impl Repair<'_, '_> {
         let is_settled = if suspect.digest.is_none() {
             let why = seen.iter().find(|bad| bad.file == file.file).map(|bad| bad.why.clone());
             let why = why.unwrap_or_else(|| "it may be damaged".to_owned());
-            self.tell(&of.damage(file, why, Err(NO_DIGEST)));
+            self.tell(of.damage(file, why, Err(NO_DIGEST)));
             false
         } else if let Some(error) = of.copies.closed(file) {
             let shown = file.names.first().map(|name| of.located.shown(name)).unwrap_or_default();
@@ -290,7 +293,7 @@ impl Repair<'_, '_> {
                 (true, None) => true,
                 (true, Some(why)) => {
                     let sought = Sought::Nowhere("read again it was good: do not trust this disk");
-                    self.tell(&of.damage(file, why, Err(sought)));
+                    self.tell(of.damage(file, why, Err(sought)));
                     true
                 }
                 (false, why) => {
@@ -327,7 +330,7 @@ impl Repair<'_, '_> {
             if is_refused {
                 damage.why.push_str("; it was not repaired: --from-source takes it from there");
             }
-            self.tell(&damage);
+            self.tell(damage);
             return Ok(false);
         };
         let names = file.names.len() as u64;
@@ -339,7 +342,7 @@ impl Repair<'_, '_> {
                 Err(replace::Failure::Stop(error)) => return Err(error),
                 Err(replace::Failure::This(what)) => {
                     damage.why.push_str(&format!("; it was not repaired: {what}"));
-                    self.tell(&damage);
+                    self.tell(damage);
                     return Ok(false);
                 }
             }
@@ -350,7 +353,7 @@ impl Repair<'_, '_> {
         self.report.bytes += file.entry.size_bytes;
         if self.options.dry_run {
             // It is as damaged as before.
-            self.tell(&damage);
+            self.tell(damage);
             return Ok(false);
         }
         // Told at once: a snapshot is another than before, whatever comes next.
@@ -360,20 +363,14 @@ impl Repair<'_, '_> {
             display(&damage.path),
             copy.unwrap_or_default()
         ));
-        self.keep(&damage);
+        self.damage.keep(damage);
         Ok(has_all)
     }
 
     /// Tells of what is still damaged.
-    fn tell(&mut self, damage: &Damage) {
+    fn tell(&mut self, damage: Damage) {
         self.findings.tell(damage.problem());
-        self.keep(damage);
-    }
-
-    fn keep(&mut self, damage: &Damage) {
-        if self.report.damage.len() < crate::report::PROBLEMS_KEPT_MAX {
-            self.report.damage.push(damage.clone());
-        }
+        self.damage.keep(damage);
     }
 }
 
@@ -398,6 +395,7 @@ impl OfJob<'_, '_> {
             job: self.located.job.clone(),
             path: names.first().cloned().unwrap_or_default(),
             why,
+            name_count: names.len() as u64,
             names,
             snapshots,
             good_copy: copy.as_ref().ok().map(|copy| self.copies.shown(copy)),
