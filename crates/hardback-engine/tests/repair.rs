@@ -254,6 +254,12 @@ fn what_an_interrupted_repair_made_stays_until_it_is_in_its_place() {
     assert!(run_repair(&bench, &all).problem_count > 0);
     there();
     fs::rename(bench.path("away"), &digests).unwrap();
+    // All trees are away for now.
+    let trees = bench.target.join("test");
+    fs::rename(&trees, bench.path("away")).unwrap();
+    run_repair(&bench, &all).problems.clear();
+    there();
+    fs::rename(bench.path("away"), &trees).unwrap();
     // Nobody may look at the damaged file for now.
     let report = repair_watched(&bench, locked(b"same"), &all).unwrap();
     assert!(report.repaired == 0 && report.problem_count > 0, "{:?}", report.problems);

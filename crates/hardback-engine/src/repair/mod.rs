@@ -198,13 +198,15 @@ impl Repair<'_, '_> {
         for pass in contents.chunks(contents_a_pass(self.target, job, contents.len())?) {
             let located = locate(&self.findings.ctx, self.target, job, &pass.iter().copied().collect())?;
             self.tell_unread(&located);
+            // Trees that are all away, as their folder was moved, say, may come back and need what was made for them.
+            let is_all_seen = located.unread.is_empty() && !located.snapshots.is_empty();
             let mut copies = Copies::new(&self.findings.ctx, self.target, &located)?;
             for (content, suspect) in &located.suspects {
                 self.findings.ctx.check_cancel()?;
                 let seen = found.entry(*content).or_default();
                 let mut job = OfJob { located: &located, copies: &mut copies, workshop: workshop.as_mut() };
                 // What cannot be looked at may have more names.
-                if self.content(&mut job, *content, suspect, seen)? && located.unread.is_empty() {
+                if self.content(&mut job, *content, suspect, seen)? && is_all_seen {
                     settled.insert(*content);
                 }
             }
