@@ -16,15 +16,16 @@ use hardback_engine::{
     Cancel, Context, Counters, Error, Monitor, Phase, Problem, ProblemKind, RepairOptions, RepairReport, ScrubOptions,
     ScrubReport, SystemClock, VerifyLevel, VerifyOptions, VerifyReport, open_or_create_target, repair, scrub, verify,
 };
-use hardback_platform::Seam;
+use hardback_platform::{Op, Seam, Verdict, Watch};
 use hardback_testing::checker::{Checker, Inventory};
 use hardback_testing::fault::{Calls, Fault, FaultyWatch};
 use hardback_testing::rig::{Rig, Seams};
 use hardback_testing::volume;
 use hardback_testing::volume::{Volume, VolumeKind};
+use hardback_testing::watch;
 use rustix::io::Errno;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -195,12 +196,17 @@ fn damaged_target(dir: &Path) -> (Rig, Vec<String>, Vec<u8>) {
     let rig = Rig::below(dir);
     let content = b"what was backed up".repeat(2000);
     let names = backed_up(&rig, &content);
+    damage(&rig, &names);
+    (rig, names, content)
+}
+
+/// Changes a byte of the file.
+fn damage(rig: &Rig, names: &[String]) {
     let stored = rig.snapshot(&names[0]).join("docs/deep/er/one.bin");
     let time = fs::metadata(&stored).unwrap().modified().unwrap();
     let file = fs::File::options().write(true).open(&stored).unwrap();
     file.write_at(b"W", 17_000).unwrap();
     file.set_modified(time).unwrap();
-    (rig, names, content)
 }
 
 fn copy_of(rig: &Rig, number: u64) -> Rig {
@@ -269,5 +275,73 @@ fn a_repair_may_be_killed_at_every_call() {
 fn every_call_of_a_repair_may_fail() {
     for errno in [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::MLINK] {
         every_call_of_a_repair(Fault::Once(errno.raw_os_error()));
+    }
+}
+
+/// A seam of a watch on a volume that has links or not.
+fn links_too(has_links: bool, watch: Arc<FaultyWatch>) -> Seam {
+    watch::seam(move |call, _| match call.op {
+        Op::Link if !has_links => Verdict::Fail(Errno::PERM.into()),
+        _ => watch.before(call),
+    })
+}
+
+/// Lets each call of a repair fail in one way while the only good copy is a file that an interrupted repair has left,
+/// and then repairs again; returns how many there are.
+fn every_call_with_one_copy(calls: Calls, fault: Fault, has_its_metadata: bool, has_links: bool) -> u64 {
+    let dir = scratch();
+    let rig = Rig::below(dir.path());
+    let content = b"what was backed up".repeat(2000);
+    fs::create_dir_all(rig.source.join("deep/er")).unwrap();
+    fs::write(rig.source.join("deep/er/one.bin"), &content).unwrap();
+    // Without links no file has two names.
+    let snapshots = if has_links { 3 } else { 1 };
+    let names: Vec<String> = (0..snapshots).map(|_| rig.backup(Seams::default()).unwrap().snapshot.unwrap()).collect();
+    damage(&rig, &names);
+    let denied = watch::seam(|call, path| match call.op {
+        Op::Rename if path.extension().is_none_or(|extension| extension != "toml") => {
+            Verdict::Fail(Errno::ACCESS.into())
+        }
+        _ => Verdict::Go,
+    });
+    let from_source = RepairOptions { from_source: true, ..RepairOptions::default() };
+    assert_eq!(run_repair(&rig, denied, &from_source).unwrap().problem_count, 1);
+    fs::remove_file(rig.source.join("deep/er/one.bin")).unwrap();
+    if !has_its_metadata {
+        for made in fs::read_dir(rig.target.join(".hardback/repair/test")).unwrap() {
+            fs::set_permissions(made.unwrap().path(), fs::Permissions::from_mode(0o601)).unwrap();
+        }
+    }
+    let original = rig;
+    for n in 1.. {
+        let rig = copy_of(&original, n);
+        let watch = FaultyWatch::failing(calls, n, fault);
+        let result = run_repair(&rig, links_too(has_links, watch.clone()), &RepairOptions::default());
+        let context = format!("{fault:?} at {n} ({})", watch.struck().unwrap_or_default());
+        let nothing = FaultyWatch::counting(Calls::All);
+        let again = run_repair(&rig, links_too(has_links, nothing), &RepairOptions::default()).unwrap();
+        assert_eq!(again.problem_count, 0, "{context}, {result:?}, again: {:?}", again.problems);
+        for name in &names {
+            assert!(fs::read(rig.snapshot(name).join("docs/deep/er/one.bin")).unwrap() == content, "{context}: {name}");
+        }
+        let verified = run_verify(&rig);
+        assert_eq!(verified.problem_count, 0, "{context}: {:?}", verified.problems);
+        assert_eq!(fs::read_dir(rig.target.join(".hardback/repair/test")).unwrap().count(), 0, "{context}");
+        fs::remove_dir_all(&rig.target).unwrap();
+        if watch.struck().is_none() {
+            return n - 1;
+        }
+    }
+    unreachable!("a repair comes to its end")
+}
+
+#[test]
+fn the_only_good_copy_outlives_every_call_of_a_repair() {
+    for (has_its_metadata, has_links) in [(true, true), (false, true), (true, false), (false, false)] {
+        assert!(every_call_with_one_copy(Calls::Changing, Fault::Stop, has_its_metadata, has_links) > 10);
+        let errno = if has_its_metadata { Errno::IO } else { Errno::ACCESS };
+        let fault = Fault::Once(errno.raw_os_error());
+        let calls = every_call_with_one_copy(Calls::All, fault, has_its_metadata, has_links);
+        assert!(calls > 50, "only {calls} calls");
     }
 }

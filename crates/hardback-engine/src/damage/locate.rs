@@ -9,12 +9,14 @@ use crate::lookup;
 use crate::manifest::{ContentRef, Digest, Entry, ManifestError};
 use crate::report::Counters;
 use crate::target::Target;
-use hardback_platform::{Dir, Kind, RelPath, Time};
-use std::collections::{BTreeMap, HashMap};
+use hardback_platform::{Dir, Faults, Kind, PathError, RelPath, Time};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Other contents with the same digest that are kept: one that is good is enough.
-const TWINS_MAX: usize = 4;
+/// Places that are kept that could not be looked at; the others are counted.
+const UNREAD_MAX: usize = 1000;
+/// Files of other contents with the same digest that are kept: one that is good is enough.
+pub(super) const TWINS_MAX: usize = 32;
 
 /// A folder of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +35,26 @@ pub(crate) struct StoredName {
     /// Which of [`Located::snapshots`].
     pub(crate) snapshot: usize,
     pub(crate) folder: Arc<Place>,
-    pub(crate) name: Box<[u8]>,
+    pub(crate) name: Arc<[u8]>,
     /// Its name in the tree.
-    pub(crate) stored: Box<[u8]>,
+    pub(crate) stored: Arc<[u8]>,
+}
+
+impl StoredName {
+    /// Makes one; what is as in the name before, mostly that of the snapshot before, is not kept twice.
+    fn new(snapshot: usize, folder: &FolderOf<'_>, entry: &Entry, before: Option<&Self>) -> Self {
+        let same_folder = before.filter(|before| folder.is_at(&before.folder));
+        let shared = |bytes: &[u8], before: Option<&Arc<[u8]>>| match before {
+            Some(before) if **before == *bytes => before.clone(),
+            _ => bytes.into(),
+        };
+        Self {
+            snapshot,
+            folder: same_folder.map_or_else(|| Arc::new(folder.place()), |before| before.folder.clone()),
+            name: shared(&entry.name, before.map(|before| &before.name)),
+            stored: shared(entry.stored_name(), before.map(|before| &before.stored)),
+        }
+    }
 }
 
 /// A stored file: one, however many names it has.
@@ -58,19 +77,21 @@ pub(crate) struct Suspect {
     pub(crate) digest: Option<Digest>,
     /// The files that the records say have it.
     pub(crate) files: Vec<StoredFile>,
-    /// Names of other contents with its digest.
+    /// Files of other contents with its digest.
     pub(crate) twins: Vec<Twin>,
+    /// There are more of them than are kept.
+    pub(crate) has_more_twins: bool,
 }
 
-/// A name of another content with the same digest.
+/// A file of another content with the same digest, by one of its names.
 #[derive(Debug, Clone)]
 pub(crate) struct Twin {
+    file: u64,
     pub(crate) job: String,
     pub(crate) snapshot: String,
     pub(crate) folder: Place,
     pub(crate) name: Box<[u8]>,
     pub(crate) stored: Box<[u8]>,
-    content: ContentRef,
 }
 
 /// What a pass found.
@@ -80,8 +101,12 @@ pub(crate) struct Located {
     /// The snapshots of the job, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) suspects: BTreeMap<ContentRef, Suspect>,
-    /// Snapshots of the job whose records cannot be read, and why: they may have more names.
-    pub(crate) unread: Vec<(String, String)>,
+    /// Snapshots and folders of the job that cannot be looked at, and why: they may have more names.
+    pub(crate) unread: Vec<(Vec<u8>, String)>,
+    /// Those that are not kept.
+    pub(crate) unread_more: u64,
+    /// Jobs of which not all could be looked at: there may be more copies.
+    pub(crate) unseen: BTreeSet<String>,
 }
 
 impl Located {
@@ -91,6 +116,18 @@ impl Located {
         let mut snapshots: Vec<String> = file.names.iter().map(|n| self.snapshots[n.snapshot].name.clone()).collect();
         snapshots.dedup();
         (names, snapshots)
+    }
+
+    /// Notes what cannot be looked at; a folder once, though it may have many names.
+    fn note_unread(&mut self, path: Vec<u8>, why: String) {
+        if self.unread.last().is_some_and(|(last, _)| *last == path) {
+            return;
+        }
+        self.unseen.insert(self.job.clone());
+        match self.unread.len() < UNREAD_MAX {
+            true => self.unread.push((path, why)),
+            false => self.unread_more += 1,
+        }
     }
 
     /// Returns a name as `SNAPSHOT/path`.
@@ -115,22 +152,33 @@ pub(crate) fn locate(ctx: &Context<'_>, target: &Target, job: &str, contents: &C
             by_digest.entry(digest).or_default().push(content);
         }
     }
-    located.snapshots = catalog::snapshots(target, job)?.sealed;
+    let snapshots = catalog::snapshots(target, job)?;
+    located.snapshots = snapshots.sealed;
+    for unsealed in snapshots.unsealed {
+        located.note_unread(unsealed.name.into_bytes(), unsealed.why);
+    }
     if let Some(trees) = target.job_dir_if_any(job)? {
         for index in 0..located.snapshots.len() {
             let snapshot = located.snapshots[index].clone();
-            let Ok(tree) = trees.open_dir(snapshot.name.as_bytes()) else { continue };
+            let tree = match trees.open_dir(snapshot.name.as_bytes()) {
+                Ok(tree) => tree,
+                Err(error) if error.fault() == Faults::Vanished => continue,
+                Err(error) => {
+                    located.note_unread(snapshot.name.into_bytes(), error_words(&error));
+                    continue;
+                }
+            };
             let mut pass = Pass { located: &mut located, by_digest: &by_digest, digests: &digests };
             let mut window = DigestWindow::default();
             let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
                 if let Some(content) = entry.content {
                     pass.take(index, &tree, &folder, entry, content);
-                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                    pass.twin((&snapshot, &tree), &folder, entry, content, &mut window);
                 }
             });
             let is_over = matches!(walked, Err(Error::Interrupted));
             match walked {
-                Err(error) if !is_over => located.unread.push((snapshot.name.clone(), error.with_causes())),
+                Err(error) if !is_over => located.note_unread(snapshot.name.into_bytes(), error.with_causes()),
                 other => other?,
             }
         }
@@ -149,18 +197,37 @@ fn find_in_other_jobs(
     let own = located.job.clone();
     for other in catalog::jobs(target)?.into_iter().filter(|other| *other != own) {
         let digests = DigestLists::open(target, &other);
-        let Ok(snapshots) = catalog::snapshots(target, &other) else { continue };
+        let (trees, snapshots) = match (target.job_dir_if_any(&other), catalog::snapshots(target, &other)) {
+            (Ok(Some(trees)), Ok(snapshots)) => (trees, snapshots),
+            (Ok(None), _) => continue,
+            _ => {
+                located.unseen.insert(other);
+                continue;
+            }
+        };
+        let mut is_seen = snapshots.unsealed.is_empty();
         for snapshot in snapshots.sealed {
+            let tree = match trees.open_dir(snapshot.name.as_bytes()) {
+                Ok(tree) => tree,
+                Err(error) => {
+                    is_seen &= error.fault() == Faults::Vanished;
+                    continue;
+                }
+            };
             let mut pass = Pass { located, by_digest, digests: &digests };
             let mut window = DigestWindow::default();
             let walked = for_each_file(ctx, target, &snapshot, |folder, entry| {
                 if let Some(content) = entry.content {
-                    pass.twin(&snapshot, &folder, entry, content, &mut window);
+                    pass.twin((&snapshot, &tree), &folder, entry, content, &mut window);
                 }
             });
-            if let Err(Error::Interrupted) = walked {
-                return Err(Error::Interrupted);
+            match walked {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                other => is_seen &= other.is_ok(),
             }
+        }
+        if !is_seen {
+            located.unseen.insert(other);
         }
     }
     Ok(())
@@ -176,61 +243,90 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Takes a name of one of the contents.
     fn take(&mut self, snapshot: usize, tree: &Dir, folder: &FolderOf<'_>, entry: &Entry, content: ContentRef) {
-        let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
-        let Ok(found) = tree.open_dir_at(folder.stored).and_then(|dir| dir.stat(entry.stored_name())) else { return };
-        if found.kind != Kind::File {
+        if !self.located.suspects.contains_key(&content) {
             return;
         }
-        let name = StoredName {
-            snapshot,
-            folder: Arc::new(folder.place()),
-            name: entry.name.clone(),
-            stored: entry.stored_name().into(),
+        let in_snapshot =
+            |path: &RelPath| [self.located.snapshots[snapshot].name.as_bytes(), b"/", path.as_bytes()].concat();
+        let looked = match tree.open_dir_at(folder.stored) {
+            Ok(dir) => dir.stat(entry.stored_name()).map_err(|e| (in_snapshot(&folder.path.join(&entry.name)), e)),
+            Err(error) => Err((in_snapshot(folder.path), error)),
         };
+        let found = match looked {
+            Ok(found) if found.kind == Kind::File => found,
+            Ok(_) => return,
+            Err((_, error)) if error.fault() == Faults::Vanished => return,
+            Err((path, error)) => return self.located.note_unread(path, error_words(&error)),
+        };
+        let Some(suspect) = self.located.suspects.get_mut(&content) else { return };
         match suspect.files.iter_mut().find(|file| file.file == found.id.file) {
             Some(file) => {
                 file.entry = entry.clone();
+                let name = StoredName::new(snapshot, folder, entry, file.names.last());
                 file.names.push(name);
             }
             None => suspect.files.push(StoredFile {
                 file: found.id.file,
                 nlink: found.nlink,
                 entry: entry.clone(),
-                names: vec![name],
+                names: vec![StoredName::new(snapshot, folder, entry, None)],
             }),
         }
     }
 
-    /// Takes a name of another content with the same digest.
+    /// Takes a name of another content with the same digest, if it is that of another file.
     fn twin(
         &mut self,
-        snapshot: &Snapshot,
+        (snapshot, tree): (&Snapshot, &Dir),
         folder: &FolderOf<'_>,
         entry: &Entry,
         content: ContentRef,
         window: &mut DigestWindow,
     ) {
-        let is_own = snapshot.job == self.located.job;
-        // Most contents were seen with the snapshot before; those that are looked for have names enough.
-        if self.by_digest.is_empty() || (is_own && self.located.suspects.contains_key(&content)) {
+        if self.by_digest.is_empty() {
             return;
         }
-        let Ok(digest) = window.get(self.digests, content) else { return };
-        for sought in self.by_digest.get(&digest).into_iter().flatten() {
+        let Ok(digest) = window.get(self.digests, content) else { return self.note_unseen(&snapshot.job) };
+        let is_own = snapshot.job == self.located.job;
+        for sought in self.by_digest.get(&digest).into_iter().flatten().filter(|sought| !is_own || **sought != content)
+        {
             let Some(suspect) = self.located.suspects.get_mut(sought) else { continue };
-            let is_known = |twin: &Twin| twin.content == content && twin.job == snapshot.job;
-            if suspect.twins.len() < TWINS_MAX && !suspect.twins.iter().any(is_known) {
+            if suspect.has_more_twins {
+                continue;
+            }
+            let file = match tree.open_dir_at(folder.stored).and_then(|dir| dir.stat(entry.stored_name())) {
+                Ok(found) if found.kind == Kind::File => found.id.file,
+                Ok(_) => continue,
+                Err(error) if error.fault() == Faults::Vanished => continue,
+                Err(_) => return self.note_unseen(&snapshot.job),
+            };
+            if suspect.twins.iter().any(|twin| twin.file == file) {
+                continue;
+            }
+            suspect.has_more_twins = suspect.twins.len() == TWINS_MAX;
+            if !suspect.has_more_twins {
                 suspect.twins.push(Twin {
+                    file,
                     job: snapshot.job.clone(),
                     snapshot: snapshot.name.clone(),
                     folder: folder.place(),
                     name: entry.name.clone(),
                     stored: entry.stored_name().into(),
-                    content,
                 });
             }
         }
     }
+
+    /// Not all of a job could be looked at.
+    fn note_unseen(&mut self, job: &str) {
+        if !self.located.unseen.contains(job) {
+            self.located.unseen.insert(job.to_owned());
+        }
+    }
+}
+
+fn error_words(error: &PathError) -> String {
+    format!("cannot {}: {}", error.op, error.source)
 }
 
 /// The folder that a walk through a record is in.
@@ -242,6 +338,10 @@ pub(crate) struct FolderOf<'a> {
 }
 
 impl FolderOf<'_> {
+    fn is_at(&self, place: &Place) -> bool {
+        (self.path, self.stored, self.mtime) == (&place.path, &place.stored, place.mtime)
+    }
+
     pub(crate) fn place(&self) -> Place {
         Place { path: self.path.clone(), stored: self.stored.clone(), mtime: self.mtime }
     }

@@ -7,7 +7,7 @@
 use crate::backup::metadata::SET_ID_BITS;
 use crate::content::{ContentError, ContentReader};
 use crate::context::Context;
-use crate::damage::{Contents, has_content};
+use crate::damage::{Contents, content_of_made, has_content};
 use crate::error::{Error, UnderPath};
 use crate::manifest::{ContentRef, Digest, Entry};
 use crate::target::{Target, layout};
@@ -18,6 +18,8 @@ use std::collections::HashSet;
 
 /// How a name ends that is on its way into a snapshot.
 const LINK: &[u8] = b".link";
+/// How the name of an empty file ends that stands for one which went into a snapshot and left no name here.
+const MOVED: &[u8] = b"-0";
 /// Files of one content with other metadata that are told apart.
 const VARIANTS_MAX: u32 = 1000;
 
@@ -29,8 +31,8 @@ pub(super) struct Workshop {
     made: HashSet<(ContentRef, u64)>,
     /// Those that stand in for a damaged one already: two that were apart stay so, as each has its limit of names.
     taken: HashSet<u64>,
-    /// Contents of files that the next repair is to go on with.
-    unfinished: Contents,
+    /// Contents of which a file went from here into a snapshot and left no name.
+    moved: Contents,
 }
 
 /// A new file that is whole and on the disk.
@@ -64,6 +66,8 @@ pub(super) struct Wanted<'a> {
     pub(super) entry: &'a Entry,
     /// What of its metadata the target keeps.
     pub(super) kept: Kept,
+    /// The name here of the file that it is made from: perhaps the only one that has the content.
+    pub(super) copy: Option<&'a [u8]>,
 }
 
 impl Workshop {
@@ -76,9 +80,12 @@ impl Workshop {
         for acl in [&b"system.posix_acl_default"[..], b"system.posix_acl_access"] {
             dir.remove_xattr(b"", acl).ok();
         }
-        let mut made = HashSet::new();
+        let (mut made, mut moved) = (HashSet::new(), Contents::new());
         for entry in dir.list().under(&path)?.iter() {
-            match content_of(entry.name) {
+            match content_of_made(entry.name) {
+                Some(content) if entry.name.ends_with(MOVED) => {
+                    moved.insert(content);
+                }
                 Some(content) => {
                     made.insert((content, dir.stat(entry.name).under(&path)?.id.file));
                 }
@@ -86,7 +93,7 @@ impl Workshop {
                 None => dir.unlink(entry.name).under(&path)?,
             }
         }
-        Ok(Self { dir, path, made, taken: HashSet::new(), unfinished: Contents::new() })
+        Ok(Self { dir, path, made, taken: HashSet::new(), moved })
     }
 
     /// Returns the contents of the files that an interrupted repair left.
@@ -94,12 +101,12 @@ impl Workshop {
         let names = [layout::REPAIR, job.as_bytes()];
         let Some(dir) = target.ours_dir_if_any(&names)? else { return Ok(Contents::new()) };
         let listing = dir.list().under(&target.ours_path(&names))?;
-        Ok(listing.iter().filter_map(|entry| content_of(entry.name)).collect())
+        Ok(listing.iter().filter_map(|entry| content_of_made(entry.name)).collect())
     }
 
-    /// Returns whether a file was made here, by this repair or by one that was interrupted.
+    /// Returns whether a file was made here, by this repair or by one that was interrupted, or may have been.
     pub(super) fn has_made(&self, content: ContentRef, file: u64) -> bool {
-        self.made.contains(&(content, file))
+        self.made.contains(&(content, file)) || self.moved.contains(&content)
     }
 
     /// Returns a file that is as wanted: one that is here already, or a new one from a copy.
@@ -133,23 +140,29 @@ impl Workshop {
             Err(error) if error.fault() == Faults::Vanished => return Ok(Look::Free),
             Err(error) => return Err(error.under(&self.path).into()),
         };
-        if !has_content(reader, &file, wanted.digest, wanted.entry.size_bytes) {
-            // A repair was interrupted while it wrote this; no snapshot has it.
-            drop(file);
-            self.dir.unlink(name).under(&self.path)?;
-            return Ok(Look::Free);
+        let is_copy = wanted.copy == Some(name);
+        match has_content(reader, &file, wanted.digest, wanted.entry.size_bytes) {
+            Ok(true) => {}
+            Ok(false) if !is_copy => {
+                // A repair was interrupted while it wrote this; no snapshot has it.
+                drop(file);
+                self.dir.unlink(name).under(&self.path)?;
+                return Ok(Look::Free);
+            }
+            Err(ContentError::Stopped) => return Err(Failure::Stop(Error::Interrupted)),
+            // Nobody knows what it holds.
+            _ => return Ok(Look::Other),
         }
+        let found = file.metadata().under(name).under(&self.path)?;
         match self.faults(&file, wanted) {
-            Ok(faults) if faults.is_empty() => Ok(Look::Is(file.metadata().under(name).under(&self.path)?.id.file)),
-            _ => match file.metadata().under(name).under(&self.path)?.nlink {
-                // It has no name in a snapshot: it was cut short before its metadata was set.
-                1 => {
-                    drop(file);
-                    self.dir.unlink(name).under(&self.path)?;
-                    Ok(Look::Free)
-                }
-                _ => Ok(Look::Other),
-            },
+            Ok(faults) if faults.is_empty() => Ok(Look::Is(found.id.file)),
+            // It has no name in a snapshot: it was cut short before its metadata was set.
+            Ok(_) if found.nlink == 1 && !is_copy => {
+                drop(file);
+                self.dir.unlink(name).under(&self.path)?;
+                Ok(Look::Free)
+            }
+            _ => Ok(Look::Other),
         }
     }
 
@@ -179,8 +192,14 @@ impl Workshop {
         drop(file);
         self.dir.sync().under(&self.path)?;
         let file = self.dir.open_file(name).under(&self.path)?;
-        if !has_content(reader, &file, wanted.digest, size_bytes) {
-            return Err(Failure::This("the new file, read from the disk, is not what was written".to_owned()));
+        let what = match has_content(reader, &file, wanted.digest, size_bytes) {
+            Ok(true) => None,
+            Ok(false) => Some("is not what was written".to_owned()),
+            Err(ContentError::Stopped) => return Err(Failure::Stop(Error::Interrupted)),
+            Err(error) => Some(format!("gives an error: {}", error.into_path_error().source)),
+        };
+        if let Some(what) = what {
+            return Err(Failure::This(format!("the new file, read from the disk, {what}")));
         }
         let faults = self.faults(&file, wanted).map_err(at)?;
         if !faults.is_empty() {
@@ -215,32 +234,38 @@ impl Workshop {
         Ok(link)
     }
 
-    /// Renames a name of this folder over one in a snapshot; if that fails, the name here goes.
+    /// Notes that a file goes into a snapshot and leaves no name here: the time of the folder there is still to be put
+    /// back. Returns the name that goes.
+    pub(super) fn note_move(&self, file: &NewFile) -> Result<Vec<u8>, PathError> {
+        let content = file.name.iter().position(|&byte| byte == b'-').unwrap_or(file.name.len());
+        let note = [&file.name[..content], MOVED].concat();
+        match self.dir.create_file(&note, 0o600) {
+            Err(error) if error.fault() != Faults::Exists => return Err(error.under(&self.path)),
+            _ => self.dir.sync().under(&self.path)?,
+        }
+        Ok(file.name.clone())
+    }
+
+    /// Renames a name of this folder over one in a snapshot; if that fails, a name that is on its way goes.
     pub(super) fn put_over(&self, name: &[u8], dir: &Dir, stored: &[u8]) -> Result<(), PathError> {
         self.dir.rename_over(name, dir, stored).inspect_err(|_| {
-            // The error is what is told.
-            self.dir.unlink(name).ok();
+            // On a volume without links it is the only name of the new file.
+            if content_of_made(name).is_none() {
+                // The error is what is told.
+                self.dir.unlink(name).ok();
+            }
         })
     }
 
-    /// Forgets a file that takes no more names, so that the next one is made anew.
-    pub(super) fn retire(&mut self, file: &NewFile) -> Result<(), PathError> {
-        self.dir.unlink(&file.name).under(&self.path)
-    }
-
-    /// Not all names have the new file, or not all folders their times: the next repair goes on with it.
-    pub(super) fn keep(&mut self, content: ContentRef) {
-        self.unfinished.insert(content);
-    }
-
-    /// Waits for the disk, then removes the names here: what was repaired has its names in the snapshots.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    /// Waits for the disk, then removes the names here of contents that are settled: what was repaired has its names in
+    /// the snapshots. All others stay, as each may be the only good copy; the next repair goes on with them.
+    pub(super) fn finish(self, settled: &Contents) -> Result<(), Error> {
         match self.dir.sync_volume().under(&self.path) {
             Err(error) if error.fault() != Faults::Unsupported => return Err(error.into()),
             _ => {}
         }
         for entry in self.dir.list().under(&self.path)?.iter() {
-            if !content_of(entry.name).is_some_and(|content| self.unfinished.contains(&content)) {
+            if content_of_made(entry.name).is_none_or(|content| settled.contains(&content)) {
                 self.dir.unlink(entry.name).under(&self.path)?;
             }
         }
@@ -252,18 +277,10 @@ impl Workshop {
 enum Look {
     /// A file as it is wanted.
     Is(u64),
-    /// A file with other metadata, that is in snapshots.
+    /// A file with other metadata that is in snapshots, one that nobody can read, or the copy itself: it stays.
     Other,
     /// Nothing.
     Free,
-}
-
-/// Returns the content of a file by its name here.
-fn content_of(name: &[u8]) -> Option<ContentRef> {
-    let (content, variant) = std::str::from_utf8(name).ok()?.split_once('-')?;
-    variant.parse::<u32>().ok()?;
-    let (generation, ordinal) = content.split_once('.')?;
-    Some(ContentRef { generation: generation.parse().ok()?, ordinal: ordinal.parse().ok()? })
 }
 
 /// Gives a file the metadata of its record, in the order in which none undoes another. What the target cannot keep is
@@ -292,20 +309,5 @@ fn is_kept(result: Result<(), PathError>) -> Result<bool, PathError> {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.fault(), Faults::Io | Faults::ReadOnly) => Err(error),
         Err(_) => Ok(false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_tells_its_content_and_a_name_on_its_way_none() {
-        let content = |generation, ordinal| Some(ContentRef { generation, ordinal });
-        assert_eq!(content_of(b"2.17-1"), content(2, 17));
-        assert_eq!(content_of(b"2.17-30"), content(2, 17));
-        for other in [&b"2.17-1.link"[..], b"2.17", b"2-1", b"x", b"2.x-1", b"\xff"] {
-            assert_eq!(content_of(other), None);
-        }
     }
 }

@@ -17,23 +17,28 @@ pub(super) struct Replacing<'a, 'f> {
 }
 
 impl Replacing<'_, '_> {
-    /// Makes a good file from a copy and gives it all names of a damaged one. A file that takes no more names is
-    /// followed by another.
+    /// Makes a good file from a copy and gives it all names of a damaged one that are known; returns whether there are no
+    /// others. A file that takes no more names is followed by another.
     pub(super) fn replace(
         &self,
         workshop: &mut Workshop,
         copies: &Copies<'_>,
         copy: &CopyAt,
         (content, suspect, damaged): (ContentRef, &Suspect, &StoredFile),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let ctx = &self.findings.ctx;
         let Some((digest, newest)) = suspect.digest.zip(damaged.names.last()) else {
             return Err(Failure::This("nothing proves any copy of it".to_owned()));
         };
         let kept = Kept::of(&self.located.snapshots[newest.snapshot].seal);
-        let wanted = Wanted { content, digest, entry: &damaged.entry, kept };
-        let source = copies.open(copy).map_err(|e| Failure::This(e.source.to_string()))?;
-        let mut new = workshop.file(ctx, &wanted, &source)?;
+        let name_here = match copy {
+            CopyAt::Made(name) => Some(&name[..]),
+            _ => None,
+        };
+        let wanted = Wanted { content, digest, entry: &damaged.entry, kept, copy: name_here };
+        // It is not held open while names are renamed: it may be one of them.
+        let open = || copies.open(copy).map_err(|e| Failure::This(e.source.to_string()));
+        let mut new = workshop.file(ctx, &wanted, &open()?)?;
         for name in &damaged.names {
             ctx.check_cancel().map_err(Failure::Stop)?;
             let is_only = damaged.names.len() == 1;
@@ -41,8 +46,7 @@ impl Replacing<'_, '_> {
                 self.name(workshop, new, name, damaged.file, is_only).map_err(|e| self.failed(name, e))
             };
             if !name_it(&new, workshop)? {
-                workshop.retire(&new)?;
-                new = workshop.file(ctx, &wanted, &source)?;
+                new = workshop.file(ctx, &wanted, &open()?)?;
                 if !name_it(&new, workshop)? {
                     return Err(Failure::This("a new file takes no name beside its first".to_owned()));
                 }
@@ -53,12 +57,12 @@ impl Replacing<'_, '_> {
             let (first, _) = self.located.names_of(damaged);
             let shown = hardback_platform::path::display(first.first().map_or(&[][..], Vec::as_slice)).to_string();
             self.findings.notice(format!(
-                "the damaged file of {shown} has {others} more names that are in no record of job {}; they stay as they \
-                 are",
+                "the damaged file of {shown} has {others} more names that were not found by the records of job {}; they \
+                 stay as they are",
                 self.located.job
             ));
         }
-        Ok(())
+        Ok(others == 0)
     }
 
     /// The target failed: of this name, or as a whole.
@@ -96,7 +100,9 @@ impl Replacing<'_, '_> {
         let link = match workshop.link(new) {
             Err(error) if error.fault() == Faults::TooManyLinks => return Ok(false),
             // A volume without links: the file itself goes there.
-            Err(error) if is_only && matches!(error.fault(), Faults::Unsupported | Faults::Denied) => new.name.clone(),
+            Err(error) if is_only && matches!(error.fault(), Faults::Unsupported | Faults::Denied) => {
+                workshop.note_move(new)?
+            }
             other => other?,
         };
         workshop.put_over(&link, &dir, &name.stored)?;

@@ -16,13 +16,13 @@ pub(crate) use seen::Seen;
 use crate::catalog;
 use crate::content::Stop;
 use crate::context::Context;
-use crate::damage::{self, Bad, BadFiles, Damage};
+use crate::damage::{self, Bad, BadFiles, Damage, KeptDamage};
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
-use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase, Problems, TIME_STEP_NS_MAX};
+use crate::report::{Counters, LimitationKind, Phase, Problems, TIME_STEP_NS_MAX};
 use crate::target::Target;
 use hardback_platform::{Dir, Faults, Time};
 use std::sync::Mutex;
@@ -139,7 +139,7 @@ pub(crate) struct Findings<'a> {
     pub(crate) problems: Problems,
     /// Damaged files that are not told yet.
     pub(crate) bad: BadFiles,
-    damage: Mutex<Vec<Damage>>,
+    damage: Mutex<KeptDamage>,
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
@@ -304,7 +304,7 @@ impl<'a> Findings<'a> {
             failure: Failure::default(),
             problems: Problems::default(),
             bad: BadFiles::default(),
-            damage: Mutex::new(Vec::new()),
+            damage: Mutex::default(),
             changed: Mutex::new((0, Vec::new())),
             incomplete: Mutex::new(Vec::new()),
             notices: Mutex::new(Vec::new()),
@@ -359,10 +359,7 @@ impl<'a> Findings<'a> {
     /// Tells of a damaged file with all that is known about it.
     pub(crate) fn damaged(&self, damage: Damage) {
         self.tell(damage.problem());
-        let mut all = self.damage.lock().expect("no panic while the list is held");
-        if all.len() < PROBLEMS_KEPT_MAX {
-            all.push(damage);
-        }
+        self.damage.lock().expect("no panic while the list is held").keep(damage);
     }
 
     /// Does a verb's work; if it ends early, damaged files are told as far as they are known.
@@ -379,7 +376,7 @@ impl<'a> Findings<'a> {
 
     /// Takes the damaged files that were told.
     pub(crate) fn take_damage(&self) -> Vec<Damage> {
-        std::mem::take(&mut self.damage.lock().expect("no panic while the list is held"))
+        self.damage.lock().expect("no panic while the list is held").take()
     }
 
     /// Notes that an entry of a source changed since the snapshot.

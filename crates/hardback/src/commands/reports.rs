@@ -145,6 +145,7 @@ pub(crate) struct DamageFields {
     path: String,
     why: String,
     names: Vec<String>,
+    name_count: u64,
     snapshots: Vec<String>,
     good_copy: Option<String>,
     good_copy_at: Option<&'static str>,
@@ -159,6 +160,7 @@ impl DamageFields {
             path: json_bytes(&d.path),
             why: d.why.clone(),
             names: d.names.iter().map(|name| json_bytes(name)).collect(),
+            name_count: d.name_count,
             snapshots: d.snapshots.clone(),
             good_copy: d.good_copy.as_ref().map(|copy| json_bytes(copy.path())),
             good_copy_at: d.good_copy.as_ref().map(|copy| match copy {
