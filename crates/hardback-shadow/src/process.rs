@@ -1,12 +1,13 @@
 //! Programs with a time limit: the tools of the providers, and the hooks of a job.
 #![allow(clippy::disallowed_methods, reason = "providers are driven by the system's tools, hooks are programs")]
 
-use std::io::{self, Read};
+use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Most that is kept of what a program says, in bytes; the rest is read and forgotten.
+#[cfg(target_os = "linux")]
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// How a program ended.
@@ -43,6 +44,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
 ///
 /// # Errors
 /// It cannot be started.
+#[cfg(target_os = "linux")]
 pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result<(Ended, String, String)> {
     let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let group = child.id();
@@ -63,7 +65,8 @@ pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result
     Ok((Ended::Status(status), out, err))
 }
 
-fn spawn_reader(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+#[cfg(target_os = "linux")]
+fn spawn_reader(mut stream: impl io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let (mut kept, mut buffer) = (Vec::new(), [0; 8192]);
         while let Ok(n @ 1..) = stream.read(&mut buffer) {
