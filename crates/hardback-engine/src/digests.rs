@@ -45,6 +45,11 @@ impl DigestLists {
         Err(PathError::new("read the digest list", &layout::digests_name(content.generation), error).into())
     }
 
+    /// Returns whether the list of a generation can be had.
+    pub(crate) fn has(&self, generation: u32) -> bool {
+        self.list(generation).is_ok()
+    }
+
     fn list(&self, generation: u32) -> Result<Arc<FileRead>, Error> {
         let mut open = self.open.lock().expect("no panic while the lists are held");
         if let Some((_, file)) = open.iter().find(|(g, _)| *g == generation) {

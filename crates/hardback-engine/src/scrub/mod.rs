@@ -1,10 +1,11 @@
 //! The scrub: reads a share of the stored files again, another one with each run, until all were read, and begins anew.
 //!
-//! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `walk` hands out what is to be
-//! read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that a pass leaves out no
+//! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `run` goes on from there, `walk`
+//! hands out what is to be read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that a pass leaves out no
 //! file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the position.
 
 pub(crate) mod position;
+mod run;
 mod walk;
 
 use crate::catalog::{self, Snapshot};
@@ -15,11 +16,11 @@ use crate::error::{Error, UnderPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, Phase};
 use crate::target::{Target, holder_words, layout};
-use crate::verify::{Findings, VerifyLevel, manifest_fault, wanted_jobs};
-use hardback_platform::{Dir, Faults, Lock, RelPath, Time};
+use crate::verify::{Findings, VerifyLevel, wanted_jobs};
+use hardback_platform::{Lock, Time};
 use position::Position;
+use run::Run;
 use std::sync::atomic::Ordering;
-use walk::Walk;
 
 /// All of a pass, in hundredths of a percent.
 pub const SHARE_WHOLE: u32 = 10_000;
@@ -146,7 +147,7 @@ fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) ->
     let promised = position.promised.saturating_add(share);
     let budget = budget(&position, total, share);
     Counters::add(&findings.ctx.counters.expected_bytes, budget.min(total.saturating_sub(position.cost)));
-    let mut run = Run { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0 };
+    let mut run = Run::new(findings, target, job, (trees, &digests), budget);
     let is_whole = run.go(&mut position, &snapshots.sealed)?;
     position.runs += 1;
     let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });
@@ -185,110 +186,6 @@ fn budget(position: &Position, total: u64, share: u32) -> u64 {
     let of_all = u128::from(total) * u128::from(share) / u128::from(SHARE_WHOLE);
     let of_rest = total.saturating_sub(position.cost) / u64::from(left.div_ceil(share));
     u64::try_from(of_all).unwrap_or(u64::MAX).max(of_rest).max(1)
-}
-
-/// A run through the snapshots of a job.
-struct Run<'a, 'f> {
-    findings: &'a Findings<'f>,
-    target: &'a Target,
-    job: &'a str,
-    trees: Dir,
-    digests: DigestLists,
-    /// Whether the records of snapshots that were looked at can be relied on.
-    faults: Vec<(u32, bool)>,
-    budget: u64,
-    /// What this run has cost so far.
-    cost: u64,
-}
-
-impl Run<'_, '_> {
-    /// Goes on from a position; returns whether the pass is whole.
-    fn go(&mut self, position: &mut Position, sealed: &[Snapshot]) -> Result<bool, Error> {
-        let first = sealed.partition_point(|snapshot| snapshot.seal.generation < position.generation);
-        for index in first..sealed.len() {
-            if !self.snapshot(position, sealed, index)? {
-                return Ok(false);
-            }
-            if self.cost >= self.budget && index + 1 < sealed.len() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Goes through a snapshot; returns whether it came to its end.
-    fn snapshot(&mut self, position: &mut Position, sealed: &[Snapshot], index: usize) -> Result<bool, Error> {
-        let snapshot = &sealed[index];
-        self.findings.ctx.check_cancel()?;
-        let next = snapshot.seal.generation.saturating_add(1);
-        if position.generation != snapshot.seal.generation {
-            // Where it was is gone, or is done.
-            (position.generation, position.path) = (snapshot.seal.generation, RelPath::root());
-        }
-        let tree = match self.trees.open_dir(snapshot.name.as_bytes()) {
-            Ok(tree) => Some(tree),
-            Err(error) if error.fault() == Faults::Vanished => None,
-            Err(error) => {
-                let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
-                self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Unreadable, what);
-                None
-            }
-        };
-        if let Some(tree) = tree.filter(|_| self.is_whole(snapshot, true)) {
-            let before = (0..index).rev().map(|i| &sealed[i]).find(|before| self.is_whole(before, false)).cloned();
-            let before = before.and_then(|before| {
-                let tree = self.trees.open_dir(before.name.as_bytes()).ok()?;
-                Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
-            });
-            let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
-            self.findings.begin(&self.trees, &snapshot.name)?;
-            let mut walk = Walk::open(self.findings, &self.digests, &snapshot.seal, (reader, tree), before)?;
-            walk.skip_to(&position.path);
-            while !walk.is_at_end() {
-                if self.cost >= self.budget {
-                    return Ok(false);
-                }
-                let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
-                self.cost += cost;
-                position.cost = position.cost.saturating_add(cost);
-                position.path = walk.done_to().clone();
-                if !walk.is_at_end() {
-                    self.write(position)?;
-                }
-            }
-            Counters::add(&self.findings.snapshots, 1);
-        }
-        (position.generation, position.path) = (next, RelPath::root());
-        self.write(position)?;
-        Ok(true)
-    }
-
-    /// Returns whether the record of a snapshot is the one that was sealed. What is wrong is told where it is to be read.
-    fn is_whole(&mut self, snapshot: &Snapshot, is_told: bool) -> bool {
-        let generation = snapshot.seal.generation;
-        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == generation)
-            && (*is_whole || !is_told)
-        {
-            return *is_whole;
-        }
-        let fault = match manifest_fault(self.target, self.job, &snapshot.seal) {
-            Ok(fault) => fault,
-            Err(error) => Some(format!("its record cannot be read: {}", error.with_causes())),
-        };
-        let is_whole = fault.is_none();
-        if let Some(fault) = fault.filter(|_| is_told) {
-            let what = format!("{fault}; what only this snapshot has is not read");
-            self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Damaged, what);
-        }
-        self.faults.push((generation, is_whole));
-        is_whole
-    }
-
-    /// Writes the position down, with the damage that was found.
-    fn write(&self, position: &mut Position) -> Result<(), Error> {
-        position.damaged.extend(self.findings.bad.contents());
-        position.write(self.target, self.job)
-    }
 }
 
 #[cfg(test)]

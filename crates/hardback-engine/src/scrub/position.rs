@@ -5,8 +5,9 @@ use crate::damage::Contents;
 use crate::error::{Error, UnderPath};
 use crate::manifest::{ContentRef, escape, unescape};
 use crate::target::{Target, layout, replace_file};
-use crate::verify::Findings;
+use crate::verify::{Findings, Unread};
 use hardback_platform::{Faults, PathError, RelPath, Time};
+use std::collections::BTreeSet;
 
 /// Format of the file.
 const FORMAT: i64 = 1;
@@ -14,6 +15,8 @@ const FORMAT: i64 = 1;
 const BYTES_MAX: usize = 4 << 20;
 /// Damaged contents that are written down; a repair that reads everything finds them all.
 const DAMAGED_MAX: usize = 10_000;
+/// Contents that are written down to be read again.
+const UNREAD_MAX: usize = Unread::CONTENTS_MAX;
 
 /// Where a scrub is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +25,13 @@ pub(crate) struct Position {
     pub(crate) generation: u32,
     /// In the snapshot of this generation all is done up to this path, in tree order; the root for nothing.
     pub(crate) path: RelPath,
+    /// Something in this snapshot could not be looked at.
+    pub(crate) has_gap: bool,
+    /// Generations of the snapshots that the pass has gone through without a gap: what later ones share with them needs
+    /// no second look.
+    pub(crate) read: BTreeSet<u32>,
+    /// What is to be looked at once more wherever it comes by, though the pass has been there.
+    pub(crate) unread: Unread,
     /// When the pass began; `None` before.
     pub(crate) began: Option<Time>,
     /// What it has cost so far: bytes, and what opening and comparing files counts as.
@@ -72,6 +82,31 @@ impl Position {
         Ok(replace_file(&dir, &layout::scrub_name(job), self.to_text().as_bytes()).under(&in_scrub)?)
     }
 
+    /// Comes to a snapshot.
+    pub(crate) fn enter(&mut self, generation: u32) {
+        (self.generation, self.path, self.has_gap) = (generation, RelPath::root(), false);
+    }
+
+    /// Is done with the snapshot that it is in.
+    pub(crate) fn leave(&mut self) {
+        if !self.has_gap {
+            self.read.insert(self.generation);
+        }
+        self.enter(self.generation.saturating_add(1));
+    }
+
+    /// Takes over what a leg could not read. If that is more than can be kept, nothing counts as read any more.
+    pub(crate) fn extend_unread(&mut self, unread: Unread) {
+        let is_too_much = unread.is_too_much;
+        self.unread.contents.extend(unread.contents);
+        self.unread.lists.extend(unread.lists);
+        if is_too_much || self.unread.contents.len() > UNREAD_MAX {
+            self.unread.contents.clear();
+            self.read.clear();
+            self.has_gap = true;
+        }
+    }
+
     /// The pass is whole: the next run begins another.
     pub(crate) fn begin_anew(&mut self, now: Time) {
         let damaged = std::mem::take(&mut self.damaged);
@@ -86,24 +121,27 @@ impl Position {
         let mut path = Vec::new();
         escape(&mut path, self.path.as_bytes());
         let path = String::from_utf8_lossy(&path).replace('\\', "\\\\").replace('"', "\\\"");
-        let damaged: Vec<String> = self
-            .damaged
-            .iter()
-            .take(DAMAGED_MAX)
-            .map(|content| format!("    \"{}.{}\",\n", content.generation, content.ordinal))
-            .collect();
+        let contents = |of: &Contents, max: usize| -> String {
+            let line = |content: &ContentRef| format!("    \"{}.{}\",\n", content.generation, content.ordinal);
+            of.iter().take(max).map(line).collect()
+        };
+        let numbers = |of: &BTreeSet<u32>| of.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         format!(
             "# Where the scrub of this job is. If this file is removed, the next one begins a new pass.\n\
-             format = {FORMAT}\ngeneration = {}\npath = \"{}\"\n{}cost = {}\nruns = {}\npromised = {}\n{}\
-             damaged = [\n{}]\n",
+             format = {FORMAT}\ngeneration = {}\npath = \"{}\"\ngap = {}\nread = [{}]\nunread = [\n{}]\n\
+             unproven = [{}]\n{}cost = {}\nruns = {}\npromised = {}\n{}damaged = [\n{}]\n",
             self.generation,
             path,
+            self.has_gap,
+            numbers(&self.read),
+            contents(&self.unread.contents, UNREAD_MAX),
+            numbers(&self.unread.lists),
             time("began", self.began),
             i64::try_from(self.cost).unwrap_or(i64::MAX),
             self.runs,
             self.promised,
             time("last-whole", self.last_whole),
-            damaged.concat(),
+            contents(&self.damaged, DAMAGED_MAX),
         )
     }
 
@@ -127,15 +165,22 @@ impl Position {
             let (generation, ordinal) = value.as_str()?.split_once('.')?;
             Some(ContentRef { generation: generation.parse().ok()?, ordinal: ordinal.parse().ok()? })
         };
+        let list = |key: &str| table.get(key)?.as_array();
+        let contents = |key: &str| list(key)?.iter().map(content).collect::<Option<Contents>>();
+        let generation = |value: &toml::Value| u32::try_from(value.as_integer()?).ok();
+        let generations = |key: &str| list(key)?.iter().map(generation).collect::<Option<BTreeSet<u32>>>();
         Some(Self {
             generation: u32::try_from(number("generation")?).ok()?,
             path: RelPath::from_bytes(&unescape(table.get("path")?.as_str()?.as_bytes())?).ok()?,
+            has_gap: table.get("gap")?.as_bool()?,
+            read: generations("read")?,
+            unread: Unread { contents: contents("unread")?, lists: generations("unproven")?, is_too_much: false },
             began: time("began")?,
             cost: u64::try_from(number("cost")?).ok()?,
             runs: u32::try_from(number("runs")?).ok()?,
             promised: u32::try_from(number("promised")?).ok()?,
             last_whole: time("last-whole")?,
-            damaged: table.get("damaged")?.as_array()?.iter().map(content).collect::<Option<_>>()?,
+            damaged: contents("damaged")?,
         })
     }
 }
@@ -150,6 +195,9 @@ mod tests {
         let position = Position {
             generation: 7,
             path: RelPath::from_bytes(b"a \"b\"/\\c\n=#'\xff/\xc3\xbc").unwrap(),
+            has_gap: true,
+            read: [1, 2, 6].into(),
+            unread: Unread { contents: [content(1, 5)].into(), lists: [3].into(), is_too_much: false },
             began: Some(Time { seconds: 1_795_284_000, nanos: 684_164_581 }),
             cost: 12,
             runs: 3,
@@ -171,6 +219,7 @@ mod tests {
             good.replace("path = \"\"", "path = \"a/../b\""),
             good.replace("cost = 0", "cost = -1"),
             good.replace("damaged = [\n", "damaged = [\n\"7\","),
+            good.replace("read = []", "read = [-1]"),
             good[..good.len() / 2].to_owned(),
         ];
         for text in bad {

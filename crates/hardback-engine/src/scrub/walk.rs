@@ -8,7 +8,7 @@ use crate::problem::ProblemKind;
 use crate::report::Counters;
 use crate::tree_order::{self, tree_order};
 use crate::verify::check::{CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_QUEUE, Checker, Chunk, OPEN_LEVELS_MAX, check_chunks};
-use crate::verify::{Findings, Kept};
+use crate::verify::{Findings, Kept, Unread};
 use crossbeam_channel::{Sender, bounded};
 use hardback_platform::{Dir, FileRead, Kind, PathError, RelPath};
 use std::sync::Arc;
@@ -46,6 +46,10 @@ pub(super) struct Walk<'a, 'f> {
     findings: &'a Findings<'f>,
     digests: &'a DigestLists,
     seal: &'a Seal,
+    /// What the pass has been at and not read.
+    unread: Unread,
+    /// A folder could not be entered.
+    has_gap: bool,
     cursor: TreeCursor<FileRead>,
     tree: Dir,
     /// `None` where there is none, or it can no longer be read: then everything is read.
@@ -66,6 +70,7 @@ impl<'a, 'f> Walk<'a, 'f> {
         findings: &'a Findings<'f>,
         digests: &'a DigestLists,
         seal: &'a Seal,
+        unread: &Unread,
         (reader, tree): Recorded,
         before: Option<Recorded>,
     ) -> Result<Self, Error> {
@@ -86,6 +91,8 @@ impl<'a, 'f> Walk<'a, 'f> {
             findings,
             digests,
             seal,
+            unread: unread.clone(),
+            has_gap: false,
             cursor,
             tree,
             before,
@@ -105,6 +112,11 @@ impl<'a, 'f> Walk<'a, 'f> {
     /// Returns up to where everything was read.
     pub(super) fn done_to(&self) -> &RelPath {
         &self.at
+    }
+
+    /// Returns whether a folder could not be entered, so that nothing in it was read.
+    pub(super) fn has_gap(&self) -> bool {
+        self.has_gap
     }
 
     /// Returns whether nothing is left.
@@ -215,8 +227,19 @@ impl<'a, 'f> Walk<'a, 'f> {
         order.is_le()
     }
 
+    /// Returns whether a file could not be read, or not proven, when the pass was at it, and may be now.
+    fn is_unread(&self, entry: &Entry) -> bool {
+        let Some(content) = entry.content else { return false };
+        let can_be_proven_now = || self.digests.has(content.generation);
+        self.unread.contents.contains(&content)
+            || (self.unread.lists.contains(&content.generation) && can_be_proven_now())
+    }
+
     /// Returns whether a file is that of the snapshot before under the same path: the pass has been there.
     fn is_as_before(&mut self, entry: &Entry) -> bool {
+        if self.is_unread(entry) {
+            return false;
+        }
         let Some(here) = self.levels.last() else { return false };
         let (Some(at), Some(before)) = (&here.before, &mut self.before) else { return false };
         let old = match before.cursor.file_named(&entry.name, &mut 0) {
@@ -270,6 +293,7 @@ impl<'a, 'f> Walk<'a, 'f> {
             Err(error) => {
                 let below = self.pass_over()?;
                 if below > 0 || entry.problem() != Some(ProblemKind::Unreadable) {
+                    self.has_gap = true;
                     let shown = [self.seal.snapshot.as_bytes(), b"/", path.as_bytes()].concat();
                     let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
                     self.findings.problem(&shown, ProblemKind::Unreadable, what);

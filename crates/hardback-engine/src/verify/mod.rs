@@ -12,6 +12,7 @@ mod walk;
 
 pub(crate) use record::manifest_fault;
 pub(crate) use seen::Seen;
+pub(crate) use unproven::Unread;
 
 use crate::catalog;
 use crate::content::Stop;
@@ -135,6 +136,7 @@ pub(crate) struct Findings<'a> {
     compared: Mutex<Vec<String>>,
     pub(crate) shared: AtomicU64,
     unproven: Unproven,
+    unread: Mutex<Unread>,
     pub(crate) failure: Failure,
     pub(crate) problems: Problems,
     /// Damaged files that are not told yet.
@@ -301,6 +303,7 @@ impl<'a> Findings<'a> {
             compared: Mutex::new(Vec::new()),
             shared: AtomicU64::new(0),
             unproven: Unproven::default(),
+            unread: Mutex::default(),
             failure: Failure::default(),
             problems: Problems::default(),
             bad: BadFiles::default(),
@@ -370,6 +373,11 @@ impl<'a> Findings<'a> {
         let done = work();
         self.bad.take().iter().for_each(|bad| self.tell(bad.problem()));
         done
+    }
+
+    /// Takes what was not read or not proven since this was asked for.
+    pub(crate) fn take_unread(&self) -> Unread {
+        std::mem::take(&mut *self.unread.lock().expect("no panic while the list is held"))
     }
 
     /// Returns how many threads look at entries.

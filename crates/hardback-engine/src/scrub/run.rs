@@ -1,0 +1,149 @@
+//! One run: goes on from a position until its share is done.
+
+use super::LEG_COST;
+use super::position::Position;
+use super::walk::Walk;
+use crate::catalog::{self, Snapshot};
+use crate::digests::DigestLists;
+use crate::error::Error;
+use crate::problem::ProblemKind;
+use crate::report::Counters;
+use crate::target::Target;
+use crate::verify::{Findings, manifest_fault};
+use hardback_platform::{Dir, Faults};
+
+/// A run through the snapshots of a job.
+pub(super) struct Run<'a, 'f> {
+    findings: &'a Findings<'f>,
+    target: &'a Target,
+    job: &'a str,
+    trees: Dir,
+    digests: &'a DigestLists,
+    /// Whether the records of snapshots that were looked at can be relied on.
+    faults: Vec<(u32, bool)>,
+    budget: u64,
+    /// What this run has cost so far.
+    cost: u64,
+}
+
+impl<'a, 'f> Run<'a, 'f> {
+    /// Makes ready for a run that costs no more than a budget.
+    pub(super) fn new(
+        findings: &'a Findings<'f>,
+        target: &'a Target,
+        job: &'a str,
+        (trees, digests): (Dir, &'a DigestLists),
+        budget: u64,
+    ) -> Self {
+        Self { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0 }
+    }
+
+    /// Goes on from a position; returns whether the pass is whole.
+    pub(super) fn go(&mut self, position: &mut Position, sealed: &'a [Snapshot]) -> Result<bool, Error> {
+        let first = sealed.partition_point(|snapshot| snapshot.seal.generation < position.generation);
+        for index in first..sealed.len() {
+            if !self.snapshot(position, sealed, index)? {
+                return Ok(false);
+            }
+            if self.cost >= self.budget && index + 1 < sealed.len() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes through a snapshot; returns whether it came to its end.
+    fn snapshot(&mut self, position: &mut Position, sealed: &'a [Snapshot], index: usize) -> Result<bool, Error> {
+        let snapshot = &sealed[index];
+        self.findings.ctx.check_cancel()?;
+        if position.generation != snapshot.seal.generation {
+            // Where it was is gone, or is done.
+            position.enter(snapshot.seal.generation);
+        }
+        match self.open(position, sealed, index)? {
+            Some(mut walk) => {
+                while !walk.is_at_end() {
+                    if self.cost >= self.budget {
+                        return Ok(false);
+                    }
+                    let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
+                    self.cost += cost;
+                    position.cost = position.cost.saturating_add(cost);
+                    position.path = walk.done_to().clone();
+                    position.has_gap |= walk.has_gap();
+                    if !walk.is_at_end() {
+                        self.write(position)?;
+                    }
+                }
+                Counters::add(&self.findings.snapshots, 1);
+            }
+            None => position.has_gap = true,
+        }
+        position.extend_unread(self.findings.take_unread());
+        position.leave();
+        self.write(position)?;
+        Ok(true)
+    }
+
+    /// Opens a snapshot where the pass is in it; `None` where it cannot be read, which is told.
+    fn open(
+        &mut self,
+        position: &Position,
+        sealed: &'a [Snapshot],
+        index: usize,
+    ) -> Result<Option<Walk<'a, 'f>>, Error> {
+        let snapshot = &sealed[index];
+        let tree = match self.trees.open_dir(snapshot.name.as_bytes()) {
+            Ok(tree) => tree,
+            Err(error) if error.fault() == Faults::Vanished => return Ok(None),
+            Err(error) => {
+                let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
+                self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Unreadable, what);
+                return Ok(None);
+            }
+        };
+        if !self.is_whole(snapshot, true) {
+            return Ok(None);
+        }
+        let is_read = |before: &&Snapshot| position.read.contains(&before.seal.generation);
+        let before = sealed[..index].iter().rev().filter(is_read).find(|before| self.is_whole(before, false));
+        let before = before.and_then(|before| {
+            let tree = self.trees.open_dir(before.name.as_bytes()).ok()?;
+            Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
+        });
+        let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
+        self.findings.begin(&self.trees, &snapshot.name)?;
+        let recorded = (reader, tree);
+        let mut walk = Walk::open(self.findings, self.digests, &snapshot.seal, &position.unread, recorded, before)?;
+        walk.skip_to(&position.path);
+        Ok(Some(walk))
+    }
+
+    /// Returns whether the record of a snapshot is the one that was sealed. What is wrong is told where it is to be read.
+    fn is_whole(&mut self, snapshot: &Snapshot, is_told: bool) -> bool {
+        let generation = snapshot.seal.generation;
+        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == generation)
+            && (*is_whole || !is_told)
+        {
+            return *is_whole;
+        }
+        let fault = match manifest_fault(self.target, self.job, &snapshot.seal) {
+            Ok(fault) => fault,
+            Err(error) => Some(format!("its record cannot be read: {}", error.with_causes())),
+        };
+        let is_whole = fault.is_none();
+        if let Some(fault) = fault.filter(|_| is_told) {
+            let what = format!("{fault}; what only this snapshot has is not read");
+            self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Damaged, what);
+        }
+        self.faults.push((generation, is_whole));
+        is_whole
+    }
+
+    /// Writes the position down, with the damage that was found.
+    pub(super) fn write(&self, position: &mut Position) -> Result<(), Error> {
+        position.extend_unread(self.findings.take_unread());
+        position.damaged.extend(self.findings.bad.contents());
+        position.write(self.target, self.job)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a pass of scrubs owes: all of it was read and proven, or somebody is told that it was not.
+#![cfg(unix)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests damage the disk with other code than the product's"
+)]
+
+mod support;
+
+use hardback_engine::{ScrubOptions, ScrubReport, SystemClock, open_or_create_target, scrub};
+use hardback_platform::{Call, Op, Seam, Verdict, Watch};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use support::*;
+
+fn run_watched(bench: &Bench, seam: Seam, share: u32) -> ScrubReport {
+    let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+    with_context(|ctx| scrub(ctx, &target, &ScrubOptions { job: None, share, workers: 0 })).unwrap()
+}
+
+/// Remembers which files of the target are read.
+#[derive(Default)]
+struct Reads(Mutex<BTreeSet<u64>>);
+
+impl Watch for Reads {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::Read
+            && let Ok(file) = fs::metadata(format!("/proc/self/fd/{}", call.handle))
+        {
+            self.0.lock().unwrap().insert(file.ino());
+        }
+        Verdict::Go
+    }
+}
+
+/// Runs scrubs until the pass is whole; returns the last report, and the files that were read.
+fn to_the_end(bench: &Bench) -> (ScrubReport, BTreeSet<u64>) {
+    let reads = Arc::new(Reads::default());
+    for _ in 0..4 {
+        let report = run_watched(bench, Seam::watched(reads.clone()), 5000);
+        if report.jobs[0].is_whole {
+            return (report, reads.0.lock().unwrap().clone());
+        }
+    }
+    panic!("the pass does not end");
+}
+
+/// A share with which a run goes through the first of the three snapshots, and not through the second.
+const FIRST_SNAPSHOT: u32 = 7000;
+
+fn manifest(bench: &Bench, snapshot: &str) -> PathBuf {
+    bench.target.join(format!(".hardback/manifests/test/{snapshot}.manifest.zst"))
+}
+
+/// Lets something be unreadable in the first run of a pass only, and returns whether the rest of the pass reads what
+/// could not be read then.
+fn is_read_later(share: u32, seam: impl Fn(&str) -> Seam, change: impl Fn(&Bench, &str, bool)) -> bool {
+    let (bench, [first, ..]) = three_snapshots();
+    change(&bench, &first, true);
+    let report = run_watched(&bench, seam(&first), share);
+    assert!(report.problem_count > 0 && !report.jobs[0].is_whole, "{report:?}");
+    change(&bench, &first, false);
+    let (last, read) = to_the_end(&bench);
+    assert_eq!(found(&last.problems), []);
+    read.contains(&inode(&bench.stored(&first, "sub/same")))
+}
+
+#[test]
+fn what_could_not_be_read_is_read_where_the_pass_comes_by_it_again() {
+    let unwatched = |_: &str| Seam::default();
+    let unchanged = |_: &Bench, _: &str, _: bool| {};
+    let record = |bench: &Bench, first: &str, _: bool| flip(&manifest(bench, first), 100);
+    assert!(is_read_later(100, unwatched, record), "a record that was damaged");
+    let seal = |bench: &Bench, first: &str, is_broken: bool| {
+        let seal = bench.target.join(format!(".hardback/manifests/test/{first}.seal"));
+        let (from, to) = (seal.clone(), seal.with_extension("kept"));
+        match is_broken {
+            true => {
+                fs::rename(&from, to).unwrap();
+                fs::write(from, "no seal").unwrap();
+            }
+            false => fs::rename(to, from).unwrap(),
+        }
+    };
+    assert!(is_read_later(100, unwatched, seal), "a seal that was damaged");
+    let closed_tree = |first: &str| locked(first.as_bytes().to_vec().leak());
+    assert!(is_read_later(100, closed_tree, unchanged), "a tree that could not be opened");
+    assert!(is_read_later(FIRST_SNAPSHOT, |_| locked(b"sub"), unchanged), "a folder that could not be opened");
+    assert!(is_read_later(FIRST_SNAPSHOT, |_| locked(b"same"), unchanged), "a file that could not be opened");
+    let list = |bench: &Bench, _: &str, is_gone: bool| {
+        let list = bench.target.join(".hardback/digests/test/00000001.b3");
+        let (from, to) = (list.clone(), list.with_extension("kept"));
+        if is_gone { fs::rename(from, to) } else { fs::rename(to, from) }.unwrap();
+    };
+    assert!(is_read_later(FIRST_SNAPSHOT, unwatched, list), "a digest list that was missing");
+}
