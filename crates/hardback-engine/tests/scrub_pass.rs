@@ -99,3 +99,27 @@ fn what_could_not_be_read_is_read_where_the_pass_comes_by_it_again() {
     };
     assert!(is_read_later(FIRST_SNAPSHOT, unwatched, list), "a digest list that was missing");
 }
+
+#[test]
+fn what_a_pass_could_not_read_counts_until_another_is_whole() {
+    let (bench, [first, ..]) = three_snapshots();
+    let stored = bench.stored(&first, "sub/same");
+    let aside = stored.with_file_name("aside");
+    fs::rename(&stored, &aside).unwrap();
+    let counts = |report: &ScrubReport| {
+        let job = &report.jobs[0];
+        (report.problem_count, job.problems, job.problems_before, job.is_whole)
+    };
+    let told = run_watched(&bench, Seam::default(), FIRST_SNAPSHOT);
+    assert_eq!(counts(&told), (1, 1, 0, false));
+    let last = run_watched(&bench, Seam::default(), FIRST_SNAPSHOT);
+    assert_eq!(counts(&last), (0, 1, 0, true));
+    // It is mended, and so far only that pass has been there.
+    fs::rename(&aside, &stored).unwrap();
+    assert_eq!(counts(&run_watched(&bench, Seam::default(), 100)), (0, 0, 1, false));
+    assert_eq!(counts(&run_watched(&bench, Seam::default(), 10_000)), (0, 0, 0, true));
+    assert_eq!(counts(&run_watched(&bench, Seam::default(), 100)), (0, 0, 0, false));
+    // Damage is recorded by its content, and is not counted twice.
+    flip(&stored, 0);
+    assert_eq!(counts(&run_watched(&bench, Seam::default(), 10_000)), (1, 0, 0, true));
+}

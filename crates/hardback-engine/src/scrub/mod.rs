@@ -19,7 +19,7 @@ use crate::target::{Target, holder_words, layout};
 use crate::verify::{Findings, VerifyLevel, wanted_jobs};
 use hardback_platform::{Lock, Time};
 use position::Position;
-use run::Run;
+use run::{Run, Told};
 use std::sync::atomic::Ordering;
 
 /// All of a pass, in hundredths of a percent.
@@ -79,6 +79,11 @@ pub struct ScrubbedJob {
     pub is_whole: bool,
     /// Contents of which a stored file was found to be damaged, by this run or others, and no repair was seen.
     pub damaged: u64,
+    /// What else the runs of the pass have told so far, this one among them: not all of it was read, or proven. What several
+    /// runs tell counts for each.
+    pub problems: u64,
+    /// What the runs of the pass before have told, while this one is not whole.
+    pub problems_before: u64,
 }
 
 /// Reads a share of the stored files again.
@@ -128,6 +133,7 @@ pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
 
 /// Scrubs a job; `None` where it has no snapshot.
 fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) -> Result<Option<ScrubbedJob>, Error> {
+    let told_before = findings.problems.count();
     let snapshots = catalog::snapshots(target, job)?;
     snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
     let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
@@ -140,25 +146,30 @@ fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) ->
     let mut position = Position::read(findings, target, job)?;
     if share >= SHARE_WHOLE && position.began.is_some() {
         // Who asks for all does not mean the rest of it.
-        position = Position { last_whole: position.last_whole, damaged: position.damaged, ..Position::default() };
+        position = position.anew();
     }
     let began = *position.began.get_or_insert(findings.ctx.clock.now());
     let total = total_cost(&snapshots.sealed);
     let promised = position.promised.saturating_add(share);
     let budget = budget(&position, total, share);
     Counters::add(&findings.ctx.counters.expected_bytes, budget.min(total.saturating_sub(position.cost)));
-    let mut run = Run::new(findings, target, job, (trees, &digests), budget);
+    let told = Told { before: told_before, of_pass: position.problems };
+    let mut run = Run::new(findings, target, job, (trees, &digests), (budget, told));
     let is_whole = run.go(&mut position, &snapshots.sealed)?;
     position.runs += 1;
     let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });
     position.promised = promised;
+    run.note(&mut position);
+    let problems = position.problems;
+    let problems_before = if is_whole { 0 } else { position.last_problems };
     if is_whole {
         position.begin_anew(findings.ctx.clock.now());
     }
-    run.write(&mut position)?;
+    position.write(target, job)?;
     let runs_left = if is_whole { 0 } else { SHARE_WHOLE.saturating_sub(promised).div_ceil(share) };
     let damaged = position.damaged.len() as u64;
-    Ok(Some(ScrubbedJob { job: job.to_owned(), began, runs, runs_left, done: done.min(1.0), is_whole, damaged }))
+    let (job, done) = (job.to_owned(), done.min(1.0));
+    Ok(Some(ScrubbedJob { job, began, runs, runs_left, done, is_whole, damaged, problems, problems_before }))
 }
 
 /// Returns what a pass through snapshots costs, by their seals.

@@ -40,8 +40,12 @@ pub(crate) struct Position {
     pub(crate) runs: u32,
     /// Sum of the shares of these runs, in hundredths of a percent.
     pub(crate) promised: u32,
+    /// What the runs so far could not read or prove, and what else they told beside damaged files.
+    pub(crate) problems: u64,
     /// When the pass before was whole.
     pub(crate) last_whole: Option<Time>,
+    /// The problems of that pass: they count until another is whole.
+    pub(crate) last_problems: u64,
     /// Contents of which a damaged file was found and not repaired.
     pub(crate) damaged: Contents,
 }
@@ -107,10 +111,16 @@ impl Position {
         }
     }
 
+    /// Returns the position of a new pass, with what outlasts one.
+    pub(crate) fn anew(self) -> Self {
+        let Self { last_whole, last_problems, damaged, .. } = self;
+        Self { last_whole, last_problems, damaged, ..Self::default() }
+    }
+
     /// The pass is whole: the next run begins another.
     pub(crate) fn begin_anew(&mut self, now: Time) {
-        let damaged = std::mem::take(&mut self.damaged);
-        *self = Self { last_whole: Some(now), damaged, ..Self::default() };
+        (self.last_whole, self.last_problems) = (Some(now), self.problems);
+        *self = std::mem::take(self).anew();
     }
 
     fn to_text(&self) -> String {
@@ -125,11 +135,13 @@ impl Position {
             let line = |content: &ContentRef| format!("    \"{}.{}\",\n", content.generation, content.ordinal);
             of.iter().take(max).map(line).collect()
         };
+        let capped = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let numbers = |of: &BTreeSet<u32>| of.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         format!(
             "# Where the scrub of this job is. If this file is removed, the next one begins a new pass.\n\
              format = {FORMAT}\ngeneration = {}\npath = \"{}\"\ngap = {}\nread = [{}]\nunread = [\n{}]\n\
-             unproven = [{}]\n{}cost = {}\nruns = {}\npromised = {}\n{}damaged = [\n{}]\n",
+             unproven = [{}]\n{}cost = {}\nruns = {}\npromised = {}\nproblems = {}\n{}\
+             last-problems = {}\ndamaged = [\n{}]\n",
             self.generation,
             path,
             self.has_gap,
@@ -137,10 +149,12 @@ impl Position {
             contents(&self.unread.contents, UNREAD_MAX),
             numbers(&self.unread.lists),
             time("began", self.began),
-            i64::try_from(self.cost).unwrap_or(i64::MAX),
+            capped(self.cost),
             self.runs,
             self.promised,
+            capped(self.problems),
             time("last-whole", self.last_whole),
+            capped(self.last_problems),
             contents(&self.damaged, DAMAGED_MAX),
         )
     }
@@ -179,7 +193,9 @@ impl Position {
             cost: u64::try_from(number("cost")?).ok()?,
             runs: u32::try_from(number("runs")?).ok()?,
             promised: u32::try_from(number("promised")?).ok()?,
+            problems: u64::try_from(number("problems")?).ok()?,
             last_whole: time("last-whole")?,
+            last_problems: u64::try_from(number("last-problems")?).ok()?,
             damaged: contents("damaged")?,
         })
     }
@@ -202,6 +218,8 @@ mod tests {
             cost: 12,
             runs: 3,
             promised: 600,
+            problems: 5,
+            last_problems: 2,
             last_whole: Some(Time { seconds: -1, nanos: 500_000_000 }),
             damaged: [content(2, 17), content(2, 18), content(9, 0)].into(),
         };

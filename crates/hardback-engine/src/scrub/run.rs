@@ -24,6 +24,16 @@ pub(super) struct Run<'a, 'f> {
     budget: u64,
     /// What this run has cost so far.
     cost: u64,
+    told: Told,
+}
+
+/// How many problems there were before a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// Told by the scrub so far, of other jobs.
+    pub(super) before: u64,
+    /// Of the pass, in other runs.
+    pub(super) of_pass: u64,
 }
 
 impl<'a, 'f> Run<'a, 'f> {
@@ -33,9 +43,9 @@ impl<'a, 'f> Run<'a, 'f> {
         target: &'a Target,
         job: &'a str,
         (trees, digests): (Dir, &'a DigestLists),
-        budget: u64,
+        (budget, told): (u64, Told),
     ) -> Self {
-        Self { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0 }
+        Self { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0, told }
     }
 
     /// Goes on from a position; returns whether the pass is whole.
@@ -79,7 +89,7 @@ impl<'a, 'f> Run<'a, 'f> {
             }
             None => position.has_gap = true,
         }
-        position.extend_unread(self.findings.take_unread());
+        self.note(position);
         position.leave();
         self.write(position)?;
         Ok(true)
@@ -140,10 +150,17 @@ impl<'a, 'f> Run<'a, 'f> {
         is_whole
     }
 
-    /// Writes the position down, with the damage that was found.
-    pub(super) fn write(&self, position: &mut Position) -> Result<(), Error> {
+    /// Writes the position down, with what was found.
+    fn write(&self, position: &mut Position) -> Result<(), Error> {
+        self.note(position);
+        position.write(self.target, self.job)
+    }
+
+    /// Notes in a position what was found. Damaged files are told behind the job, and are no problems before.
+    pub(super) fn note(&self, position: &mut Position) {
         position.extend_unread(self.findings.take_unread());
         position.damaged.extend(self.findings.bad.contents());
-        position.write(self.target, self.job)
+        let told = self.findings.problems.count().saturating_sub(self.told.before);
+        position.problems = self.told.of_pass.saturating_add(told);
     }
 }
