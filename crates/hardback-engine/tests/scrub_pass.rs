@@ -9,12 +9,15 @@
 
 mod support;
 
-use hardback_engine::{ScrubOptions, ScrubReport, SystemClock, open_or_create_target, scrub};
+use hardback_engine::{
+    ProblemKind, PurgeOptions, ScrubOptions, ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, scrub,
+};
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use support::*;
 
@@ -122,4 +125,61 @@ fn what_a_pass_could_not_read_counts_until_another_is_whole() {
     // Damage is recorded by its content, and is not counted twice.
     flip(&stored, 0);
     assert_eq!(counts(&run_watched(&bench, Seam::default(), 10_000)), (1, 0, 0, true));
+}
+
+/// Does something to the target once, before a call for an entry of this name.
+struct Once<F>(Op, &'static [u8], F, AtomicBool);
+
+impl<F: Fn() + Send + Sync> Watch for Once<F> {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == self.0 && call.name == self.1 && !self.3.swap(true, Ordering::SeqCst) {
+            (self.2)();
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_purge_goes_on_beside_a_scrub_and_what_it_takes_is_no_problem() {
+    for at in [&b"edited"[..], b"sub"] {
+        let (bench, [first, ..]) = three_snapshots();
+        let bench = Arc::new(bench);
+        fs::remove_file(bench.stored(&first, "many/003")).unwrap();
+        let purged = {
+            let bench = Arc::clone(&bench);
+            move || {
+                let (job, paths) = ("test".to_owned(), vec![b"docs/sub".to_vec()]);
+                let options = PurgeOptions { job, paths, snapshots: Vec::new(), dry_run: false };
+                let report = with_context(|ctx| purge(ctx, &bench.open(), &options)).unwrap();
+                assert_eq!((report.purged.len(), report.problem_count), (3, 0));
+            }
+        };
+        let op = if at == b"sub" { Op::OpenDir } else { Op::OpenFile };
+        let seam = Seam::watched(Arc::new(Once(op, at, purged, AtomicBool::new(false))));
+        let report = run_watched(&bench, seam, 10_000);
+        let mut told = found(&report.problems);
+        // What was told before the purge may be told again by the leg that is done once more.
+        told.dedup();
+        assert_eq!(told, [(ProblemKind::Missing, format!("{first}/docs/many/003"))]);
+        assert!(!bench.stored(&first, "sub").exists() && report.jobs[0].is_whole);
+        let verified = found(&bench.verify(VerifyLevel::Full).problems);
+        assert!(verified.iter().all(|(_, path)| path.contains("/docs/many")), "{verified:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_goes_with_its_record_and_its_digests_is_no_problem() {
+    let (bench, [.., third]) = three_snapshots();
+    let (trees, records) = (bench.target.join("test"), bench.target.join(".hardback"));
+    let pruned = move || {
+        let trash = records.join("trash/gone");
+        fs::rename(trees.join(&third), trash).unwrap();
+        for end in ["manifest.zst", "seal"] {
+            fs::remove_file(records.join(format!("manifests/test/{third}.{end}"))).unwrap();
+        }
+        fs::remove_file(records.join("digests/test/00000003.b3")).unwrap();
+    };
+    let watch = Once(Op::OpenFile, b"00000003.b3", pruned, AtomicBool::new(false));
+    let report = run_watched(&bench, Seam::watched(Arc::new(watch)), 10_000);
+    assert_eq!((found(&report.problems), report.jobs[0].is_whole), (vec![], true));
 }

@@ -6,9 +6,10 @@ use super::walk::Walk;
 use crate::catalog::{self, Snapshot};
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::manifest::Seal;
 use crate::problem::ProblemKind;
 use crate::report::Counters;
-use crate::target::Target;
+use crate::target::{Target, layout};
 use crate::verify::{Findings, manifest_fault};
 use hardback_platform::{Dir, Faults};
 
@@ -25,6 +26,15 @@ pub(super) struct Run<'a, 'f> {
     /// What this run has cost so far.
     cost: u64,
     told: Told,
+}
+
+/// How a walk through a snapshot ended.
+enum Walked {
+    ToItsEnd,
+    /// The run has done its share.
+    Partly,
+    /// The snapshot was changed meanwhile; the last leg does not count.
+    OnWhatChanged,
 }
 
 /// How many problems there were before a run.
@@ -70,24 +80,17 @@ impl<'a, 'f> Run<'a, 'f> {
             // Where it was is gone, or is done.
             position.enter(snapshot.seal.generation);
         }
-        match self.open(position, sealed, index)? {
-            Some(mut walk) => {
-                while !walk.is_at_end() {
-                    if self.cost >= self.budget {
-                        return Ok(false);
-                    }
-                    let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
-                    self.cost += cost;
-                    position.cost = position.cost.saturating_add(cost);
-                    position.path = walk.done_to().clone();
-                    position.has_gap |= walk.has_gap();
-                    if !walk.is_at_end() {
-                        self.write(position)?;
-                    }
-                }
-                Counters::add(&self.findings.snapshots, 1);
+        loop {
+            let Some(walk) = self.open(position, sealed, index)? else {
+                position.has_gap = true;
+                break;
+            };
+            match self.walk(position, walk)? {
+                Walked::ToItsEnd => break,
+                Walked::Partly => return Ok(false),
+                // A path was purged: once more from where the position is, by the record as it is now.
+                Walked::OnWhatChanged => {}
             }
-            None => position.has_gap = true,
         }
         self.note(position);
         position.leave();
@@ -95,58 +98,86 @@ impl<'a, 'f> Run<'a, 'f> {
         Ok(true)
     }
 
-    /// Opens a snapshot where the pass is in it; `None` where it cannot be read, which is told.
+    /// Walks on, leg by leg.
+    fn walk(&mut self, position: &mut Position, mut walk: Walk<'_, '_>) -> Result<Walked, Error> {
+        while !walk.is_at_end() {
+            if self.cost >= self.budget {
+                return Ok(Walked::Partly);
+            }
+            let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
+            self.cost += cost;
+            if self.findings.is_changed() {
+                return Ok(Walked::OnWhatChanged);
+            }
+            position.cost = position.cost.saturating_add(cost);
+            position.path = walk.done_to().clone();
+            position.has_gap |= walk.has_gap() || self.findings.is_removed();
+            if !walk.is_at_end() {
+                self.write(position)?;
+            }
+        }
+        Counters::add(&self.findings.snapshots, 1);
+        Ok(Walked::ToItsEnd)
+    }
+
+    /// Opens a snapshot where the pass is in it; `None` where it cannot be read, which is told. Nobody removes anything
+    /// meanwhile; later somebody may.
     fn open(
         &mut self,
         position: &Position,
         sealed: &'a [Snapshot],
         index: usize,
     ) -> Result<Option<Walk<'a, 'f>>, Error> {
-        let snapshot = &sealed[index];
-        let tree = match self.trees.open_dir(snapshot.name.as_bytes()) {
+        let name = &sealed[index].name;
+        let _kept = self.target.share();
+        let tree = match self.trees.open_dir(name.as_bytes()) {
             Ok(tree) => tree,
             Err(error) if error.fault() == Faults::Vanished => return Ok(None),
             Err(error) => {
                 let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
-                self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Unreadable, what);
+                self.findings.problem(name.as_bytes(), ProblemKind::Unreadable, what);
                 return Ok(None);
             }
         };
-        if !self.is_whole(snapshot, true) {
+        let records = self.target.ours_dir(&[layout::MANIFESTS, self.job.as_bytes()])?;
+        let Some(seal) = catalog::seal_in(&records, name) else {
+            let what = "its seal was whole when this began and is no more; nothing in it was read";
+            self.findings.problem(name.as_bytes(), ProblemKind::Unsealed, what.into());
+            return Ok(None);
+        };
+        if !self.is_whole(&seal, true) {
             return Ok(None);
         }
         let is_read = |before: &&Snapshot| position.read.contains(&before.seal.generation);
-        let before = sealed[..index].iter().rev().filter(is_read).find(|before| self.is_whole(before, false));
+        let before = sealed[..index].iter().rev().filter(is_read).find(|before| self.is_whole(&before.seal, false));
         let before = before.and_then(|before| {
             let tree = self.trees.open_dir(before.name.as_bytes()).ok()?;
             Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
         });
-        let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
-        self.findings.begin(&self.trees, &snapshot.name)?;
-        let recorded = (reader, tree);
-        let mut walk = Walk::open(self.findings, self.digests, &snapshot.seal, &position.unread, recorded, before)?;
+        let reader = catalog::open_manifest(self.target, self.job, name)?;
+        self.findings.begin_unkept(self.target, &self.trees, (self.job, &seal))?;
+        let mut walk = Walk::open(self.findings, self.digests, seal, &position.unread, (reader, tree), before)?;
         walk.skip_to(&position.path);
         Ok(Some(walk))
     }
 
     /// Returns whether the record of a snapshot is the one that was sealed. What is wrong is told where it is to be read.
-    fn is_whole(&mut self, snapshot: &Snapshot, is_told: bool) -> bool {
-        let generation = snapshot.seal.generation;
-        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == generation)
+    fn is_whole(&mut self, seal: &Seal, is_told: bool) -> bool {
+        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == seal.generation)
             && (*is_whole || !is_told)
         {
             return *is_whole;
         }
-        let fault = match manifest_fault(self.target, self.job, &snapshot.seal) {
+        let fault = match manifest_fault(self.target, self.job, seal) {
             Ok(fault) => fault,
             Err(error) => Some(format!("its record cannot be read: {}", error.with_causes())),
         };
         let is_whole = fault.is_none();
         if let Some(fault) = fault.filter(|_| is_told) {
             let what = format!("{fault}; what only this snapshot has is not read");
-            self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Damaged, what);
+            self.findings.problem(seal.snapshot.as_bytes(), ProblemKind::Damaged, what);
         }
-        self.faults.push((generation, is_whole));
+        self.faults.push((seal.generation, is_whole));
         is_whole
     }
 

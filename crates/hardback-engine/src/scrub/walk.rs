@@ -45,7 +45,7 @@ struct Before {
 pub(super) struct Walk<'a, 'f> {
     findings: &'a Findings<'f>,
     digests: &'a DigestLists,
-    seal: &'a Seal,
+    seal: Arc<Seal>,
     /// What the pass has been at and not read.
     unread: Unread,
     /// A folder could not be entered.
@@ -69,7 +69,7 @@ impl<'a, 'f> Walk<'a, 'f> {
     pub(super) fn open(
         findings: &'a Findings<'f>,
         digests: &'a DigestLists,
-        seal: &'a Seal,
+        seal: Seal,
         unread: &Unread,
         (reader, tree): Recorded,
         before: Option<Recorded>,
@@ -90,7 +90,7 @@ impl<'a, 'f> Walk<'a, 'f> {
         Ok(Self {
             findings,
             digests,
-            seal,
+            seal: Arc::new(seal),
             unread: unread.clone(),
             has_gap: false,
             cursor,
@@ -130,8 +130,8 @@ impl<'a, 'f> Walk<'a, 'f> {
     /// The record cannot be read, or the user asked to stop: then nothing of the leg counts.
     pub(super) fn leg(&mut self, cost_max: u64) -> Result<u64, Error> {
         self.cost = 0;
-        let (findings, digests, seal) = (self.findings, self.digests, self.seal);
-        let kept = Kept::of(seal);
+        let (findings, digests, seal) = (self.findings, self.digests, Arc::clone(&self.seal));
+        let (seal, kept) = (&*seal, Kept::of(&seal));
         let (sender, chunks) = bounded::<Chunk>(CHUNK_QUEUE);
         let walked = std::thread::scope(|scope| {
             for _ in 0..findings.worker_count() {

@@ -24,8 +24,8 @@ use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase, Problems, TIME_STEP_NS_MAX};
-use crate::target::Target;
-use hardback_platform::{Dir, Faults, Time};
+use crate::target::{Target, layout};
+use hardback_platform::{Dir, Faults, Lock, Time};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unproven::Unproven;
@@ -153,6 +153,31 @@ struct Current {
     name: String,
     /// It was removed meanwhile, and that is told.
     is_gone: bool,
+    /// What tells whether it was changed meanwhile; `None` where the readers' lock is held, so that it cannot be.
+    unkept: Option<Unkept>,
+    /// It was changed meanwhile.
+    is_changed: bool,
+}
+
+/// What keeps nobody from removing a snapshot, or a path in it, that is looked at, and notices who does.
+struct Unkept {
+    ours: Dir,
+    /// The records of the job.
+    records: Dir,
+    /// What the snapshot was when it was begun with.
+    seal: Seal,
+}
+
+impl Unkept {
+    /// Waits for whoever removes something, and keeps others from it.
+    fn keep(&self) -> Option<Lock> {
+        Lock::share(&self.ours, layout::READERS_LOCK).ok()
+    }
+
+    /// Returns whether the snapshot has another record now.
+    fn is_changed(&self) -> bool {
+        catalog::seal_in(&self.records, &self.seal.snapshot).is_some_and(|now| now != self.seal)
+    }
 }
 
 /// Verifies snapshots.
@@ -282,7 +307,11 @@ fn verify_job(
 impl<'a> Findings<'a> {
     /// Tells of the files of a snapshot that were read and that nothing proves.
     pub(crate) fn tell_unproven(&self, snapshot: &str) {
-        for what in self.unproven.take() {
+        let unproven = self.unproven.take();
+        if unproven.is_empty() || self.is_gone(snapshot.as_bytes()) {
+            return;
+        }
+        for what in unproven {
             self.problem(snapshot.as_bytes(), ProblemKind::Damaged, what);
         }
     }
@@ -314,28 +343,57 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Begins with a snapshot, which somebody may remove meanwhile.
-    pub(crate) fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
-        let current = Current { trees: trees.try_clone()?, name: snapshot.to_owned(), is_gone: false };
+    /// Begins with a snapshot, which somebody may remove by hand meanwhile.
+    fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
+        let (trees, name) = (trees.try_clone()?, snapshot.to_owned());
+        let current = Current { trees, name, is_gone: false, unkept: None, is_changed: false };
         *self.current.lock().expect("no panic while the snapshot is held") = Some(current);
         Ok(())
     }
 
-    /// Returns whether a path, as it is reported, is in a snapshot that was removed since it was begun with.
+    /// Begins with a snapshot without holding the readers' lock: whoever removes snapshots, or paths in them, is not to
+    /// wait. What seems to be wrong is looked at again when nobody removes anything.
+    pub(crate) fn begin_unkept(&self, target: &Target, trees: &Dir, (job, seal): (&str, &Seal)) -> Result<(), Error> {
+        self.begin(trees, &seal.snapshot)?;
+        let records = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
+        let unkept = Unkept { ours: target.ours.try_clone()?, records, seal: seal.clone() };
+        if let Some(current) = &mut *self.current.lock().expect("no panic while the snapshot is held") {
+            current.unkept = Some(unkept);
+        }
+        Ok(())
+    }
+
+    /// Returns whether a path was removed from the snapshot since it was begun with, so that something was not told: it
+    /// is to be begun with again.
+    pub(crate) fn is_changed(&self) -> bool {
+        let current = self.current.lock().expect("no panic while the snapshot is held");
+        current.as_ref().is_some_and(|current| current.is_changed && !current.is_gone)
+    }
+
+    /// Returns whether the snapshot was seen to be removed since it was begun with.
+    pub(crate) fn is_removed(&self) -> bool {
+        let current = self.current.lock().expect("no panic while the snapshot is held");
+        current.as_ref().is_some_and(|current| current.is_gone)
+    }
+
+    /// Returns whether a path, as it is reported, is in a snapshot that was removed, or changed, since it was begun with.
     fn is_gone(&self, path: &[u8]) -> bool {
         let mut current = self.current.lock().expect("no panic while the snapshot is held");
         let Some(current) = current.as_mut().filter(|current| path.starts_with(current.name.as_bytes())) else {
             return false;
         };
+        let _kept = current.unkept.as_ref().and_then(Unkept::keep);
         let there = current.trees.stat(current.name.as_bytes());
         if !current.is_gone && there.is_err_and(|error| error.fault() == Faults::Vanished) {
             current.is_gone = true;
             self.notice(format!("snapshot {} was removed while this ran", current.name));
         }
-        current.is_gone
+        current.is_changed |= current.unkept.as_ref().is_some_and(Unkept::is_changed);
+        current.is_gone || current.is_changed
     }
 
-    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed is none.
+    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed, or a path in it, is
+    /// none.
     pub(crate) fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
         if kind != ProblemKind::Damaged && self.is_gone(path) {
             return;
