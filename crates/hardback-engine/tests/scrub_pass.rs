@@ -10,7 +10,8 @@
 mod support;
 
 use hardback_engine::{
-    ProblemKind, PurgeOptions, ScrubOptions, ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, scrub,
+    ProblemKind, PurgeOptions, RepairOptions, ScrubOptions, ScrubReport, SystemClock, VerifyLevel,
+    open_or_create_target, purge, repair, scrub,
 };
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::collections::BTreeSet;
@@ -182,4 +183,58 @@ fn a_snapshot_that_goes_with_its_record_and_its_digests_is_no_problem() {
     let watch = Once(Op::OpenFile, b"00000003.b3", pruned, AtomicBool::new(false));
     let report = run_watched(&bench, Seam::watched(Arc::new(watch)), 10_000);
     assert_eq!((found(&report.problems), report.jobs[0].is_whole), (vec![], true));
+}
+
+/// Lets no read of a file of this name succeed: a bad sector below it.
+struct BadSector(&'static str);
+
+impl Watch for BadSector {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        const EIO: i32 = 5;
+        let is_its =
+            || fs::read_link(format!("/proc/self/fd/{}", call.handle)).is_ok_and(|path| path.ends_with(self.0));
+        match call.op {
+            Op::Read if is_its() => Verdict::Fail(std::io::Error::from_raw_os_error(EIO)),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn a_position_that_is_lost_ends_no_verb_and_is_a_problem() {
+    let position = |bench: &Bench| bench.target.join(".hardback/scrub/test.toml");
+    let flipped = |bench: &Bench| {
+        let at = fs::read_to_string(position(bench)).unwrap().find("generation = ").unwrap() + "generation = ".len();
+        flip(&position(bench), at as u64);
+    };
+    let too_large = |bench: &Bench| fs::write(position(bench), vec![b'#'; 5 << 20]).unwrap();
+    let nothing = |_: &Bench| {};
+    let bad_sector = || Seam::watched(Arc::new(BadSector("scrub/test.toml")));
+    let cases: [(&str, &dyn Fn(&Bench), &dyn Fn() -> Seam); 3] = [
+        ("a flipped digit", &flipped, &Seam::default),
+        ("a file that is too large", &too_large, &Seam::default),
+        ("a bad sector", &nothing, &bad_sector),
+    ];
+    for (what, lose, seam) in cases {
+        let (bench, [first, ..]) = three_snapshots();
+        flip(&bench.stored(&first, "sub/same"), 0);
+        let before = run_watched(&bench, Seam::default(), 10_000);
+        assert_eq!(before.jobs[0].damaged, 1, "{what}");
+        lose(&bench);
+        let lost = (ProblemKind::Unreadable, ".hardback/scrub/test.toml".to_owned());
+        let damaged = (ProblemKind::Damaged, format!("{first}/docs/sub/same"));
+        let repair = |recorded| {
+            let target = open_or_create_target(&bench.target, None, &SystemClock, seam()).unwrap().target;
+            let options = RepairOptions { recorded, ..RepairOptions::default() };
+            with_context(|ctx| repair(ctx, &target, &options)).unwrap()
+        };
+        assert_eq!(found(&repair(true).problems), [lost.clone()], "{what}");
+        assert_eq!(found(&repair(false).problems), [damaged.clone()], "{what}");
+        let report = run_watched(&bench, seam(), FIRST_SNAPSHOT);
+        let mut expected = [lost, damaged];
+        expected.sort();
+        assert_eq!((found(&report.problems), report.jobs[0].runs), (expected.to_vec(), 1), "{what}");
+        let after = run_watched(&bench, Seam::default(), 100);
+        assert_eq!((after.problem_count, after.jobs[0].damaged, after.jobs[0].runs), (0, 1, 2), "{what}");
+    }
 }

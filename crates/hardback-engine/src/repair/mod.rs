@@ -140,7 +140,13 @@ impl Repair<'_, '_> {
         }
         let mut found = found.into_inner();
         for job in jobs.iter().filter(|_| self.options.recorded) {
-            let damaged = Position::read(self.findings, self.target, job)?.damaged;
+            let damaged = match Position::read(self.target, job) {
+                Ok(position) => position.damaged,
+                Err(lost) => {
+                    self.findings.tell(lost.problem("a repair without --recorded reads all"));
+                    continue;
+                }
+            };
             if !damaged.is_empty() {
                 found.insert(job.clone(), damaged.into_iter().map(|content| (content, Vec::new())).collect());
             }
@@ -175,7 +181,8 @@ impl Repair<'_, '_> {
         }
         let Some(workshop) = workshop else { return Ok(()) };
         workshop.finish()?;
-        let mut position = Position::read(self.findings, self.target, job)?;
+        // One that is of no use has nothing to take out, and is told by whoever goes by it.
+        let Ok(mut position) = Position::read(self.target, job) else { return Ok(()) };
         let damaged = position.damaged.len();
         position.damaged.retain(|content| !settled.contains(content));
         if position.damaged.len() < damaged {

@@ -143,7 +143,10 @@ fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) ->
         return Ok(None);
     }
     let digests = DigestLists::open(target, job);
-    let mut position = Position::read(findings, target, job)?;
+    let mut position = Position::read(target, job).unwrap_or_else(|lost| {
+        findings.tell(lost.problem("a new pass begins, which comes by it again"));
+        Position::default()
+    });
     if share >= SHARE_WHOLE && position.began.is_some() {
         // Who asks for all does not mean the rest of it.
         position = position.anew();

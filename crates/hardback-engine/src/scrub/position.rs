@@ -4,19 +4,38 @@ use crate::clock::timestamp;
 use crate::damage::Contents;
 use crate::error::{Error, UnderPath};
 use crate::manifest::{ContentRef, escape, unescape};
+use crate::problem::{Problem, ProblemKind};
 use crate::target::{Target, layout, replace_file};
-use crate::verify::{Findings, Unread};
+use crate::verify::Unread;
 use hardback_platform::{Faults, PathError, RelPath, Time};
 use std::collections::BTreeSet;
 
 /// Format of the file.
 const FORMAT: i64 = 1;
+/// How the last line begins: the BLAKE3 of all that is above it follows.
+const CHECKSUM: &str = "checksum = \"";
 /// Longest file that is read.
 const BYTES_MAX: usize = 4 << 20;
 /// Damaged contents that are written down; a repair that reads everything finds them all.
 const DAMAGED_MAX: usize = 10_000;
 /// Contents that are written down to be read again.
 const UNREAD_MAX: usize = Unread::CONTENTS_MAX;
+
+/// Why a position is of no use.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    job: String,
+    why: String,
+}
+
+impl Lost {
+    /// Returns it as a problem, with what follows for the one who wanted it.
+    pub(crate) fn problem(&self, follows: &str) -> Problem {
+        let parts = [layout::OURS, b"/", layout::SCRUB, b"/", &layout::scrub_name(&self.job)];
+        let what = format!("{}; what scrubs of job {} have found is not known: {follows}", self.why, self.job);
+        Problem::with_detail(&parts.concat(), ProblemKind::Unreadable, what)
+    }
+}
 
 /// Where a scrub is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,29 +70,21 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Reads the position of a job. Without one, or with one that is of no use, a new pass begins.
+    /// Reads the position of a job; without one, a new pass begins.
     ///
     /// # Errors
-    /// The folder, or the file, is there and cannot be read.
-    pub(crate) fn read(findings: &Findings<'_>, target: &Target, job: &str) -> Result<Self, Error> {
-        let in_scrub = target.ours_path(&[layout::SCRUB]);
+    /// It is there and of no use, whatever the reason: a new pass begins too, and what scrubs found is not known.
+    pub(crate) fn read(target: &Target, job: &str) -> Result<Self, Lost> {
         let name = layout::scrub_name(job);
-        let Some(dir) = target.ours_dir_if_any(&[layout::SCRUB])? else { return Ok(Self::default()) };
-        let bytes = match dir.open_file(&name).and_then(|file| file.read_to_vec(BYTES_MAX)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.fault() == Faults::Vanished => return Ok(Self::default()),
-            Err(error) => return Err(PathError { path: name, ..error }.under(&in_scrub).into()),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        Self::from_text(&text).map_or_else(
-            || {
-                let path = [&in_scrub[..], b"/", &name].concat();
-                let shown = hardback_platform::path::display(&path).to_string();
-                findings.notice(format!("{shown} cannot be understood: the scrub of job {job} begins a new pass"));
-                Ok(Self::default())
-            },
-            Ok,
-        )
+        let lost = |why: String| Lost { job: job.to_owned(), why };
+        let failed = |error: PathError| lost(format!("cannot {}: {}", error.op, error.source));
+        let Some(dir) = target.ours_dir_if_any(&[layout::SCRUB]).map_err(failed)? else { return Ok(Self::default()) };
+        match dir.open_file(&name).and_then(|file| file.read_to_vec(BYTES_MAX)) {
+            Ok(bytes) => Self::from_text(&String::from_utf8_lossy(&bytes))
+                .ok_or_else(|| lost("it is not as it was written".to_owned())),
+            Err(error) if error.fault() == Faults::Vanished => Ok(Self::default()),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Writes it in place of the one before.
@@ -137,7 +148,7 @@ impl Position {
         };
         let capped = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let numbers = |of: &BTreeSet<u32>| of.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-        format!(
+        let text = format!(
             "# Where the scrub of this job is. If this file is removed, the next one begins a new pass.\n\
              format = {FORMAT}\ngeneration = {}\npath = \"{}\"\ngap = {}\nread = [{}]\nunread = [\n{}]\n\
              unproven = [{}]\n{}cost = {}\nruns = {}\npromised = {}\nproblems = {}\n{}\
@@ -156,11 +167,17 @@ impl Position {
             time("last-whole", self.last_whole),
             capped(self.last_problems),
             contents(&self.damaged, DAMAGED_MAX),
-        )
+        );
+        format!("{text}{CHECKSUM}{}\"\n", blake3::hash(text.as_bytes()).to_hex())
     }
 
     /// Parses the text; `None` for anything that is no position of this format.
     fn from_text(text: &str) -> Option<Self> {
+        let (body, last) = text.split_at(text.rfind(CHECKSUM)?);
+        let checksum = last.strip_prefix(CHECKSUM)?.strip_suffix("\"\n")?;
+        if blake3::hash(body.as_bytes()).to_hex().as_str() != checksum {
+            return None;
+        }
         let table: toml::Table = text.parse().ok()?;
         let number = |key: &str| table.get(key)?.as_integer();
         if number("format")? != FORMAT {
@@ -230,18 +247,40 @@ mod tests {
     #[test]
     fn what_is_no_position_is_none() {
         let good = Position::default().to_text();
+        // With the right sum: what is wrong with these is another thing.
+        let summed = |from: &str, to: &str| {
+            let body = good[..good.rfind(CHECKSUM).unwrap()].replace(from, to);
+            format!("{body}{CHECKSUM}{}\"\n", blake3::hash(body.as_bytes()).to_hex())
+        };
+        assert_eq!(Position::from_text(&summed("", "")), Some(Position::default()));
         let bad = [
             String::new(),
             "no toml".to_owned(),
-            good.replace("format = 1", "format = 2"),
-            good.replace("path = \"\"", "path = \"a/../b\""),
-            good.replace("cost = 0", "cost = -1"),
-            good.replace("damaged = [\n", "damaged = [\n\"7\","),
-            good.replace("read = []", "read = [-1]"),
+            summed("format = 1", "format = 2"),
+            summed("path = \"\"", "path = \"a/../b\""),
+            summed("cost = 0", "cost = -1"),
+            summed("damaged = [\n", "damaged = [\n\"7\","),
+            summed("read = []", "read = [-1]"),
             good[..good.len() / 2].to_owned(),
+            good[..good.rfind(CHECKSUM).unwrap()].to_owned(),
         ];
         for text in bad {
             assert_eq!(Position::from_text(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_byte_can_change_unnoticed() {
+        let good = Position {
+            generation: 12,
+            damaged: [ContentRef { generation: 2, ordinal: 17 }].into(),
+            ..Position::default()
+        };
+        let good = good.to_text();
+        for at in 0..good.len() {
+            let mut bytes = good.clone().into_bytes();
+            bytes[at] ^= 1;
+            assert_eq!(Position::from_text(&String::from_utf8_lossy(&bytes)), None, "at {at}");
         }
     }
 }
