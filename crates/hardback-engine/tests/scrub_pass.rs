@@ -10,8 +10,8 @@
 mod support;
 
 use hardback_engine::{
-    ProblemKind, PurgeOptions, RepairOptions, ScrubOptions, ScrubReport, SystemClock, VerifyLevel,
-    open_or_create_target, purge, repair, scrub,
+    Cancel, Context, Counters, Error, Monitor, Phase, Problem, ProblemKind, PurgeOptions, RepairOptions, ScrubOptions,
+    ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, repair, scrub,
 };
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::collections::BTreeSet;
@@ -236,5 +236,46 @@ fn a_position_that_is_lost_ends_no_verb_and_is_a_problem() {
         assert_eq!((found(&report.problems), report.jobs[0].runs), (expected.to_vec(), 1), "{what}");
         let after = run_watched(&bench, Seam::default(), 100);
         assert_eq!((after.problem_count, after.jobs[0].damaged, after.jobs[0].runs), (0, 1, 2), "{what}");
+    }
+}
+
+/// Hears notices.
+#[derive(Default)]
+struct Notices(Mutex<Vec<String>>);
+
+impl Monitor for Notices {
+    fn problem(&self, _: &Problem) {}
+    fn notice(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn phase(&self, _: Phase) {}
+}
+
+/// Scrubs all; returns the notices too.
+fn scrub_all(bench: &Bench, job: Option<&str>) -> (Result<ScrubReport, Error>, Vec<String>) {
+    let (counters, cancel, notices) = (Counters::default(), Cancel::default(), Notices::default());
+    let ctx = Context { clock: &SystemClock, monitor: &notices, counters: &counters, cancel: &cancel };
+    let options = ScrubOptions { job: job.map(str::to_owned), share: 10_000, workers: 0 };
+    let report = scrub(&ctx, &bench.open(), &options);
+    (report, notices.0.into_inner().unwrap())
+}
+
+#[test]
+fn a_job_that_has_lost_its_snapshots_is_not_well() {
+    let (bench, [first, ..]) = three_snapshots();
+    assert_eq!(scrub_all(&bench, None).1, [] as [String; 0]);
+    let trees = bench.target.join("test");
+    fs::remove_dir_all(trees.join(&first)).unwrap();
+    let (report, notices) = scrub_all(&bench, Some("test"));
+    assert_eq!(found(&report.unwrap().problems), []);
+    assert!(matches!(&notices[..], [one] if one.contains(&format!("{first} of job test was deleted"))), "{notices:?}");
+    fs::remove_dir_all(&trees).unwrap();
+    for _ in 0..2 {
+        let (report, notices) = scrub_all(&bench, None);
+        let report = report.unwrap();
+        assert_eq!((found(&report.problems), notices), (vec![(ProblemKind::Missing, "test".to_owned())], vec![]));
+        assert!(report.problems[0].detail.starts_with("all of its 3 snapshots are gone"), "{:?}", report.problems);
+        assert!(matches!(scrub_all(&bench, Some("test")).0, Err(Error::NotFound { .. })));
+        fs::create_dir_all(&trees).unwrap();
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod position;
 mod run;
 mod walk;
 
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::damage::{self, Damage};
 use crate::digests::DigestLists;
@@ -16,7 +16,7 @@ use crate::error::{Error, UnderPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, Phase};
 use crate::target::{Target, holder_words, layout};
-use crate::verify::{Findings, VerifyLevel, wanted_jobs};
+use crate::verify::{Findings, VerifyLevel, record, wanted_jobs};
 use hardback_platform::{Lock, Time};
 use position::Position;
 use run::{Run, Told};
@@ -89,7 +89,7 @@ pub struct ScrubbedJob {
 /// Reads a share of the stored files again.
 ///
 /// # Errors
-/// There is no such job, another scrub is at work, the target cannot be read as a whole or its position not be written,
+/// There is no such job, or nothing is left of it, another scrub is at work, the target cannot be read as a whole or its position not be written,
 /// or the user asked to stop. What is damaged is in the report.
 pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Result<ScrubReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
@@ -100,7 +100,7 @@ pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Resu
     let mut report = ScrubReport::default();
     findings.telling(|| {
         for job in &jobs {
-            let scrubbed = match scrub_job(&findings, target, job, options.share.clamp(1, SHARE_WHOLE)) {
+            let scrubbed = match scrub_job(&findings, target, job, options) {
                 Err(error) if options.job.is_none() => {
                     findings.tell(catalog::closed_job(job, error)?);
                     continue;
@@ -131,10 +131,44 @@ pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
     }
 }
 
-/// Scrubs a job; `None` where it has no snapshot.
-fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) -> Result<Option<ScrubbedJob>, Error> {
-    let told_before = findings.problems.count();
+/// Returns the snapshots of a job. Tells of those that are gone and have a record: a single one is its owner's right to
+/// delete, but where all are gone nothing can be well.
+fn snapshots(findings: &Findings<'_>, target: &Target, job: &str, is_named: bool) -> Result<Snapshots, Error> {
+    // Whoever removes a snapshot takes its record too; whoever makes one has it among the unfinished before.
+    let _kept = target.share();
+    let seals = catalog::seals(target, job)?;
+    let mut there = record::unfinished(target, job)?;
     let snapshots = catalog::snapshots(target, job)?;
+    there.extend(snapshots.sealed.iter().map(|sealed| sealed.name.clone().into_bytes()));
+    there.extend(snapshots.unsealed.iter().map(|unsealed| unsealed.name.clone().into_bytes()));
+    let names = seals.whole.into_iter().map(|seal| seal.snapshot).chain(seals.broken.into_iter().map(|u| u.name));
+    let deleted: Vec<String> = names.filter(|name| !there.contains(name.as_bytes())).collect();
+    if deleted.is_empty() || !snapshots.sealed.is_empty() || !snapshots.unsealed.is_empty() {
+        record::tell_deleted(findings, job, &deleted);
+        return Ok(snapshots);
+    }
+    let what = match deleted.len() {
+        1 => "its only snapshot is gone, and its record is there".to_owned(),
+        count => format!("all of its {count} snapshots are gone, and their records are there"),
+    };
+    let hint = "if they were deleted on purpose, its folder in .hardback/manifests can be removed too";
+    if is_named {
+        return Err(Error::NotFound { message: format!("job {job:?}: {what}"), hint: Some(hint.to_owned()) });
+    }
+    findings.problem(job.as_bytes(), ProblemKind::Missing, format!("{what}; {hint}"));
+    Ok(snapshots)
+}
+
+/// Scrubs a job; `None` where it has no snapshot.
+fn scrub_job(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    options: &ScrubOptions,
+) -> Result<Option<ScrubbedJob>, Error> {
+    let share = options.share.clamp(1, SHARE_WHOLE);
+    let told_before = findings.problems.count();
+    let snapshots = snapshots(findings, target, job, options.job.is_some())?;
     snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
     let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
     if let Err(error) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
