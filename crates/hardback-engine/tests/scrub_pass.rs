@@ -279,3 +279,26 @@ fn a_job_that_has_lost_its_snapshots_is_not_well() {
         fs::create_dir_all(&trees).unwrap();
     }
 }
+
+#[test]
+fn a_digest_list_that_went_bad_proves_nothing_and_is_no_damage_of_files() {
+    let (bench, [first, _, third]) = three_snapshots();
+    let list = bench.target.join(".hardback/digests/test/00000001.b3");
+    // Behind the first snapshot only the file that moved is read again.
+    assert_eq!(run_watched(&bench, Seam::default(), FIRST_SNAPSHOT).problem_count, 0);
+    flip(&list, 32 * 5);
+    let report = run_watched(&bench, Seam::default(), FIRST_SNAPSHOT);
+    assert_eq!((found(&report.problems), report.jobs[0].is_whole), (vec![(ProblemKind::Damaged, third.clone())], true));
+    let told = &report.problems[0].detail;
+    let expected = "docs/sub/moved is not proven by the digest list 00000001.b3";
+    assert!(told.starts_with(expected) && told.contains("not the one that was sealed"), "{told}");
+    let report = run_watched(&bench, Seam::default(), 10_000);
+    assert_eq!((report.jobs[0].damaged, report.damage.len()), (0, 0));
+    assert_eq!(found(&report.problems), [(ProblemKind::Damaged, first.clone()), (ProblemKind::Damaged, third)]);
+    assert!(report.problems[0].detail.starts_with("53 files, such as "), "{:?}", report.problems);
+    flip(&list, 32 * 5);
+    // One whose snapshot is gone has no seal, and is taken as it is.
+    fs::remove_dir_all(bench.target.join("test").join(&first)).unwrap();
+    fs::remove_file(bench.target.join(format!(".hardback/manifests/test/{first}.seal"))).unwrap();
+    assert_eq!(found(&run_watched(&bench, Seam::default(), 10_000).problems), []);
+}

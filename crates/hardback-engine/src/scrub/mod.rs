@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::damage::{self, Damage};
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
+use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, Phase};
 use crate::target::{Target, holder_words, layout};
@@ -131,9 +132,14 @@ pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
     }
 }
 
-/// Returns the snapshots of a job. Tells of those that are gone and have a record: a single one is its owner's right to
+/// Returns the snapshots of a job, and all its seals. Tells of those that are gone and have a record: a single one is its owner's right to
 /// delete, but where all are gone nothing can be well.
-fn snapshots(findings: &Findings<'_>, target: &Target, job: &str, is_named: bool) -> Result<Snapshots, Error> {
+fn snapshots(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    is_named: bool,
+) -> Result<(Snapshots, Vec<Seal>), Error> {
     // Whoever removes a snapshot takes its record too; whoever makes one has it among the unfinished before.
     let _kept = target.share();
     let seals = catalog::seals(target, job)?;
@@ -141,11 +147,11 @@ fn snapshots(findings: &Findings<'_>, target: &Target, job: &str, is_named: bool
     let snapshots = catalog::snapshots(target, job)?;
     there.extend(snapshots.sealed.iter().map(|sealed| sealed.name.clone().into_bytes()));
     there.extend(snapshots.unsealed.iter().map(|unsealed| unsealed.name.clone().into_bytes()));
-    let names = seals.whole.into_iter().map(|seal| seal.snapshot).chain(seals.broken.into_iter().map(|u| u.name));
-    let deleted: Vec<String> = names.filter(|name| !there.contains(name.as_bytes())).collect();
+    let names = seals.whole.iter().map(|seal| &seal.snapshot).chain(seals.broken.iter().map(|unsealed| &unsealed.name));
+    let deleted: Vec<String> = names.filter(|name| !there.contains(name.as_bytes())).cloned().collect();
     if deleted.is_empty() || !snapshots.sealed.is_empty() || !snapshots.unsealed.is_empty() {
         record::tell_deleted(findings, job, &deleted);
-        return Ok(snapshots);
+        return Ok((snapshots, seals.whole));
     }
     let what = match deleted.len() {
         1 => "its only snapshot is gone, and its record is there".to_owned(),
@@ -156,7 +162,7 @@ fn snapshots(findings: &Findings<'_>, target: &Target, job: &str, is_named: bool
         return Err(Error::NotFound { message: format!("job {job:?}: {what}"), hint: Some(hint.to_owned()) });
     }
     findings.problem(job.as_bytes(), ProblemKind::Missing, format!("{what}; {hint}"));
-    Ok(snapshots)
+    Ok((snapshots, seals.whole))
 }
 
 /// Scrubs a job; `None` where it has no snapshot.
@@ -168,7 +174,7 @@ fn scrub_job(
 ) -> Result<Option<ScrubbedJob>, Error> {
     let share = options.share.clamp(1, SHARE_WHOLE);
     let told_before = findings.problems.count();
-    let snapshots = snapshots(findings, target, job, options.job.is_some())?;
+    let (snapshots, seals) = snapshots(findings, target, job, options.job.is_some())?;
     snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
     let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
     if let Err(error) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
@@ -176,7 +182,7 @@ fn scrub_job(
         findings.problem(job.as_bytes(), ProblemKind::Unreadable, what);
         return Ok(None);
     }
-    let digests = DigestLists::open(target, job);
+    let digests = DigestLists::open(target, job).proven_by(seals);
     let mut position = Position::read(target, job).unwrap_or_else(|lost| {
         findings.tell(lost.problem("a new pass begins, which comes by it again"));
         Position::default()

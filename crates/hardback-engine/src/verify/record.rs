@@ -21,8 +21,15 @@ pub(crate) fn manifest_fault(target: &Target, job: &str, seal: &Seal) -> Result<
 
 /// Returns what is wrong with the digest list of a sealed snapshot's own generation, if anything.
 fn digests_fault(target: &Target, job: &str, seal: &Seal) -> Option<String> {
-    let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]);
-    let found = dir.and_then(|dir| digest_of(dir.as_ref(), &layout::digests_name(seal.generation)));
+    match target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
+        Ok(lists) => list_fault(lists.as_ref(), seal),
+        Err(error) => Some(format!("its digest list cannot be read: {}", error.source)),
+    }
+}
+
+/// Returns what is wrong with the digest list of a seal's generation in the folder of the lists, if anything.
+pub(crate) fn list_fault(lists: Option<&Dir>, seal: &Seal) -> Option<String> {
+    let found = digest_of(lists, &layout::digests_name(seal.generation));
     fault("digest list", found, seal.digests, seal.totals.new_files.saturating_mul(DIGEST_BYTES as u64))
 }
 
