@@ -217,6 +217,8 @@ fn compare(
         };
         checker.chunk(&Chunk { dir, path: file.folder.clone(), entries: vec![entry] });
     }
+    // A file that was being compared then is not.
+    findings.ctx.check_cancel()?;
     findings.tell_unproven(&snapshot.name);
     findings.bad.take().iter().for_each(|bad| findings.tell(bad.problem()));
     Ok(())
