@@ -11,14 +11,14 @@ mod support;
 
 use hardback_engine::{
     Cancel, Context, Counters, Error, Monitor, Phase, Problem, ProblemKind, PurgeOptions, RepairOptions, ScrubOptions,
-    ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, repair, scrub,
+    ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, repair, scrub, scrub_in_legs,
 };
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use support::*;
 
@@ -301,4 +301,50 @@ fn a_digest_list_that_went_bad_proves_nothing_and_is_no_damage_of_files() {
     fs::remove_dir_all(bench.target.join("test").join(&first)).unwrap();
     fs::remove_file(bench.target.join(format!(".hardback/manifests/test/{first}.seal"))).unwrap();
     assert_eq!(found(&run_watched(&bench, Seam::default(), 10_000).problems), []);
+}
+
+/// Remembers which files are read and how often a small file is replaced, and asks to stop at a file of this name.
+#[derive(Default)]
+struct StopAt {
+    name: Option<&'static [u8]>,
+    cancel: Cancel,
+    reads: Reads,
+    replaced: AtomicU64,
+}
+
+impl Watch for StopAt {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::OpenFile && Some(call.name) == self.name {
+            self.cancel.cancel();
+        }
+        self.replaced.fetch_add(u64::from(call.op == Op::Rename), Ordering::SeqCst);
+        self.reads.before(call)
+    }
+}
+
+#[test]
+fn a_scrub_that_is_stopped_keeps_the_legs_that_it_has_done_and_promises_nothing() {
+    const LEG_COST: u64 = 20_000;
+    let (bench, [first, ..]) = three_snapshots();
+    let run = |watch: &Arc<StopAt>| {
+        let seam = Seam::watched(watch.clone());
+        let target = open_or_create_target(&bench.target, None, &SystemClock, seam).unwrap().target;
+        let counters = Counters::default();
+        let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &watch.cancel };
+        scrub_in_legs(&ctx, &target, &ScrubOptions { job: None, share: 9000, workers: 1 }, LEG_COST)
+    };
+    let stopped = Arc::new(StopAt { name: Some(b"030"), ..StopAt::default() });
+    assert!(matches!(run(&stopped), Err(Error::Interrupted)));
+    let legs = stopped.replaced.load(Ordering::SeqCst);
+    assert!((5..=9).contains(&legs), "{legs} legs of four or five files");
+    let went_on = Arc::new(StopAt::default());
+    let report = run(&went_on).unwrap();
+    assert_eq!((report.jobs[0].runs, report.problem_count), (1, 0));
+    let (before, after) = (stopped.reads.0.lock().unwrap(), went_on.reads.0.lock().unwrap());
+    let stored = fs::read_dir(bench.stored(&first, "many")).unwrap().map(|e| e.unwrap().metadata().unwrap().ino());
+    let stored: BTreeSet<u64> = stored.collect();
+    assert_eq!(before.union(&after).copied().collect::<BTreeSet<_>>().intersection(&stored).count(), stored.len());
+    // Of what was read before only the leg that was not done is read again.
+    let again = before.intersection(&after).filter(|file| stored.contains(file)).count();
+    assert!(again <= 5, "{again} files were read twice");
 }

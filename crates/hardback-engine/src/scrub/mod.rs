@@ -20,7 +20,7 @@ use crate::target::{Target, holder_words, layout};
 use crate::verify::{Findings, VerifyLevel, record, wanted_jobs};
 use hardback_platform::{Lock, Time};
 use position::Position;
-use run::{Run, Told};
+use run::{Limits, Run, Told};
 use std::sync::atomic::Ordering;
 
 /// All of a pass, in hundredths of a percent.
@@ -93,6 +93,20 @@ pub struct ScrubbedJob {
 /// There is no such job, or nothing is left of it, another scrub is at work, the target cannot be read as a whole or its position not be written,
 /// or the user asked to stop. What is damaged is in the report.
 pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Result<ScrubReport, Error> {
+    scrub_in_legs(ctx, target, options, LEG_COST)
+}
+
+/// Does what [`scrub`] does, and writes the position down after another cost: tests have no gigabytes.
+///
+/// # Errors
+/// As [`scrub`].
+#[doc(hidden)]
+pub fn scrub_in_legs(
+    ctx: &Context<'_>,
+    target: &Target,
+    options: &ScrubOptions,
+    leg_cost: u64,
+) -> Result<ScrubReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let jobs = wanted_jobs(target, options.job.as_deref())?;
     let _lock = lock(ctx, target)?;
@@ -101,7 +115,7 @@ pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Resu
     let mut report = ScrubReport::default();
     findings.telling(|| {
         for job in &jobs {
-            let scrubbed = match scrub_job(&findings, target, job, options) {
+            let scrubbed = match scrub_job(&findings, target, job, (options, leg_cost)) {
                 Err(error) if options.job.is_none() => {
                     findings.tell(catalog::closed_job(job, error)?);
                     continue;
@@ -170,7 +184,7 @@ fn scrub_job(
     findings: &Findings<'_>,
     target: &Target,
     job: &str,
-    options: &ScrubOptions,
+    (options, leg_cost): (&ScrubOptions, u64),
 ) -> Result<Option<ScrubbedJob>, Error> {
     let share = options.share.clamp(1, SHARE_WHOLE);
     let told_before = findings.problems.count();
@@ -197,7 +211,7 @@ fn scrub_job(
     let budget = budget(&position, total, share);
     Counters::add(&findings.ctx.counters.expected_bytes, budget.min(total.saturating_sub(position.cost)));
     let told = Told { before: told_before, of_pass: position.problems };
-    let mut run = Run::new(findings, target, job, (trees, &digests), (budget, told));
+    let mut run = Run::new(findings, target, job, (trees, &digests), Limits { budget, leg_cost }, told);
     let is_whole = run.go(&mut position, &snapshots.sealed)?;
     position.runs += 1;
     let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });

@@ -1,6 +1,5 @@
 //! One run: goes on from a position until its share is done.
 
-use super::LEG_COST;
 use super::position::Position;
 use super::walk::Walk;
 use crate::catalog::{self, Snapshot};
@@ -22,7 +21,7 @@ pub(super) struct Run<'a, 'f> {
     digests: &'a DigestLists,
     /// Whether the records of snapshots that were looked at can be relied on.
     faults: Vec<(u32, bool)>,
-    budget: u64,
+    limits: Limits,
     /// What this run has cost so far.
     cost: u64,
     told: Told,
@@ -37,6 +36,15 @@ enum Walked {
     OnWhatChanged,
 }
 
+/// How far a run goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// What it costs at most.
+    pub(super) budget: u64,
+    /// Cost after which the position is written down.
+    pub(super) leg_cost: u64,
+}
+
 /// How many problems there were before a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told {
@@ -47,15 +55,16 @@ pub(super) struct Told {
 }
 
 impl<'a, 'f> Run<'a, 'f> {
-    /// Makes ready for a run that costs no more than a budget.
+    /// Makes ready for a run.
     pub(super) fn new(
         findings: &'a Findings<'f>,
         target: &'a Target,
         job: &'a str,
         (trees, digests): (Dir, &'a DigestLists),
-        (budget, told): (u64, Told),
+        limits: Limits,
+        told: Told,
     ) -> Self {
-        Self { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0, told }
+        Self { findings, target, job, trees, digests, faults: Vec::new(), limits, cost: 0, told }
     }
 
     /// Goes on from a position; returns whether the pass is whole.
@@ -65,7 +74,7 @@ impl<'a, 'f> Run<'a, 'f> {
             if !self.snapshot(position, sealed, index)? {
                 return Ok(false);
             }
-            if self.cost >= self.budget && index + 1 < sealed.len() {
+            if self.cost >= self.limits.budget && index + 1 < sealed.len() {
                 return Ok(false);
             }
         }
@@ -101,10 +110,10 @@ impl<'a, 'f> Run<'a, 'f> {
     /// Walks on, leg by leg.
     fn walk(&mut self, position: &mut Position, mut walk: Walk<'_, '_>) -> Result<Walked, Error> {
         while !walk.is_at_end() {
-            if self.cost >= self.budget {
+            if self.cost >= self.limits.budget {
                 return Ok(Walked::Partly);
             }
-            let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
+            let cost = walk.leg(self.limits.leg_cost.min(self.limits.budget - self.cost))?;
             self.cost += cost;
             if self.findings.is_changed() {
                 return Ok(Walked::OnWhatChanged);
