@@ -141,3 +141,12 @@ fn what_did_not_come_back_as_it_was_is_a_problem() {
     expected.sort();
     assert_eq!(found(&report.problems), expected);
 }
+
+#[test]
+fn a_drill_that_has_no_file_to_restore_has_shown_nothing() {
+    let bench = Bench::new();
+    fs::create_dir(bench.source.join("folder")).unwrap();
+    bench.backup();
+    let result = run_drill(&bench, 10, DrillPlace::Scratch(bench.path("")));
+    assert!(matches!(&result, Err(Error::Refused { message, .. }) if message.contains("no file of job")), "{result:?}");
+}
