@@ -38,3 +38,16 @@ fn what_is_missing_counts_until_a_pass_is_whole_without_it() {
     assert!(output.stdout.contains("All that was read is well"), "{}", output.stdout);
     env.hardback(&["scrub", "target", "--share", "1%"]).exits(0).ignore();
 }
+
+#[test]
+fn a_guard_counts_more_than_what_a_scrub_finds() {
+    let env = TestEnvironment::new();
+    (0..20).for_each(|n| env.write(&format!("source/{n}"), "first"));
+    let backup = ["backup", "source", "target", "--same-disk", "--hot-window", "0"];
+    env.hardback(&backup).exits(0).ignore();
+    fs::remove_file(stored(&env, "source/3")).unwrap();
+    (0..15).for_each(|n| env.write(&format!("source/{n}"), "and now something else"));
+    let output = env.hardback(&[&backup[..], &["--keep-last", "1", "--scrub", "100%"]].concat()).exits(5);
+    assert!(output.stderr.contains("source/3 is missing"), "{}", output.stderr);
+    env.hardback(&[&backup[..], &["--scrub", "100%"]].concat()).exits(3).ignore();
+}

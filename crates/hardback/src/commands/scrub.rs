@@ -189,9 +189,12 @@ impl BehindBackup {
 
     /// Returns how the backup ends with it.
     pub(super) fn exit(&self, of_backup: Exit) -> Exit {
-        match (self.end, self.report.problem_count + unrepaired(&self.report) + unread(&self.report)) {
+        let problems = self.report.problem_count + unrepaired(&self.report) + unread(&self.report);
+        match (self.end, of_backup) {
             (End::Interrupted, _) => Exit::Interrupted,
-            (End::Done | End::Locked, 0) => of_backup,
+            // That a guard let nothing be removed counts more.
+            (_, Exit::Suspended) => Exit::Suspended,
+            (End::Done | End::Locked, _) if problems == 0 => of_backup,
             _ => Exit::Incomplete,
         }
     }
