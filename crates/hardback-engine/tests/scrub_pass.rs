@@ -10,8 +10,9 @@
 mod support;
 
 use hardback_engine::{
-    Cancel, Context, Counters, Error, Monitor, Phase, Problem, ProblemKind, PurgeOptions, RepairOptions, ScrubOptions,
-    ScrubReport, SystemClock, VerifyLevel, open_or_create_target, purge, repair, scrub, scrub_in_legs,
+    BackupOptions, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor, Phase, Problem,
+    ProblemKind, PurgeOptions, RepairOptions, ScrubOptions, ScrubReport, SystemClock, VerifyLevel, backup,
+    open_or_create_target, purge, repair, scrub, scrub_in_legs,
 };
 use hardback_platform::{Call, Op, Seam, Verdict, Watch};
 use std::collections::BTreeSet;
@@ -347,4 +348,36 @@ fn a_scrub_that_is_stopped_keeps_the_legs_that_it_has_done_and_promises_nothing(
     // Of what was read before only the leg that was not done is read again.
     let again = before.intersection(&after).filter(|file| stored.contains(file)).count();
     assert!(again <= 5, "{again} files were read twice");
+}
+
+/// Lets no file of this name be made.
+struct Unmakeable(&'static [u8]);
+
+impl Watch for Unmakeable {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        match call.op {
+            Op::CreateFile if call.name == self.0 => Verdict::Fail(std::io::ErrorKind::PermissionDenied.into()),
+            _ => Verdict::Go,
+        }
+    }
+}
+
+#[test]
+fn damage_in_a_job_that_cannot_be_gone_on_with_is_told_as_its_own() {
+    let (bench, _) = three_snapshots();
+    let path = bench.path("another");
+    write(&path.join("file"), "of another job");
+    let path_bytes = path.clone().into_os_string().into_encoded_bytes();
+    let source = JobSource { folder: b"o".to_vec(), path, path_bytes };
+    let options = BackupOptions { same_disk: true, ..BackupOptions::default() };
+    let job = Job::new(JobName::new("another").unwrap(), vec![source], options).unwrap();
+    let snapshot =
+        with_context(|ctx| backup(ctx, &bench.open(), &job, &Excludes::default())).unwrap().snapshot.unwrap();
+    flip(&bench.target.join("another").join(&snapshot).join("o/file"), 0);
+    let report = run_watched(&bench, Seam::watched(Arc::new(Unmakeable(b"another.toml.new"))), 10_000);
+    let expected =
+        [(ProblemKind::Unreadable, "another".to_owned()), (ProblemKind::Damaged, format!("{snapshot}/o/file"))];
+    assert_eq!(found(&report.problems), expected);
+    assert!(report.damage.len() == 1 && report.damage[0].job == "another", "{:?}", report.damage);
+    assert!(report.jobs.len() == 1 && report.jobs[0].job == "test" && report.jobs[0].damaged == 0, "{:?}", report.jobs);
 }

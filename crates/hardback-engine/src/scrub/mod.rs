@@ -115,15 +115,13 @@ pub fn scrub_in_legs(
     let mut report = ScrubReport::default();
     findings.telling(|| {
         for job in &jobs {
-            let scrubbed = match scrub_job(&findings, target, job, (options, leg_cost)) {
-                Err(error) if options.job.is_none() => {
-                    findings.tell(catalog::closed_job(job, error)?);
-                    continue;
-                }
-                other => other?,
-            };
-            report.jobs.extend(scrubbed);
-            damage::tell(&findings, target, job)?;
+            let scrubbed = scrub_job(&findings, target, job, (options, leg_cost));
+            // Damage is told with the job that it is of, however that ends.
+            let told = damage::tell(&findings, target, job);
+            match scrubbed.and_then(|scrubbed| told.map(|()| scrubbed)) {
+                Err(error) if options.job.is_none() => findings.tell(catalog::closed_job(job, error)?),
+                scrubbed => report.jobs.extend(scrubbed?),
+            }
         }
         Ok(())
     })?;
@@ -213,7 +211,7 @@ fn scrub_job(
     let told = Told { before: told_before, of_pass: position.problems };
     let mut run = Run::new(findings, target, job, (trees, &digests), Limits { budget, leg_cost }, told);
     let is_whole = run.go(&mut position, &snapshots.sealed)?;
-    position.runs += 1;
+    position.runs = position.runs.saturating_add(1);
     let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });
     position.promised = promised;
     run.note(&mut position);
