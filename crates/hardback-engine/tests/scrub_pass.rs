@@ -211,7 +211,8 @@ fn a_position_that_is_lost_ends_no_verb_and_is_a_problem() {
     let too_large = |bench: &Bench| fs::write(position(bench), vec![b'#'; 5 << 20]).unwrap();
     let nothing = |_: &Bench| {};
     let bad_sector = || Seam::watched(Arc::new(BadSector("scrub/test.toml")));
-    let cases: [(&str, &dyn Fn(&Bench), &dyn Fn() -> Seam); 3] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&Bench), &'a dyn Fn() -> Seam);
+    let cases: [Case<'_>; 3] = [
         ("a flipped digit", &flipped, &Seam::default),
         ("a file that is too large", &too_large, &Seam::default),
         ("a bad sector", &nothing, &bad_sector),
@@ -229,12 +230,11 @@ fn a_position_that_is_lost_ends_no_verb_and_is_a_problem() {
             let options = RepairOptions { recorded, ..RepairOptions::default() };
             with_context(|ctx| repair(ctx, &target, &options)).unwrap()
         };
-        assert_eq!(found(&repair(true).problems), [lost.clone()], "{what}");
-        assert_eq!(found(&repair(false).problems), [damaged.clone()], "{what}");
+        let both = [lost, damaged];
+        assert_eq!(found(&repair(true).problems), both[..1], "{what}");
+        assert_eq!(found(&repair(false).problems), both[1..], "{what}");
         let report = run_watched(&bench, seam(), FIRST_SNAPSHOT);
-        let mut expected = [lost, damaged];
-        expected.sort();
-        assert_eq!((found(&report.problems), report.jobs[0].runs), (expected.to_vec(), 1), "{what}");
+        assert_eq!((found(&report.problems), report.jobs[0].runs), (both.to_vec(), 1), "{what}");
         let after = run_watched(&bench, Seam::default(), 100);
         assert_eq!((after.problem_count, after.jobs[0].damaged, after.jobs[0].runs), (0, 1, 2), "{what}");
     }
