@@ -237,6 +237,7 @@ fn a_position_that_is_lost_ends_no_verb_and_is_a_problem() {
         assert_eq!((found(&report.problems), report.jobs[0].runs), (both.to_vec(), 1), "{what}");
         let after = run_watched(&bench, Seam::default(), 100);
         assert_eq!((after.problem_count, after.jobs[0].damaged, after.jobs[0].runs), (0, 1, 2), "{what}");
+        assert_eq!(after.jobs[0].problems, 0, "{what}");
     }
 }
 

@@ -185,7 +185,7 @@ fn scrub_job(
     (options, leg_cost): (&ScrubOptions, u64),
 ) -> Result<Option<ScrubbedJob>, Error> {
     let share = options.share.clamp(1, SHARE_WHOLE);
-    let told_before = findings.problems.count();
+    let mut told_before = findings.problems.count();
     let (snapshots, seals) = snapshots(findings, target, job, options.job.is_some())?;
     snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
     let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
@@ -197,6 +197,8 @@ fn scrub_job(
     let digests = DigestLists::open(target, job).proven_by(seals);
     let mut position = Position::read(target, job).unwrap_or_else(|lost| {
         findings.tell(lost.problem("a new pass begins, which comes by it again"));
+        // That pass does not lack anything for it.
+        told_before += 1;
         Position::default()
     });
     if share >= SHARE_WHOLE && position.began.is_some() {

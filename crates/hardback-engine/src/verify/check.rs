@@ -106,6 +106,7 @@ impl<'a> Checker<'a> {
             Err(error) => {
                 let is_missing = error.fault() == Faults::Vanished;
                 let kind = if is_missing { ProblemKind::Missing } else { ProblemKind::Unreadable };
+                // What is missing was mostly removed by somebody, and may be a great many files.
                 if !is_missing {
                     self.unread(entry);
                 }

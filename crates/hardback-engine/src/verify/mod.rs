@@ -5,6 +5,7 @@
 //! its names; nothing is ever changed.
 
 pub(crate) mod check;
+mod current;
 pub(crate) mod record;
 mod seen;
 mod unproven;
@@ -24,10 +25,11 @@ use crate::failure::Failure;
 use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, PROBLEMS_KEPT_MAX, Phase, Problems, TIME_STEP_NS_MAX};
-use crate::target::{Target, layout};
-use hardback_platform::{Dir, Faults, Lock, Time};
-use std::sync::Mutex;
+use crate::target::Target;
+use current::Current;
+use hardback_platform::{Dir, Faults, Time};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use unproven::Unproven;
 
 /// Workers where none are asked for.
@@ -145,39 +147,6 @@ pub(crate) struct Findings<'a> {
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
-}
-
-/// The snapshot that is looked at.
-struct Current {
-    trees: Dir,
-    name: String,
-    /// It was removed meanwhile, and that is told.
-    is_gone: bool,
-    /// What tells whether it was changed meanwhile; `None` where the readers' lock is held, so that it cannot be.
-    unkept: Option<Unkept>,
-    /// It was changed meanwhile.
-    is_changed: bool,
-}
-
-/// What keeps nobody from removing a snapshot, or a path in it, that is looked at, and notices who does.
-struct Unkept {
-    ours: Dir,
-    /// The records of the job.
-    records: Dir,
-    /// What the snapshot was when it was begun with.
-    seal: Seal,
-}
-
-impl Unkept {
-    /// Waits for whoever removes something, and keeps others from it.
-    fn keep(&self) -> Option<Lock> {
-        Lock::share(&self.ours, layout::READERS_LOCK).ok()
-    }
-
-    /// Returns whether the snapshot has another record now.
-    fn is_changed(&self) -> bool {
-        catalog::seal_in(&self.records, &self.seal.snapshot).is_some_and(|now| now != self.seal)
-    }
 }
 
 /// Verifies snapshots.
@@ -345,50 +314,39 @@ impl<'a> Findings<'a> {
 
     /// Begins with a snapshot, which somebody may remove by hand meanwhile.
     fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
-        let (trees, name) = (trees.try_clone()?, snapshot.to_owned());
-        let current = Current { trees, name, is_gone: false, unkept: None, is_changed: false };
-        *self.current.lock().expect("no panic while the snapshot is held") = Some(current);
+        *self.current() = Some(Current::new(trees.try_clone()?, snapshot));
         Ok(())
     }
 
     /// Begins with a snapshot without holding the readers' lock: whoever removes snapshots, or paths in them, is not to
     /// wait. What seems to be wrong is looked at again when nobody removes anything.
     pub(crate) fn begin_unkept(&self, target: &Target, trees: &Dir, (job, seal): (&str, &Seal)) -> Result<(), Error> {
-        self.begin(trees, &seal.snapshot)?;
-        let records = target.ours_dir(&[layout::MANIFESTS, job.as_bytes()])?;
-        let unkept = Unkept { ours: target.ours.try_clone()?, records, seal: seal.clone() };
-        if let Some(current) = &mut *self.current.lock().expect("no panic while the snapshot is held") {
-            current.unkept = Some(unkept);
-        }
+        *self.current() = Some(Current::unkept(trees.try_clone()?, target, job, seal)?);
         Ok(())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().expect("no panic while the snapshot is held")
     }
 
     /// Returns whether a path was removed from the snapshot since it was begun with, so that something was not told: it
     /// is to be begun with again.
     pub(crate) fn is_changed(&self) -> bool {
-        let current = self.current.lock().expect("no panic while the snapshot is held");
-        current.as_ref().is_some_and(|current| current.is_changed && !current.is_gone)
+        self.current().as_ref().is_some_and(|current| current.is_changed && !current.is_gone)
     }
 
     /// Returns whether the snapshot was seen to be removed since it was begun with.
     pub(crate) fn is_removed(&self) -> bool {
-        let current = self.current.lock().expect("no panic while the snapshot is held");
-        current.as_ref().is_some_and(|current| current.is_gone)
+        self.current().as_ref().is_some_and(|current| current.is_gone)
     }
 
     /// Returns whether a path, as it is reported, is in a snapshot that was removed, or changed, since it was begun with.
     fn is_gone(&self, path: &[u8]) -> bool {
-        let mut current = self.current.lock().expect("no panic while the snapshot is held");
-        let Some(current) = current.as_mut().filter(|current| path.starts_with(current.name.as_bytes())) else {
-            return false;
-        };
-        let _kept = current.unkept.as_ref().and_then(Unkept::keep);
-        let there = current.trees.stat(current.name.as_bytes());
-        if !current.is_gone && there.is_err_and(|error| error.fault() == Faults::Vanished) {
-            current.is_gone = true;
+        let mut current = self.current();
+        let Some(current) = current.as_mut().filter(|current| current.has(path)) else { return false };
+        if current.look_again() {
             self.notice(format!("snapshot {} was removed while this ran", current.name));
         }
-        current.is_changed |= current.unkept.as_ref().is_some_and(Unkept::is_changed);
         current.is_gone || current.is_changed
     }
 
