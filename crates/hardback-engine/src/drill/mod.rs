@@ -88,8 +88,8 @@ pub struct DrillReport {
 /// Restores a random sample of files and compares it.
 ///
 /// # Errors
-/// There is no such job, no snapshot or no file in any, the place cannot be used, or the restore fails as a whole. What is wrong with
-/// single files is in the report.
+/// There is no such job, no snapshot or no file in any, the place cannot be used, or the restore fails as a whole. What is
+/// wrong with single files is in the report.
 pub fn drill(ctx: &Context<'_>, target: &Target, options: &DrillOptions) -> Result<DrillReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let snapshots = catalog::snapshots(target, &options.job)?;

@@ -1,8 +1,9 @@
 //! The scrub: reads a share of the stored files again, another one with each run, until all were read, and begins anew.
 //!
 //! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `run` goes on from there, `walk`
-//! hands out what is to be read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that a pass leaves out no
-//! file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the position.
+//! hands out what is to be read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that
+//! a pass leaves out no file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the
+//! position.
 
 pub(crate) mod position;
 mod run;
@@ -80,8 +81,8 @@ pub struct ScrubbedJob {
     pub is_whole: bool,
     /// Contents of which a stored file was found to be damaged, by this run or others, and no repair was seen.
     pub damaged: u64,
-    /// What else the runs of the pass have told so far, this one among them: not all of it was read, or proven. What several
-    /// runs tell counts for each.
+    /// What else the runs of the pass have told so far, this one among them: not all of it was read, or proven. What
+    /// several runs tell counts for each.
     pub problems: u64,
     /// What the runs of the pass before have told, while this one is not whole.
     pub problems_before: u64,
@@ -90,8 +91,8 @@ pub struct ScrubbedJob {
 /// Reads a share of the stored files again.
 ///
 /// # Errors
-/// There is no such job, or nothing is left of it, another scrub is at work, the target cannot be read as a whole or its position not be written,
-/// or the user asked to stop. What is damaged is in the report.
+/// There is no such job, or nothing is left of it; another scrub is at work, the target cannot be read as a whole or its
+/// position not be written, or the user asked to stop. What is damaged is in the report.
 pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Result<ScrubReport, Error> {
     scrub_in_legs(ctx, target, options, LEG_COST)
 }
@@ -144,8 +145,8 @@ pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
     }
 }
 
-/// Returns the snapshots of a job, and all its seals. Tells of those that are gone and have a record: a single one is its owner's right to
-/// delete, but where all are gone nothing can be well.
+/// Returns the snapshots of a job, and all its seals. Tells of those that are gone and have a record: a single one is its
+/// owner's right to delete, but where all are gone nothing can be well.
 fn snapshots(
     findings: &Findings<'_>,
     target: &Target,
