@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::manifest::{Reader, Seal};
 use crate::problem::{Problem, ProblemKind};
 use crate::target::{Target, layout};
-use hardback_platform::{Faults, FileRead, Kind, PathError};
+use hardback_platform::{Dir, Faults, FileRead, Kind, PathError};
 use jiff::tz::TimeZone;
 
 /// Longest seal that is read.
@@ -172,6 +172,12 @@ pub(crate) fn seals(target: &Target, job: &str) -> Result<Seals, Error> {
         }
     }
     Ok(seals)
+}
+
+/// Reads the seal of a snapshot in the folder of the records of its job; `None` where there is none that is whole.
+pub(crate) fn seal_in(records: &Dir, snapshot: &str) -> Option<Seal> {
+    let bytes = records.open_file(&layout::seal_name(snapshot)).and_then(|file| file.read_to_vec(SEAL_BYTES_MAX));
+    whole_seal(&bytes.ok()?).filter(|seal| seal.snapshot == snapshot)
 }
 
 /// Parses a seal; `None` for anything that is no whole seal.

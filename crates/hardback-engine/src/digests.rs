@@ -1,10 +1,11 @@
 //! The digest lists of a job: digest N of generation G stands at byte 32 × N of the list of generation G.
 
 use crate::error::Error;
-use crate::manifest::{ContentRef, DIGEST_BYTES, Digest};
+use crate::manifest::{ContentRef, DIGEST_BYTES, Digest, Seal};
 use crate::target::{Target, layout};
+use crate::verify::record::list_fault;
 use hardback_platform::{Dir, FileRead, PathError};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// Lists that are kept open.
@@ -15,19 +16,35 @@ const OPEN_LISTS_MAX: usize = 64;
 pub struct DigestLists {
     /// The folder of the lists, or why it cannot be opened: what needs no digest goes on without.
     dir: Result<Option<Dir>, PathError>,
-    open: Mutex<VecDeque<(u32, Arc<FileRead>)>>,
+    /// The seals that lists are proven by before they are used.
+    seals: HashMap<u32, Seal>,
+    open: Mutex<Open>,
+}
+
+/// What was opened so far.
+#[derive(Debug, Default)]
+struct Open {
+    lists: VecDeque<(u32, Arc<FileRead>)>,
+    /// What is wrong with lists that were looked at, if anything.
+    faults: HashMap<u32, Option<String>>,
 }
 
 impl DigestLists {
     /// Opens the lists of a job; a job without any, or whose lists cannot be reached, has none to give.
     pub fn open(target: &Target, job: &str) -> Self {
         let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]);
-        Self { dir, open: Mutex::new(VecDeque::new()) }
+        Self { dir, seals: HashMap::new(), open: Mutex::default() }
+    }
+
+    /// Lets nothing be proven by a list that is not the one of its seal. A list whose snapshot is gone has no seal: it is
+    /// taken as it is.
+    pub(crate) fn proven_by(self, seals: Vec<Seal>) -> Self {
+        Self { seals: seals.into_iter().map(|seal| (seal.generation, seal)).collect(), ..self }
     }
 
     /// Lists of a job that has no target yet: none.
     pub(crate) fn none() -> Self {
-        Self { dir: Ok(None), open: Mutex::new(VecDeque::new()) }
+        Self { dir: Ok(None), seals: HashMap::new(), open: Mutex::default() }
     }
 
     /// Returns a digest.
@@ -45,9 +62,14 @@ impl DigestLists {
         Err(PathError::new("read the digest list", &layout::digests_name(content.generation), error).into())
     }
 
+    /// Returns whether the list of a generation can be had.
+    pub(crate) fn has(&self, generation: u32) -> bool {
+        self.list(generation).is_ok()
+    }
+
     fn list(&self, generation: u32) -> Result<Arc<FileRead>, Error> {
         let mut open = self.open.lock().expect("no panic while the lists are held");
-        if let Some((_, file)) = open.iter().find(|(g, _)| *g == generation) {
+        if let Some((_, file)) = open.lists.iter().find(|(g, _)| *g == generation) {
             return Ok(file.clone());
         }
         let name = layout::digests_name(generation);
@@ -59,9 +81,16 @@ impl DigestLists {
             }
             Err(error) => return Err(PathError::new(error.op, &error.path, same_error(&error.source)).into()),
         };
+        if let Some(seal) = self.seals.get(&generation) {
+            let fault = open.faults.entry(generation).or_insert_with(|| list_fault(Some(dir), seal));
+            if let Some(fault) = fault {
+                let error = std::io::Error::new(std::io::ErrorKind::InvalidData, fault.clone());
+                return Err(PathError::new("rely on", &name, error).into());
+            }
+        }
         let file = Arc::new(dir.open_file(&name)?);
-        open.truncate(OPEN_LISTS_MAX - 1);
-        open.push_front((generation, file.clone()));
+        open.lists.truncate(OPEN_LISTS_MAX - 1);
+        open.lists.push_front((generation, file.clone()));
         Ok(file)
     }
 }

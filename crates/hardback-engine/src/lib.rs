@@ -66,7 +66,7 @@ pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,
 };
 pub use runs::note_failed_run;
-pub use scrub::{SHARE_WHOLE, ScrubOptions, ScrubReport, ScrubbedJob, scrub};
+pub use scrub::{SHARE_WHOLE, ScrubOptions, ScrubReport, ScrubbedJob, scrub, scrub_in_legs};
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

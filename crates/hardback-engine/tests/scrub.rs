@@ -108,12 +108,15 @@ fn a_position_that_is_broken_or_missing_begins_a_new_pass() {
     assert!(!first.jobs[0].is_whole);
     assert_eq!(run_scrub(&bench, &share(2000)).jobs[0].runs, 2);
     fs::write(position(&bench), "runs = no number").unwrap();
-    assert_eq!(run_scrub(&bench, &share(2000)).jobs[0].runs, 1);
+    let report = run_scrub(&bench, &share(2000));
+    assert_eq!(found(&report.problems), [(ProblemKind::Unreadable, ".hardback/scrub/test.toml".to_owned())]);
+    assert_eq!(report.jobs[0].runs, 1);
     fs::remove_file(position(&bench)).unwrap();
     assert_eq!(run_scrub(&bench, &share(2000)).jobs[0].runs, 1);
     // Where it was is pruned.
-    let generation = fs::read_to_string(position(&bench)).unwrap().replace("generation = 1\n", "generation = 77\n");
-    fs::write(position(&bench), generation).unwrap();
+    let text = fs::read_to_string(position(&bench)).unwrap();
+    let body = text[..text.rfind("checksum").unwrap()].replace("generation = 1\n", "generation = 77\n");
+    fs::write(position(&bench), format!("{body}checksum = \"{}\"\n", blake3::hash(body.as_bytes()).to_hex())).unwrap();
     assert!(run_scrub(&bench, &share(2000)).jobs[0].is_whole);
 }
 

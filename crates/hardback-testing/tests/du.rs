@@ -168,6 +168,41 @@ fn a_removal_frees_what_was_told() {
     }
 }
 
+/// Small files, and large ones that are mostly holes, are one block each: too little to ask whether it is shared.
+#[test]
+fn small_files_of_which_only_the_mode_changed_are_told_as_they_are_freed() {
+    const SMALL: u64 = 1500;
+    const SPARSE: u64 = 300;
+    for kind in VolumeKind::NATIVE {
+        let volume = volume!(kind, 400);
+        let temp = tempfile::tempdir().unwrap();
+        let (source, target) = (temp.path().join("docs"), volume.root().join("target"));
+        fs::create_dir(&source).unwrap();
+        let mut bench = Bench::new(&source, &target);
+        bench.inventories = false;
+        for n in 0..SMALL {
+            fs::write(source.join(format!("small-{n}")), noise(4096, n)).unwrap();
+        }
+        for n in 0..SPARSE {
+            let file = fs::File::create(source.join(format!("sparse-{n}"))).unwrap();
+            file.write_all_at(&noise(4096, SMALL + n), 1 << 20).unwrap();
+            file.set_len(2 << 20).unwrap();
+        }
+        let first = bench.backup_all().snapshot.unwrap();
+        volume.remount("");
+        fs::read_dir(&source).unwrap().for_each(|entry| chmod(&entry.unwrap().path(), 0o600));
+        let report = bench.backup_all();
+        let second = report.snapshot.unwrap();
+        assert_eq!((report.restamped, report.bytes_read), (SMALL + SPARSE, 0), "{kind:?}");
+        let (before, told) = (used(&volume).0, told(&target, std::slice::from_ref(&first)));
+        remove(&target, std::slice::from_ref(&first), &[first.clone(), second]);
+        let freed = before.saturating_sub(used(&volume).0);
+        println!("{kind:?}: told {}, freed {freed}", told.bytes);
+        assert!(told.bytes >= (SMALL + SPARSE) * 4096, "{kind:?}: told {}", told.bytes);
+        assert!(told.bytes <= freed + freed / 50, "{kind:?}: more was told ({}) than came ({freed})", told.bytes);
+    }
+}
+
 #[test]
 fn what_is_told_of_all_snapshots_is_what_the_volume_has_in_use() {
     for kind in VolumeKind::NATIVE {

@@ -6,12 +6,13 @@ use super::groups::{First, Stored};
 use super::metadata;
 use super::shared::{Outcome, Shared};
 use super::worker::At;
+use crate::du::{BLOCK_BYTES, BLOCKS_NOT_ASKED};
 use crate::error::Error;
 use crate::manifest::Entry;
 use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
 use crate::target::escape::{escape_name, fits_windows};
-use hardback_platform::{Dir, Faults, FileId, FileWrite, PathError, RelPath, is_privileged};
+use hardback_platform::{Dir, Faults, FileId, FileWrite, Metadata, PathError, RelPath, is_privileged};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -84,12 +85,17 @@ pub(super) fn create(
     Ok(Made { file, is_clone, name: entry.stored_name().to_vec() })
 }
 
-/// Makes a new file share the blocks of the base's version; returns whether it does.
+/// Makes a new file share the blocks of the base's version; returns whether it does. A file of so few blocks that du does
+/// not ask it for those that it shares gets its own, or du would promise what is not freed.
 pub(super) fn clone_base(shared: &Shared<'_>, at: &At<'_>, base: &Entry, file: &FileWrite) -> bool {
     if shared.target.no_clone.load(Ordering::Relaxed) {
         return false;
     }
     let Some(Ok(old)) = at.base.as_ref().map(|dir| dir.open_file(base.stored_name())) else { return false };
+    let is_asked = |old: &Metadata| old.blocks > BLOCKS_NOT_ASKED && old.size_bytes > BLOCKS_NOT_ASKED * BLOCK_BYTES;
+    if !old.metadata().is_ok_and(|old| is_asked(&old)) {
+        return false;
+    }
     match file.clone_from(&old) {
         Ok(()) => true,
         Err(error) => {

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
 use crate::problem::Problem;
-use crate::report::{Monitor, Phase};
+use crate::report::{Limitation, Monitor, Phase};
 use crate::restore::{Answer, Place, RestoreOptions, RestoreReport, restore};
 use crate::system::path_bytes;
 use crate::target::{Target, trash};
@@ -60,7 +60,7 @@ pub struct DrillReport {
     pub job: String,
     /// Snapshots that the sample comes from, oldest first.
     pub snapshots: Vec<String>,
-    /// Files that were restored and compared.
+    /// Files that were restored and compared. Never 0 without a problem.
     pub files: u64,
     /// Bytes of their contents.
     pub bytes: u64,
@@ -73,6 +73,8 @@ pub struct DrillReport {
     pub whole_ns: u64,
     /// Bytes of the whole newest snapshot.
     pub whole_bytes: u64,
+    /// What the place cannot keep, which is not compared.
+    pub limitations: Vec<Limitation>,
     /// Number of problems.
     pub problem_count: u64,
     /// The first problems.
@@ -86,8 +88,8 @@ pub struct DrillReport {
 /// Restores a random sample of files and compares it.
 ///
 /// # Errors
-/// There is no such job or no snapshot, the place cannot be used, or the restore fails as a whole. What is wrong with
-/// single files is in the report.
+/// There is no such job, no snapshot or no file in any, the place cannot be used, or the restore fails as a whole. What is
+/// wrong with single files is in the report.
 pub fn drill(ctx: &Context<'_>, target: &Target, options: &DrillOptions) -> Result<DrillReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let snapshots = catalog::snapshots(target, &options.job)?;
@@ -122,12 +124,16 @@ pub fn drill(ctx: &Context<'_>, target: &Target, options: &DrillOptions) -> Resu
             }
         }
         (report.whole_ns, report.whole_bytes) = (whole_ns(&report, newest, copying_ns), newest.seal.totals.bytes);
-        match report.files == 0 && report.too_large > 0 {
-            true => Err(Error::refused(
+        match (report.files, report.too_large, findings.problems.count()) {
+            (0, 1.., _) => Err(Error::refused(
                 format!("there is no room for any file of the sample in {}", place.path.display()),
                 "give a folder on a larger disk with --to",
             )),
-            false => Ok(()),
+            (0, 0, 0) => Err(Error::refused(
+                format!("no file of job {:?} was restored, so nothing is known of a restore", options.job),
+                "its snapshots may have folders only; `hardback find` lists what is in them",
+            )),
+            _ => Ok(()),
         }
     });
     let removed = place.remove(ctx);
@@ -175,11 +181,12 @@ fn one_snapshot(
     let restored = restore(&ctx, target, &restore_options, &mut |_| Answer::Keep)?;
     report.restore_ns += restored.elapsed_ns;
     let failed: HashSet<&[u8]> = restored.problems.iter().map(|problem| &problem.path[..]).collect();
-    compare(findings, target, snapshot, (&place, sampled, &restored), &failed)?;
-    for file in sampled {
-        report.files += 1;
-        report.bytes += file.entry.size_bytes;
+    for limitation in &restored.limitations {
+        report.limited(limitation, |path| [snapshot.name.as_bytes(), b"/", path].concat());
     }
+    let compared = compare(findings, target, snapshot, (&place, sampled, &restored), &failed)?;
+    report.files += compared.0;
+    report.bytes += compared.1;
     // The restore has told them.
     for problem in &restored.problems {
         findings.problems.keep(named.under(problem));
@@ -187,19 +194,31 @@ fn one_snapshot(
     Ok(())
 }
 
-/// Compares restored files with their record; those of which the restore told are as it said.
+impl DrillReport {
+    /// Takes over what was met with one of the snapshots.
+    fn limited(&mut self, met: &Limitation, shown: impl FnOnce(&[u8]) -> Vec<u8>) {
+        match self.limitations.iter_mut().find(|known| known.kind == met.kind) {
+            Some(known) => known.entries += met.entries,
+            None => self.limitations.push(Limitation { example: shown(&met.example), ..met.clone() }),
+        }
+    }
+}
+
+/// Compares restored files with their record; those of which the restore told are as it said. Returns how many files
+/// were compared, and their bytes.
 fn compare(
     findings: &Findings<'_>,
     target: &Target,
     snapshot: &Snapshot,
     (place, sampled, restored): (&Path, &[Sampled], &RestoreReport),
     failed: &HashSet<&[u8]>,
-) -> Result<(), Error> {
+) -> Result<(u64, u64), Error> {
     findings.ctx.monitor.phase(Phase::Verifying);
     let digests = DigestLists::open(target, &snapshot.job);
     let kept = Kept::without(|kind| restored.limitations.iter().any(|limitation| limitation.kind == kind));
     let mut checker = Checker::new(findings, &digests, &snapshot.seal, kept, true);
     let root = Dir::open(place, Seam::default())?;
+    let (mut files, mut bytes) = (0, 0);
     for file in sampled.iter().filter(|file| !failed.contains(file.path().as_bytes())) {
         findings.ctx.check_cancel()?;
         let mut entry = file.entry.clone();
@@ -216,10 +235,14 @@ fn compare(
             }
         };
         checker.chunk(&Chunk { dir, path: file.folder.clone(), entries: vec![entry] });
+        files += 1;
+        bytes += file.entry.size_bytes;
     }
+    // A file that was being compared then is not.
+    findings.ctx.check_cancel()?;
     findings.tell_unproven(&snapshot.name);
     findings.bad.take().iter().for_each(|bad| findings.tell(bad.problem()));
-    Ok(())
+    Ok((files, bytes))
 }
 
 /// Passes on what a restore tells, with the snapshot before each path.

@@ -12,6 +12,8 @@ mod rows;
 mod runs;
 mod walk;
 
+pub(crate) use walk::{BLOCK_BYTES, BLOCKS_NOT_ASKED};
+
 use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::error::Error;

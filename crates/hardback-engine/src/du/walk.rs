@@ -31,9 +31,10 @@ const WORKERS_MAX: usize = 64;
 /// Folders that are told apart.
 const PLACES_MAX: usize = 100_000;
 /// Bytes of a block as it is counted.
-pub(super) const BLOCK_BYTES: u64 = 512;
-/// A file of not more blocks is not asked for those that it shares: what it has is one block of the volume.
-const BLOCKS_NOT_ASKED: u64 = 8;
+pub(crate) const BLOCK_BYTES: u64 = 512;
+/// A file of not more blocks is not asked for those that it shares: what it has is one block of the volume, and a backup
+/// lets none share it.
+pub(crate) const BLOCKS_NOT_ASKED: u64 = 8;
 /// The mark of a file that was asked.
 const ASKED: ContentRef = ContentRef { generation: 1, ordinal: 0 };
 

@@ -14,7 +14,13 @@ impl Repair<'_, '_> {
     pub(super) fn look_for_damage(&self, jobs: &[String], found: &mut BTreeMap<String, Found>) -> Result<(), Error> {
         if self.options.recorded {
             for job in jobs {
-                let damaged = Position::read(self.findings, self.target, job)?.damaged;
+                let damaged = match Position::read(self.target, job) {
+                    Ok(position) => position.damaged,
+                    Err(lost) => {
+                        self.findings.tell(lost.problem("a repair without --recorded reads all"));
+                        continue;
+                    }
+                };
                 if !damaged.is_empty() {
                     found.insert(job.clone(), damaged.into_iter().map(|content| (content, Vec::new())).collect());
                 }
@@ -50,7 +56,10 @@ impl Repair<'_, '_> {
         if contents.is_empty() && !is_all {
             return Ok(Contents::new());
         }
-        let mut position = Position::read(self.findings, self.target, job)?;
+        let mut position = Position::read(self.target, job).unwrap_or_else(|lost| {
+            self.findings.tell(lost.problem("this repair reads all and writes it anew"));
+            Position::default()
+        });
         let known = position.damaged.len();
         position.damaged.extend(contents);
         if position.damaged.len() > known && !self.options.dry_run {

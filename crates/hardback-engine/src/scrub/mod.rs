@@ -1,25 +1,28 @@
 //! The scrub: reads a share of the stored files again, another one with each run, until all were read, and begins anew.
 //!
-//! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `walk` hands out what is to be
-//! read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that a pass leaves out no
-//! file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the position.
+//! A pass goes through the snapshots of a job, oldest first. `position` is where it is, `run` goes on from there, `walk`
+//! hands out what is to be read, `verify` reads and compares, `damage` says where else a damaged file is. How it comes that
+//! a pass leaves out no file that is there all the time is in `docs/design/003b-bit-rot.md`. Nothing is written but the
+//! position.
 
 pub(crate) mod position;
+mod run;
 mod walk;
 
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Snapshot, Snapshots};
 use crate::context::Context;
 use crate::damage::{self, Damage};
 use crate::digests::DigestLists;
 use crate::error::{Error, UnderPath};
+use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, Phase};
 use crate::target::{Target, holder_words, layout};
-use crate::verify::{Findings, VerifyLevel, manifest_fault, wanted_jobs};
-use hardback_platform::{Dir, Faults, Lock, RelPath, Time};
+use crate::verify::{Findings, VerifyLevel, record, wanted_jobs};
+use hardback_platform::{Lock, Time};
 use position::Position;
+use run::{Limits, Run, Told};
 use std::sync::atomic::Ordering;
-use walk::Walk;
 
 /// All of a pass, in hundredths of a percent.
 pub const SHARE_WHOLE: u32 = 10_000;
@@ -78,14 +81,33 @@ pub struct ScrubbedJob {
     pub is_whole: bool,
     /// Contents of which a stored file was found to be damaged, by this run or others, and no repair was seen.
     pub damaged: u64,
+    /// What else the runs of the pass have told so far, this one among them: not all of it was read, or proven. What
+    /// several runs tell counts for each.
+    pub problems: u64,
+    /// What the runs of the pass before have told, while this one is not whole.
+    pub problems_before: u64,
 }
 
 /// Reads a share of the stored files again.
 ///
 /// # Errors
-/// There is no such job, another scrub is at work, the target cannot be read as a whole or its position not be written,
-/// or the user asked to stop. What is damaged is in the report.
+/// There is no such job, or nothing is left of it; another scrub is at work, the target cannot be read as a whole or its
+/// position not be written, or the user asked to stop. What is damaged is in the report.
 pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Result<ScrubReport, Error> {
+    scrub_in_legs(ctx, target, options, LEG_COST)
+}
+
+/// Does what [`scrub`] does, and writes the position down after another cost: tests have no gigabytes.
+///
+/// # Errors
+/// As [`scrub`].
+#[doc(hidden)]
+pub fn scrub_in_legs(
+    ctx: &Context<'_>,
+    target: &Target,
+    options: &ScrubOptions,
+    leg_cost: u64,
+) -> Result<ScrubReport, Error> {
     let began_ns = hardback_platform::monotonic_now();
     let jobs = wanted_jobs(target, options.job.as_deref())?;
     let _lock = lock(ctx, target)?;
@@ -94,15 +116,13 @@ pub fn scrub(ctx: &Context<'_>, target: &Target, options: &ScrubOptions) -> Resu
     let mut report = ScrubReport::default();
     findings.telling(|| {
         for job in &jobs {
-            let scrubbed = match scrub_job(&findings, target, job, options.share.clamp(1, SHARE_WHOLE)) {
-                Err(error) if options.job.is_none() => {
-                    findings.tell(catalog::closed_job(job, error)?);
-                    continue;
-                }
-                other => other?,
-            };
-            report.jobs.extend(scrubbed);
-            damage::tell(&findings, target, job)?;
+            let scrubbed = scrub_job(&findings, target, job, (options, leg_cost));
+            // Damage is told with the job that it is of, however that ends.
+            let told = damage::tell(&findings, target, job);
+            match scrubbed.and_then(|scrubbed| told.map(|()| scrubbed)) {
+                Err(error) if options.job.is_none() => findings.tell(catalog::closed_job(job, error)?),
+                scrubbed => report.jobs.extend(scrubbed?),
+            }
         }
         Ok(())
     })?;
@@ -125,9 +145,49 @@ pub(crate) fn lock(ctx: &Context<'_>, target: &Target) -> Result<Lock, Error> {
     }
 }
 
-/// Scrubs a job; `None` where it has no snapshot.
-fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) -> Result<Option<ScrubbedJob>, Error> {
+/// Returns the snapshots of a job, and all its seals. Tells of those that are gone and have a record: a single one is its
+/// owner's right to delete, but where all are gone nothing can be well.
+fn snapshots(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    is_named: bool,
+) -> Result<(Snapshots, Vec<Seal>), Error> {
+    // Whoever removes a snapshot takes its record too; whoever makes one has it among the unfinished before.
+    let _kept = target.share();
+    let seals = catalog::seals(target, job)?;
+    let mut there = record::unfinished(target, job)?;
     let snapshots = catalog::snapshots(target, job)?;
+    there.extend(snapshots.sealed.iter().map(|sealed| sealed.name.clone().into_bytes()));
+    there.extend(snapshots.unsealed.iter().map(|unsealed| unsealed.name.clone().into_bytes()));
+    let names = seals.whole.iter().map(|seal| &seal.snapshot).chain(seals.broken.iter().map(|unsealed| &unsealed.name));
+    let deleted: Vec<String> = names.filter(|name| !there.contains(name.as_bytes())).cloned().collect();
+    if deleted.is_empty() || !snapshots.sealed.is_empty() || !snapshots.unsealed.is_empty() {
+        record::tell_deleted(findings, job, &deleted);
+        return Ok((snapshots, seals.whole));
+    }
+    let what = match deleted.len() {
+        1 => "its only snapshot is gone, and its record is there".to_owned(),
+        count => format!("all of its {count} snapshots are gone, and their records are there"),
+    };
+    let hint = "if they were deleted on purpose, its folder in .hardback/manifests can be removed too";
+    if is_named {
+        return Err(Error::NotFound { message: format!("job {job:?}: {what}"), hint: Some(hint.to_owned()) });
+    }
+    findings.problem(job.as_bytes(), ProblemKind::Missing, format!("{what}; {hint}"));
+    Ok((snapshots, seals.whole))
+}
+
+/// Scrubs a job; `None` where it has no snapshot.
+fn scrub_job(
+    findings: &Findings<'_>,
+    target: &Target,
+    job: &str,
+    (options, leg_cost): (&ScrubOptions, u64),
+) -> Result<Option<ScrubbedJob>, Error> {
+    let share = options.share.clamp(1, SHARE_WHOLE);
+    let mut told_before = findings.problems.count();
+    let (snapshots, seals) = snapshots(findings, target, job, options.job.is_some())?;
     snapshots.unsealed.iter().for_each(|unsealed| findings.tell(unsealed.problem_of_job()));
     let (Some(trees), false) = (target.job_dir_if_any(job)?, snapshots.sealed.is_empty()) else { return Ok(None) };
     if let Err(error) = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
@@ -135,29 +195,39 @@ fn scrub_job(findings: &Findings<'_>, target: &Target, job: &str, share: u32) ->
         findings.problem(job.as_bytes(), ProblemKind::Unreadable, what);
         return Ok(None);
     }
-    let digests = DigestLists::open(target, job);
-    let mut position = Position::read(findings, target, job)?;
+    let digests = DigestLists::open(target, job).proven_by(seals);
+    let mut position = Position::read(target, job).unwrap_or_else(|lost| {
+        findings.tell(lost.problem("a new pass begins, which comes by it again"));
+        // That pass does not lack anything for it.
+        told_before += 1;
+        Position::default()
+    });
     if share >= SHARE_WHOLE && position.began.is_some() {
         // Who asks for all does not mean the rest of it.
-        position = Position { last_whole: position.last_whole, damaged: position.damaged, ..Position::default() };
+        position = position.anew();
     }
     let began = *position.began.get_or_insert(findings.ctx.clock.now());
     let total = total_cost(&snapshots.sealed);
     let promised = position.promised.saturating_add(share);
     let budget = budget(&position, total, share);
     Counters::add(&findings.ctx.counters.expected_bytes, budget.min(total.saturating_sub(position.cost)));
-    let mut run = Run { findings, target, job, trees, digests, faults: Vec::new(), budget, cost: 0 };
+    let told = Told { before: told_before, of_pass: position.problems };
+    let mut run = Run::new(findings, target, job, (trees, &digests), Limits { budget, leg_cost }, told);
     let is_whole = run.go(&mut position, &snapshots.sealed)?;
-    position.runs += 1;
+    position.runs = position.runs.saturating_add(1);
     let (runs, done) = (position.runs, if is_whole { 1.0 } else { position.cost as f64 / total.max(1) as f64 });
     position.promised = promised;
+    run.note(&mut position);
+    let problems = position.problems;
+    let problems_before = if is_whole { 0 } else { position.last_problems };
     if is_whole {
         position.begin_anew(findings.ctx.clock.now());
     }
-    run.write(&mut position)?;
+    position.write(target, job)?;
     let runs_left = if is_whole { 0 } else { SHARE_WHOLE.saturating_sub(promised).div_ceil(share) };
     let damaged = position.damaged.len() as u64;
-    Ok(Some(ScrubbedJob { job: job.to_owned(), began, runs, runs_left, done: done.min(1.0), is_whole, damaged }))
+    let (job, done) = (job.to_owned(), done.min(1.0));
+    Ok(Some(ScrubbedJob { job, began, runs, runs_left, done, is_whole, damaged, problems, problems_before }))
 }
 
 /// Returns what a pass through snapshots costs, by their seals.
@@ -185,110 +255,6 @@ fn budget(position: &Position, total: u64, share: u32) -> u64 {
     let of_all = u128::from(total) * u128::from(share) / u128::from(SHARE_WHOLE);
     let of_rest = total.saturating_sub(position.cost) / u64::from(left.div_ceil(share));
     u64::try_from(of_all).unwrap_or(u64::MAX).max(of_rest).max(1)
-}
-
-/// A run through the snapshots of a job.
-struct Run<'a, 'f> {
-    findings: &'a Findings<'f>,
-    target: &'a Target,
-    job: &'a str,
-    trees: Dir,
-    digests: DigestLists,
-    /// Whether the records of snapshots that were looked at can be relied on.
-    faults: Vec<(u32, bool)>,
-    budget: u64,
-    /// What this run has cost so far.
-    cost: u64,
-}
-
-impl Run<'_, '_> {
-    /// Goes on from a position; returns whether the pass is whole.
-    fn go(&mut self, position: &mut Position, sealed: &[Snapshot]) -> Result<bool, Error> {
-        let first = sealed.partition_point(|snapshot| snapshot.seal.generation < position.generation);
-        for index in first..sealed.len() {
-            if !self.snapshot(position, sealed, index)? {
-                return Ok(false);
-            }
-            if self.cost >= self.budget && index + 1 < sealed.len() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Goes through a snapshot; returns whether it came to its end.
-    fn snapshot(&mut self, position: &mut Position, sealed: &[Snapshot], index: usize) -> Result<bool, Error> {
-        let snapshot = &sealed[index];
-        self.findings.ctx.check_cancel()?;
-        let next = snapshot.seal.generation.saturating_add(1);
-        if position.generation != snapshot.seal.generation {
-            // Where it was is gone, or is done.
-            (position.generation, position.path) = (snapshot.seal.generation, RelPath::root());
-        }
-        let tree = match self.trees.open_dir(snapshot.name.as_bytes()) {
-            Ok(tree) => Some(tree),
-            Err(error) if error.fault() == Faults::Vanished => None,
-            Err(error) => {
-                let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
-                self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Unreadable, what);
-                None
-            }
-        };
-        if let Some(tree) = tree.filter(|_| self.is_whole(snapshot, true)) {
-            let before = (0..index).rev().map(|i| &sealed[i]).find(|before| self.is_whole(before, false)).cloned();
-            let before = before.and_then(|before| {
-                let tree = self.trees.open_dir(before.name.as_bytes()).ok()?;
-                Some((catalog::open_manifest(self.target, self.job, &before.name).ok()?, tree))
-            });
-            let reader = catalog::open_manifest(self.target, self.job, &snapshot.name)?;
-            self.findings.begin(&self.trees, &snapshot.name)?;
-            let mut walk = Walk::open(self.findings, &self.digests, &snapshot.seal, (reader, tree), before)?;
-            walk.skip_to(&position.path);
-            while !walk.is_at_end() {
-                if self.cost >= self.budget {
-                    return Ok(false);
-                }
-                let cost = walk.leg(LEG_COST.min(self.budget - self.cost))?;
-                self.cost += cost;
-                position.cost = position.cost.saturating_add(cost);
-                position.path = walk.done_to().clone();
-                if !walk.is_at_end() {
-                    self.write(position)?;
-                }
-            }
-            Counters::add(&self.findings.snapshots, 1);
-        }
-        (position.generation, position.path) = (next, RelPath::root());
-        self.write(position)?;
-        Ok(true)
-    }
-
-    /// Returns whether the record of a snapshot is the one that was sealed. What is wrong is told where it is to be read.
-    fn is_whole(&mut self, snapshot: &Snapshot, is_told: bool) -> bool {
-        let generation = snapshot.seal.generation;
-        if let Some((_, is_whole)) = self.faults.iter().find(|(of, _)| *of == generation)
-            && (*is_whole || !is_told)
-        {
-            return *is_whole;
-        }
-        let fault = match manifest_fault(self.target, self.job, &snapshot.seal) {
-            Ok(fault) => fault,
-            Err(error) => Some(format!("its record cannot be read: {}", error.with_causes())),
-        };
-        let is_whole = fault.is_none();
-        if let Some(fault) = fault.filter(|_| is_told) {
-            let what = format!("{fault}; what only this snapshot has is not read");
-            self.findings.problem(snapshot.name.as_bytes(), ProblemKind::Damaged, what);
-        }
-        self.faults.push((generation, is_whole));
-        is_whole
-    }
-
-    /// Writes the position down, with the damage that was found.
-    fn write(&self, position: &mut Position) -> Result<(), Error> {
-        position.damaged.extend(self.findings.bad.contents());
-        position.write(self.target, self.job)
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::problem::ProblemKind;
 use crate::report::Counters;
 use crate::tree_order::{self, tree_order};
 use crate::verify::check::{CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_QUEUE, Checker, Chunk, OPEN_LEVELS_MAX, check_chunks};
-use crate::verify::{Findings, Kept};
+use crate::verify::{Findings, Kept, Unread};
 use crossbeam_channel::{Sender, bounded};
 use hardback_platform::{Dir, FileRead, Kind, PathError, RelPath};
 use std::sync::Arc;
@@ -45,7 +45,11 @@ struct Before {
 pub(super) struct Walk<'a, 'f> {
     findings: &'a Findings<'f>,
     digests: &'a DigestLists,
-    seal: &'a Seal,
+    seal: Arc<Seal>,
+    /// What the pass has been at and not read.
+    unread: Unread,
+    /// A folder could not be entered.
+    has_gap: bool,
     cursor: TreeCursor<FileRead>,
     tree: Dir,
     /// `None` where there is none, or it can no longer be read: then everything is read.
@@ -65,7 +69,8 @@ impl<'a, 'f> Walk<'a, 'f> {
     pub(super) fn open(
         findings: &'a Findings<'f>,
         digests: &'a DigestLists,
-        seal: &'a Seal,
+        seal: Seal,
+        unread: &Unread,
         (reader, tree): Recorded,
         before: Option<Recorded>,
     ) -> Result<Self, Error> {
@@ -85,7 +90,9 @@ impl<'a, 'f> Walk<'a, 'f> {
         Ok(Self {
             findings,
             digests,
-            seal,
+            seal: Arc::new(seal),
+            unread: unread.clone(),
+            has_gap: false,
             cursor,
             tree,
             before,
@@ -107,6 +114,11 @@ impl<'a, 'f> Walk<'a, 'f> {
         &self.at
     }
 
+    /// Returns whether a folder could not be entered, so that nothing in it was read.
+    pub(super) fn has_gap(&self) -> bool {
+        self.has_gap
+    }
+
     /// Returns whether nothing is left.
     pub(super) fn is_at_end(&self) -> bool {
         self.levels.is_empty()
@@ -118,8 +130,8 @@ impl<'a, 'f> Walk<'a, 'f> {
     /// The record cannot be read, or the user asked to stop: then nothing of the leg counts.
     pub(super) fn leg(&mut self, cost_max: u64) -> Result<u64, Error> {
         self.cost = 0;
-        let (findings, digests, seal) = (self.findings, self.digests, self.seal);
-        let kept = Kept::of(seal);
+        let (findings, digests, seal) = (self.findings, self.digests, Arc::clone(&self.seal));
+        let (seal, kept) = (&*seal, Kept::of(&seal));
         let (sender, chunks) = bounded::<Chunk>(CHUNK_QUEUE);
         let walked = std::thread::scope(|scope| {
             for _ in 0..findings.worker_count() {
@@ -215,8 +227,19 @@ impl<'a, 'f> Walk<'a, 'f> {
         order.is_le()
     }
 
+    /// Returns whether a file could not be read, or not proven, when the pass was at it, and may be now.
+    fn is_unread(&self, entry: &Entry) -> bool {
+        let Some(content) = entry.content else { return false };
+        let can_be_proven_now = || self.digests.has(content.generation);
+        self.unread.contents.contains(&content)
+            || (self.unread.lists.contains(&content.generation) && can_be_proven_now())
+    }
+
     /// Returns whether a file is that of the snapshot before under the same path: the pass has been there.
     fn is_as_before(&mut self, entry: &Entry) -> bool {
+        if self.is_unread(entry) {
+            return false;
+        }
         let Some(here) = self.levels.last() else { return false };
         let (Some(at), Some(before)) = (&here.before, &mut self.before) else { return false };
         let old = match before.cursor.file_named(&entry.name, &mut 0) {
@@ -270,6 +293,7 @@ impl<'a, 'f> Walk<'a, 'f> {
             Err(error) => {
                 let below = self.pass_over()?;
                 if below > 0 || entry.problem() != Some(ProblemKind::Unreadable) {
+                    self.has_gap = true;
                     let shown = [self.seal.snapshot.as_bytes(), b"/", path.as_bytes()].concat();
                     let what = format!("cannot {}: {}; nothing in it was read", error.op, error.source);
                     self.findings.problem(&shown, ProblemKind::Unreadable, what);

@@ -104,8 +104,12 @@ impl<'a> Checker<'a> {
         let found = match chunk.dir.stat(name) {
             Ok(found) => found,
             Err(error) => {
-                let kind =
-                    if error.fault() == Faults::Vanished { ProblemKind::Missing } else { ProblemKind::Unreadable };
+                let is_missing = error.fault() == Faults::Vanished;
+                let kind = if is_missing { ProblemKind::Missing } else { ProblemKind::Unreadable };
+                // What is missing was mostly removed by somebody, and may be a great many files.
+                if !is_missing {
+                    self.unread(entry);
+                }
                 return self.problem(chunk, entry, kind, error.source.to_string());
             }
         };
@@ -168,6 +172,7 @@ impl<'a> Checker<'a> {
         let seen = if expected.is_ok() { &self.findings.seen } else { &self.findings.seen_unproven };
         if let Err(error) = &expected {
             self.findings.unproven.note(content.generation, error, || chunk.path.join(&entry.name));
+            self.findings.unread.lock().expect("no panic while the list is held").lists.insert(content.generation);
             if found.nlink > 1 && seen.has(found.id.file, content) {
                 return Counters::add(&self.findings.shared, 1);
             }
@@ -190,9 +195,19 @@ impl<'a> Checker<'a> {
                 // A bad sector is damage of the file; who may not read it knows nothing about it.
                 match error.fault() {
                     Faults::Io => self.damaged(chunk, entry, found, ProblemKind::Unreadable, what),
-                    _ => self.problem(chunk, entry, ProblemKind::Unreadable, what),
+                    _ => {
+                        self.unread(entry);
+                        self.problem(chunk, entry, ProblemKind::Unreadable, what);
+                    }
                 }
             }
+        }
+    }
+
+    /// Notes an entry that could not be looked at.
+    fn unread(&self, entry: &Entry) {
+        if let Some(content) = entry.content {
+            self.findings.unread.lock().expect("no panic while the list is held").note(content);
         }
     }
 

@@ -5,6 +5,7 @@
 //! its names; nothing is ever changed.
 
 pub(crate) mod check;
+mod current;
 pub(crate) mod record;
 mod seen;
 mod unproven;
@@ -12,6 +13,7 @@ mod walk;
 
 pub(crate) use record::manifest_fault;
 pub(crate) use seen::Seen;
+pub(crate) use unproven::Unread;
 
 use crate::catalog;
 use crate::content::Stop;
@@ -24,9 +26,10 @@ use crate::manifest::Seal;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind, Phase, Problems, TIME_STEP_NS_MAX};
 use crate::target::Target;
+use current::Current;
 use hardback_platform::{Dir, Faults, Time};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use unproven::Unproven;
 
 /// Workers where none are asked for.
@@ -135,6 +138,7 @@ pub(crate) struct Findings<'a> {
     compared: Mutex<Vec<String>>,
     pub(crate) shared: AtomicU64,
     unproven: Unproven,
+    unread: Mutex<Unread>,
     pub(crate) failure: Failure,
     pub(crate) problems: Problems,
     /// Damaged files that are not told yet.
@@ -143,14 +147,6 @@ pub(crate) struct Findings<'a> {
     changed: Mutex<(u64, Vec<Vec<u8>>)>,
     incomplete: Mutex<Vec<(String, u64)>>,
     notices: Mutex<Vec<String>>,
-}
-
-/// The snapshot that is looked at.
-struct Current {
-    trees: Dir,
-    name: String,
-    /// It was removed meanwhile, and that is told.
-    is_gone: bool,
 }
 
 /// Verifies snapshots.
@@ -280,7 +276,11 @@ fn verify_job(
 impl<'a> Findings<'a> {
     /// Tells of the files of a snapshot that were read and that nothing proves.
     pub(crate) fn tell_unproven(&self, snapshot: &str) {
-        for what in self.unproven.take() {
+        let unproven = self.unproven.take();
+        if unproven.is_empty() || self.is_gone(snapshot.as_bytes()) {
+            return;
+        }
+        for what in unproven {
             self.problem(snapshot.as_bytes(), ProblemKind::Damaged, what);
         }
     }
@@ -301,6 +301,7 @@ impl<'a> Findings<'a> {
             compared: Mutex::new(Vec::new()),
             shared: AtomicU64::new(0),
             unproven: Unproven::default(),
+            unread: Mutex::default(),
             failure: Failure::default(),
             problems: Problems::default(),
             bad: BadFiles::default(),
@@ -311,28 +312,46 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Begins with a snapshot, which somebody may remove meanwhile.
-    pub(crate) fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
-        let current = Current { trees: trees.try_clone()?, name: snapshot.to_owned(), is_gone: false };
-        *self.current.lock().expect("no panic while the snapshot is held") = Some(current);
+    /// Begins with a snapshot, which somebody may remove by hand meanwhile.
+    fn begin(&self, trees: &Dir, snapshot: &str) -> Result<(), Error> {
+        *self.current() = Some(Current::new(trees.try_clone()?, snapshot));
         Ok(())
     }
 
-    /// Returns whether a path, as it is reported, is in a snapshot that was removed since it was begun with.
-    fn is_gone(&self, path: &[u8]) -> bool {
-        let mut current = self.current.lock().expect("no panic while the snapshot is held");
-        let Some(current) = current.as_mut().filter(|current| path.starts_with(current.name.as_bytes())) else {
-            return false;
-        };
-        let there = current.trees.stat(current.name.as_bytes());
-        if !current.is_gone && there.is_err_and(|error| error.fault() == Faults::Vanished) {
-            current.is_gone = true;
-            self.notice(format!("snapshot {} was removed while this ran", current.name));
-        }
-        current.is_gone
+    /// Begins with a snapshot without holding the readers' lock: whoever removes snapshots, or paths in them, is not to
+    /// wait. What seems to be wrong is looked at again when nobody removes anything.
+    pub(crate) fn begin_unkept(&self, target: &Target, trees: &Dir, (job, seal): (&str, &Seal)) -> Result<(), Error> {
+        *self.current() = Some(Current::unkept(trees.try_clone()?, target, job, seal)?);
+        Ok(())
     }
 
-    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed is none.
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().expect("no panic while the snapshot is held")
+    }
+
+    /// Returns whether a path was removed from the snapshot since it was begun with, so that something was not told: it
+    /// is to be begun with again.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.current().as_ref().is_some_and(|current| current.is_changed && !current.is_gone)
+    }
+
+    /// Returns whether the snapshot was seen to be removed since it was begun with.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.current().as_ref().is_some_and(|current| current.is_gone)
+    }
+
+    /// Returns whether a path, as it is reported, is in a snapshot that was removed, or changed, since it was begun with.
+    fn is_gone(&self, path: &[u8]) -> bool {
+        let mut current = self.current();
+        let Some(current) = current.as_mut().filter(|current| current.has(path)) else { return false };
+        if current.look_again() {
+            self.notice(format!("snapshot {} was removed while this ran", current.name));
+        }
+        current.is_gone || current.is_changed
+    }
+
+    /// Tells of a problem: the only way to report one. What a snapshot lacks that is being removed, or a path in it, is
+    /// none.
     pub(crate) fn problem(&self, path: &[u8], kind: ProblemKind, detail: String) {
         if kind != ProblemKind::Damaged && self.is_gone(path) {
             return;
@@ -367,6 +386,11 @@ impl<'a> Findings<'a> {
         let done = work();
         self.bad.take().iter().for_each(|bad| self.tell(bad.problem()));
         done
+    }
+
+    /// Takes what was not read or not proven since this was asked for.
+    pub(crate) fn take_unread(&self) -> Unread {
+        std::mem::take(&mut *self.unread.lock().expect("no panic while the list is held"))
     }
 
     /// Returns how many threads look at entries.

@@ -21,8 +21,15 @@ pub(crate) fn manifest_fault(target: &Target, job: &str, seal: &Seal) -> Result<
 
 /// Returns what is wrong with the digest list of a sealed snapshot's own generation, if anything.
 fn digests_fault(target: &Target, job: &str, seal: &Seal) -> Option<String> {
-    let dir = target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]);
-    let found = dir.and_then(|dir| digest_of(dir.as_ref(), &layout::digests_name(seal.generation)));
+    match target.ours_dir_if_any(&[layout::DIGESTS, job.as_bytes()]) {
+        Ok(lists) => list_fault(lists.as_ref(), seal),
+        Err(error) => Some(format!("its digest list cannot be read: {}", error.source)),
+    }
+}
+
+/// Returns what is wrong with the digest list of a seal's generation in the folder of the lists, if anything.
+pub(crate) fn list_fault(lists: Option<&Dir>, seal: &Seal) -> Option<String> {
+    let found = digest_of(lists, &layout::digests_name(seal.generation));
     fault("digest list", found, seal.digests, seal.totals.new_files.saturating_mul(DIGEST_BYTES as u64))
 }
 
@@ -70,7 +77,7 @@ pub(super) fn seals(
     let Seals { mut whole, mut broken } = catalog::seals(target, job)?;
     let mut trees = names(target.job_dir_if_any(job)?)?;
     // A run that died before its tree got its name is no snapshot that was deleted.
-    let unfinished = names(target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])?)?;
+    let unfinished = unfinished(target, job)?;
     let mut deleted = Vec::new();
     let mut has_tree = |name: &str| {
         let has_tree = trees.contains(name.as_bytes());
@@ -99,6 +106,11 @@ pub(super) fn seals(
     Ok(whole)
 }
 
+/// Returns the names of the snapshots of a job that runs are, or were, at.
+pub(crate) fn unfinished(target: &Target, job: &str) -> Result<BTreeSet<Vec<u8>>, Error> {
+    names(target.ours_dir_if_any(&[layout::PARTIAL, job.as_bytes()])?)
+}
+
 /// Returns the names of the folders in a folder.
 fn names(dir: Option<Dir>) -> Result<BTreeSet<Vec<u8>>, Error> {
     let listing = dir.map(|dir| dir.list()).transpose()?.unwrap_or_default();
@@ -106,7 +118,7 @@ fn names(dir: Option<Dir>) -> Result<BTreeSet<Vec<u8>>, Error> {
 }
 
 /// To delete a dated folder is a user's good right. One line for all: their records stay, and nobody need do anything.
-fn tell_deleted(findings: &Findings<'_>, job: &str, deleted: &[String]) {
+pub(crate) fn tell_deleted(findings: &Findings<'_>, job: &str, deleted: &[String]) {
     let what = match deleted {
         [] => return,
         [one] => format!("snapshot {one} of job {job} was deleted by hand; its record stays"),

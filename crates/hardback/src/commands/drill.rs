@@ -1,6 +1,6 @@
 //! `hardback drill`: a restore is tried.
 
-use super::reports::{ProblemFields, tell_problems};
+use super::reports::{LimitationFields, ProblemFields, limitation_lines, tell_problems};
 use crate::args::DrillArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -40,7 +40,11 @@ pub(crate) fn run(args: &DrillArgs, env: &Env) -> anyhow::Result<Exit> {
 }
 
 fn tell(report: &DrillReport, env: &Env) -> anyhow::Result<()> {
-    let verdict = if report.problem_count == 0 { "All came back as it was backed up" } else { "Not all came back" };
+    let verdict = match (report.problem_count, report.limitations.is_empty()) {
+        (0, true) => "All came back as it was backed up",
+        (0, false) => "What that place can keep came back as it was backed up",
+        _ => "Not all came back",
+    };
     let mut lines = vec![
         format!(
             "{verdict}: {}, {}, of {}",
@@ -59,6 +63,11 @@ fn tell(report: &DrillReport, env: &Env) -> anyhow::Result<()> {
             text::duration(whole),
             text::size(rate as u64)
         ));
+    }
+    if !report.limitations.is_empty() {
+        lines.push("note: some of it cannot be kept where it was restored, and was not compared:".to_owned());
+        lines.extend(limitation_lines(&report.limitations));
+        lines.push("      --to names another place".to_owned());
     }
     if report.too_large > 0 {
         let files = text::counted(report.too_large, "file was", "files were");
@@ -85,6 +94,7 @@ struct DrillFields<'a> {
     whole_restore_s: Option<f64>,
     whole_bytes: u64,
     to: Option<String>,
+    limitations: Vec<LimitationFields>,
     problems: u64,
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
@@ -103,6 +113,7 @@ impl<'a> DrillFields<'a> {
             whole_restore_s: (report.whole_ns > 0).then(|| seconds(report.whole_ns)),
             whole_bytes: report.whole_bytes,
             to: report.kept.as_ref().map(|path| text::json_bytes(&path_bytes(path))),
+            limitations: LimitationFields::all(&report.limitations),
             problems: report.problem_count,
             first_problems: ProblemFields::all(&report.problems),
             elapsed_s: seconds(report.elapsed_ns),

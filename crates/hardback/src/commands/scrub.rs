@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ScrubArgs, env: &Env) -> anyhow::Result<Exit> {
     let target = env.open_target(&path)?;
     let options = ScrubOptions { job: args.job.clone(), share: args.share.hundredths(), workers: 0 };
     let report = env.with_progress(|ctx| scrub(ctx, &target, &options))?;
-    let exit = Exit::of_problems(report.problem_count + unrepaired(&report));
+    let exit = Exit::of_problems(report.problem_count + unrepaired(&report) + unread(&report));
     if env.ui.is_json() {
         return Ok(env.ui.report("scrub", exit, &ScrubFields::new(&report))?);
     }
@@ -29,9 +29,14 @@ fn unrepaired(report: &ScrubReport) -> u64 {
     report.jobs.iter().map(|job| job.damaged).sum()
 }
 
+/// Returns how many other problems the passes have, or the ones before them had.
+fn unread(report: &ScrubReport) -> u64 {
+    report.jobs.iter().map(|job| job.problems + job.problems_before).sum()
+}
+
 fn tell(report: &ScrubReport, target: &str, env: &Env) -> anyhow::Result<()> {
-    let known = unrepaired(report);
-    let verdict = match (report.problem_count, known) {
+    let (known, unread) = (unrepaired(report), unread(report));
+    let verdict = match (report.problem_count, known + unread) {
         (0, 0) => "All that was read is well",
         (0, _) => "What was read now is well",
         _ => "Not all is well",
@@ -39,6 +44,14 @@ fn tell(report: &ScrubReport, target: &str, env: &Env) -> anyhow::Result<()> {
     if known > 0 {
         let files = text::counted(known, "file was", "files were");
         env.ui.problem_line(&format!("{files} found damaged, now or earlier, and not repaired"));
+    }
+    if report.problem_count == 0 && unread > 0 {
+        let problems = text::counted(unread, "problem was", "problems were");
+        let program = &env.program;
+        env.ui.problem_line(&format!(
+            "{problems} told by other runs of the pass, or of the one before it: not all is proven. `{program} verify \
+             {target}` names what is still so; they count until a pass is whole without them (--share 100% is one)"
+        ));
     }
     let mut lines = vec![format!(
         "{verdict}: {}, {}, in {}",
@@ -61,6 +74,11 @@ fn pass_line(job: &ScrubbedJob) -> String {
     let began = timestamp(job.began).strftime("%Y-%m-%d");
     let runs = text::counted(u64::from(job.runs), "run", "runs");
     match job.is_whole {
+        true if job.problems > 0 => {
+            let problems = text::counted(job.problems, "problem", "problems");
+            let job = &job.job;
+            format!("  job {job}: the pass since {began} is over, in {runs}, with {problems}; the next run begins anew")
+        }
         true => format!("  job {}: all was read since {began}, in {runs}; the next run begins anew", job.job),
         false => format!(
             "  job {}: {} % was read since {began}, in {runs}; all will be in at most {} more",
@@ -93,6 +111,8 @@ struct PassFields {
     part_done: f64,
     whole: bool,
     recorded: u64,
+    problems: u64,
+    problems_before: u64,
 }
 
 impl ScrubFields {
@@ -105,6 +125,8 @@ impl ScrubFields {
             part_done: job.done,
             whole: job.is_whole,
             recorded: job.damaged,
+            problems: job.problems,
+            problems_before: job.problems_before,
         };
         Self {
             passes: report.jobs.iter().map(pass).collect(),
@@ -167,9 +189,12 @@ impl BehindBackup {
 
     /// Returns how the backup ends with it.
     pub(super) fn exit(&self, of_backup: Exit) -> Exit {
-        match (self.end, self.report.problem_count + unrepaired(&self.report)) {
+        let problems = self.report.problem_count + unrepaired(&self.report) + unread(&self.report);
+        match (self.end, of_backup) {
             (End::Interrupted, _) => Exit::Interrupted,
-            (End::Done | End::Locked, 0) => of_backup,
+            // That a guard let nothing be removed counts more.
+            (_, Exit::Suspended) => Exit::Suspended,
+            (End::Done | End::Locked, _) if problems == 0 => of_backup,
             _ => Exit::Incomplete,
         }
     }
