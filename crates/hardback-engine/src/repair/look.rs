@@ -57,7 +57,10 @@ impl Repair<'_, '_> {
             return Ok(Contents::new());
         }
         let mut position = Position::read(self.target, job).unwrap_or_else(|lost| {
-            self.findings.tell(lost.problem("this repair reads all and writes it anew"));
+            // Who reads all finds again what was known; who reads less writes over it.
+            if !is_all {
+                self.findings.tell(lost.problem("a repair of all snapshots finds it again"));
+            }
             Position::default()
         });
         let known = position.damaged.len();
