@@ -32,6 +32,8 @@ pub struct ViewPlan {
     pub source: usize,
     /// Where the source's top is read from.
     pub top: PathBuf,
+    /// Flags of the mount that the top is on, with commas between them.
+    pub flags: String,
     /// What is put into it, those above first.
     pub grafts: Vec<Graft>,
 }
@@ -43,6 +45,8 @@ pub struct Graft {
     pub below: PathBuf,
     /// Where it is read from.
     pub from: PathBuf,
+    /// Flags of the mount that it is on, with commas between them.
+    pub flags: String,
     /// Whether anything in it is to be read: what is not may be missing.
     pub is_wanted: bool,
 }
@@ -73,6 +77,9 @@ pub trait Machine: Send + Sync + Debug {
     /// As [`Dir::open`].
     fn open(&self, path: &Path, seam: Seam) -> Result<Dir, hardback_platform::PathError>;
 
+    /// Returns whether there is anything at a path in a view.
+    fn has(&self, path: &Path) -> bool;
+
     /// Starts a program that sees the views.
     ///
     /// # Errors
@@ -101,6 +108,7 @@ impl Machine for PlainMachine {
             below: PathBuf::new(),
             volume: MountedVolume { inside: path.clone(), ..MountedVolume::default() },
             is_wanted: true,
+            is_file: false,
             one_file_system: request.one_file_system,
             covered: Vec::new(),
         });
@@ -127,6 +135,11 @@ impl Machine for PlainMachine {
 
     fn open(&self, path: &Path, seam: Seam) -> Result<Dir, hardback_platform::PathError> {
         Dir::open(path, seam)
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        Dir::open(parent, Seam::default()).is_ok_and(|dir| dir.stat(name.as_encoded_bytes()).is_ok())
     }
 
     fn spawn(&self, mut command: Command) -> io::Result<Child> {

@@ -31,6 +31,8 @@ pub struct Place {
     pub volume: MountedVolume,
     /// Whether what is in it is to be read. Where it is not, its top folder is shown all the same.
     pub is_wanted: bool,
+    /// It is a file, on which another one is mounted.
+    pub is_file: bool,
     /// Whether other volumes than that of the source's top are stayed out of.
     pub one_file_system: bool,
     /// Paths below this place on which other volumes are mounted.
@@ -50,6 +52,10 @@ pub struct MountedVolume {
     pub inside: PathBuf,
     /// Its options, with commas between them.
     pub options: String,
+    /// Flags of the mount, with commas between them.
+    pub flags: String,
+    /// Its numbers of users are others than those on the disk.
+    pub is_idmapped: bool,
     /// Nothing can change on it: it needs no shadow copy.
     pub is_read_only: bool,
 }
@@ -143,6 +149,15 @@ pub trait ShadowProvider: Send + Sync + Debug {
     /// # Errors
     /// One of them cannot be frozen.
     fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError>;
+
+    /// Notes in a volume, once all copies of it were made, that a [`ShadowProvider::remove`] has nothing to undo beside
+    /// them; returns whether anything was noted.
+    fn settle(&self, _volume: &mut Volume) -> bool {
+        false
+    }
+
+    /// Lets go of all that is needed only to make views and to remove copies.
+    fn rest(&self) {}
 
     /// Tells whether a shadow copy is still good.
     ///

@@ -72,12 +72,17 @@ impl Records {
     /// The folder cannot be written to: without a record nothing is frozen.
     pub(crate) fn begin(&self, record: Record) -> Result<Owned, ShadowError> {
         let dir = open_or_make(&self.path).map_err(|e| at(&self.path, e))?;
+        let dir = self.checked(dir)?;
         let lock_name = [record.id.as_bytes(), LOCK_SUFFIX.as_bytes()].concat();
         let lock = Lock::try_take(&dir, &lock_name, b"").map_err(|e| at(&self.path, e))?;
         let lock = lock.ok_or_else(|| ShadowError::refused("the id of a new set is taken", "try again"))?;
         let owned = Owned { dir, record, lock };
         owned.write().map_err(|e| at(&self.path, e))?;
-        Ok(owned)
+        // A sweep may have taken the lock for a leftover between its making and our taking it.
+        match Lock::try_take(&owned.dir, &owned.lock_name(), b"").map_err(|e| at(&self.path, e))? {
+            None => Ok(owned),
+            Some(_) => Err(ShadowError::refused("another run took the lock of this one for a leftover", "try again")),
+        }
     }
 
     /// Lists what is on record. A record that cannot be read is an error beside the others.
@@ -106,6 +111,7 @@ impl Records {
     pub(crate) fn take_over(&self) -> Result<(Vec<Owned>, Vec<ShadowError>), ShadowError> {
         let (mut owned, mut unread) = (Vec::new(), Vec::new());
         let Some(dir) = self.dir()? else { return Ok((owned, unread)) };
+        clear_up(&dir).map_err(|e| at(&self.path, e))?;
         for name in record_names(&dir).map_err(|e| at(&self.path, e))? {
             let id = &name[..name.len() - RECORD_SUFFIX.len()];
             let lock_name = [id, LOCK_SUFFIX.as_bytes()].concat();
@@ -125,10 +131,28 @@ impl Records {
 
     fn dir(&self) -> Result<Option<Dir>, ShadowError> {
         match Dir::open(&self.path, Seam::default()) {
-            Ok(dir) => Ok(Some(dir)),
+            Ok(dir) => self.checked(dir).map(Some),
             Err(error) if error.fault() == Faults::Vanished => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Refuses a folder that another user may write records into: they say what is removed.
+    fn checked(&self, dir: Dir) -> Result<Dir, ShadowError> {
+        let metadata = dir.metadata().map_err(|e| at(&self.path, e))?;
+        let is_closed = metadata.mode.is_none_or(|mode| mode & 0o022 == 0);
+        // Where there are owners, a file of ours tells whose we are.
+        let is_ours = match metadata.owner {
+            Some(owner) if hardback_platform::is_privileged() => owner.uid == 0,
+            _ => true,
+        };
+        if is_closed && is_ours {
+            return Ok(dir);
+        }
+        Err(ShadowError::refused(
+            format!("others may write to {}, where the records of shadow copies are", self.path.display()),
+            "let it belong to root with mode 0700, or set HARDBACK_STATE_DIR to such a folder",
+        ))
     }
 
     /// Reads a record; `None` where it is gone by now.
@@ -147,8 +171,11 @@ impl Records {
         let record: Record = toml::from_str(&text).map_err(|e| damaged(e.message().to_owned()))?;
         let is_named_so = name.strip_suffix(RECORD_SUFFIX.as_bytes()) == Some(record.id.as_bytes());
         // Whatever stands in a record: nothing is removed that does not have one of our names.
-        let prefix = format!("{NAME_PREFIX}{}", record.id);
-        if !is_named_so || record.id.len() < ID_DIGITS || !record.copies.iter().all(|c| c.name.starts_with(&prefix)) {
+        let prefix = format!("{NAME_PREFIX}{}-", record.id);
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_ours = |copy: &Copy| copy.name.strip_prefix(&prefix).is_some_and(is_number);
+        let is_id = record.id.len() == ID_DIGITS && record.id.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_named_so || !is_id || !record.copies.iter().all(is_ours) {
             return Err(damaged("its names are not ours".into()));
         }
         Ok(Some(record))
@@ -199,9 +226,36 @@ impl Owned {
         self.lock.let_children_hold(hold)
     }
 
+    fn lock_name(&self) -> Vec<u8> {
+        [self.record.id.as_bytes(), LOCK_SUFFIX.as_bytes()].concat()
+    }
+
     fn name(&self) -> Vec<u8> {
         [self.record.id.as_bytes(), RECORD_SUFFIX.as_bytes()].concat()
     }
+}
+
+/// Removes what runs left that were killed before their record was there, or right after it went.
+fn clear_up(dir: &Dir) -> Result<(), PathError> {
+    let listing = dir.list()?;
+    for entry in listing.iter().filter(|entry| entry.name.ends_with(LOCK_SUFFIX.as_bytes())) {
+        let id = &entry.name[..entry.name.len() - LOCK_SUFFIX.len()];
+        let record = [id, RECORD_SUFFIX.as_bytes()].concat();
+        if listing.iter().any(|other| other.name == record) {
+            continue;
+        }
+        // Whoever has it is just beginning.
+        let Some(lock) = Lock::try_take(dir, entry.name, b"")? else { continue };
+        if dir.stat(&record).is_err() {
+            dir.unlink(&[&record[..], b".new"].concat()).ok();
+            // Before it is let go: whoever waits for it finds that it has no name any more. (Windows removes no open file.)
+            if dir.unlink(entry.name).is_err() {
+                drop(lock);
+                dir.unlink(entry.name).ok();
+            }
+        }
+    }
+    Ok(())
 }
 
 fn record_names(dir: &Dir) -> Result<Vec<Vec<u8>>, PathError> {

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 
-/// Kinds of file systems that have nothing on a disk: what is in them is read as it is, and nobody need be told.
-const IN_MEMORY: &[&str] = &[
-    "autofs",
+/// Kinds of file systems that are the kernel's own: what is in them is read as it is, and nobody need be told.
+const OF_KERNEL: &[&str] = &[
     "binder",
     "binfmt_misc",
     "bpf",
@@ -28,14 +27,18 @@ const IN_MEMORY: &[&str] = &[
     "nsfs",
     "proc",
     "pstore",
-    "ramfs",
     "rpc_pipefs",
     "securityfs",
     "selinuxfs",
     "sysfs",
-    "tmpfs",
     "tracefs",
 ];
+
+/// File systems in memory: below a source they are read as they are, as a shadow copy of a disk is what was asked for.
+const IN_MEMORY: &[&str] = &["devtmpfs", "ramfs", "tmpfs"];
+
+/// How often volumes are frozen anew because others came into being below a source meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// What makes shadow copies on this computer.
 #[derive(Debug, Clone)]
@@ -49,6 +52,7 @@ pub struct Shadows {
 #[derive(Debug)]
 pub struct Prepared<'a> {
     shadows: &'a Shadows,
+    request: &'a Request<'a>,
     places: Vec<Looked>,
     copies: Vec<Copy>,
     id: String,
@@ -195,9 +199,15 @@ impl Shadows {
     ///
     /// # Errors
     /// A source cannot be looked at; with [`Mode::Always`] also when a part of one cannot be frozen.
-    pub fn prepare(&self, request: &Request<'_>, mode: Mode) -> Result<Prepared<'_>, ShadowError> {
-        let mut prepared =
-            Prepared { shadows: self, places: Vec::new(), copies: Vec::new(), id: record::new_id()?, live: Vec::new() };
+    pub fn prepare<'a>(&'a self, request: &'a Request<'a>, mode: Mode) -> Result<Prepared<'a>, ShadowError> {
+        let mut prepared = Prepared {
+            shadows: self,
+            request,
+            places: Vec::new(),
+            copies: Vec::new(),
+            id: record::new_id()?,
+            live: Vec::new(),
+        };
         let places = match self.machine.survey(request) {
             Err(error) if mode != Mode::Always && !matches!(error, ShadowError::Interrupted) => {
                 let live = |path: &PathBuf| Live { path: path.clone(), ..Live::of_error(&error) };
@@ -239,8 +249,16 @@ impl Live {
 
 impl Prepared<'_> {
     fn look(&mut self, place: Place, wants: &dyn Fn(&Path) -> bool) {
-        let is_asked = place.is_wanted && !place.volume.is_read_only;
-        if !is_asked || IN_MEMORY.contains(&place.volume.file_system.as_str()) {
+        let kind = place.volume.file_system.as_str();
+        let is_top = place.below.as_os_str().is_empty();
+        let is_in_memory = OF_KERNEL.contains(&kind) || (!is_top && IN_MEMORY.contains(&kind));
+        if !place.is_wanted || place.volume.is_read_only || is_in_memory {
+            self.places.push(Looked { place, parts: None });
+            return;
+        }
+        if place.is_file {
+            let error = ShadowError::refused("a single file is mounted there", "leave it out with --exclude");
+            self.live.push(Live::of(&place, &error));
             self.places.push(Looked { place, parts: None });
             return;
         }
@@ -289,13 +307,55 @@ impl Prepared<'_> {
         &self.live
     }
 
-    /// Freezes the volumes and makes the views. `now` is the time for the report.
+    /// Freezes the volumes and makes the views. `now` is the time for the report. What came into being since this was
+    /// prepared, and would be an empty folder in a view, is frozen with another attempt.
     ///
     /// # Errors
     /// No record can be written, or a view cannot be made; with [`Mode::Always`] also when a volume cannot be frozen.
     /// Whatever was made is removed again.
     pub fn freeze(self, mode: Mode, purpose: &str, now: &dyn Fn() -> Time) -> Result<ShadowSet, ShadowError> {
-        let Self { shadows, places, copies, id, live } = self;
+        let (shadows, request) = (self.shadows, self.request);
+        let mut prepared = self;
+        for attempt in 1.. {
+            let (was_for, is_last) = (prepared.outline(), attempt == ATTEMPTS);
+            let result = prepared.freeze_once(mode, purpose, now);
+            if matches!(&result, Ok(set) if set.report.made.is_empty()) {
+                return result;
+            }
+            let again = shadows.prepare(request, mode)?;
+            let missed = match &result {
+                Ok(set) => set.missed(&was_for, &again),
+                Err(_) if again.outline() != was_for => Some(PathBuf::new()),
+                Err(_) => None,
+            };
+            match (missed, result) {
+                (None, result) => return result,
+                (Some(_), Err(error)) if is_last => return Err(error),
+                (Some(path), Ok(set)) if is_last => {
+                    drop(set.release());
+                    return Err(ShadowError::refused(
+                        format!("volumes come into being all the time, such as {}", path.display()),
+                        "leave them out with --exclude, or try again when it is quiet",
+                    ));
+                }
+                (Some(_), result) => drop(result.map(ShadowSet::release)),
+            }
+            prepared = again;
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Returns what there is, without the names that it would get: of each place its parts.
+    fn outline(&self) -> Vec<(usize, PathBuf, Vec<PathBuf>)> {
+        let of = |looked: &Looked| {
+            let parts = looked.parts.iter().flatten().map(|(below, _)| below.clone()).collect();
+            (looked.place.source, looked.place.below.clone(), parts)
+        };
+        self.places.iter().map(of).collect()
+    }
+
+    fn freeze_once(self, mode: Mode, purpose: &str, now: &dyn Fn() -> Time) -> Result<ShadowSet, ShadowError> {
+        let Self { shadows, places, copies, id, live, .. } = self;
         let sources = places.iter().map(|looked| looked.place.source + 1).max().unwrap_or(0);
         let mut set = ShadowSet {
             shadows: shadows.clone(),
@@ -364,7 +424,7 @@ impl ShadowSet {
         self.report.spread_ns = hardback_platform::monotonic_now().saturating_sub(began);
         let lost = |from: &From| matches!(from, From::Copy(at, _) if paths[*at].is_err());
         let mut plans: Vec<ViewPlan> = Vec::new();
-        for (source, _) in self.views.iter().enumerate() {
+        for source in 0..self.views.len() {
             let of_source = || places.iter().filter(|looked| looked.place.source == source);
             let has_frozen = of_source().any(|l| {
                 l.parts.iter().flatten().any(|(_, from)| matches!(from, From::Copy(at, _) if paths[*at].is_ok()))
@@ -376,7 +436,8 @@ impl ShadowSet {
             for Looked { place, parts: of_place } in of_source() {
                 let Some(of_place) = of_place.as_ref().filter(|p| !p.iter().any(|(_, from)| lost(from))) else {
                     let (below, from) = (place.below.clone(), place.path.clone());
-                    parts.push(Graft { below, from, is_wanted: place.is_wanted });
+                    let flags = place.volume.flags.clone();
+                    parts.push(Graft { below, from, flags, is_wanted: place.is_wanted });
                     continue;
                 };
                 for (below, from) in of_place {
@@ -390,16 +451,18 @@ impl ShadowSet {
                     };
                     let below =
                         if below.as_os_str().is_empty() { place.below.clone() } else { place.below.join(below) };
-                    parts.push(Graft { below, from, is_wanted });
+                    parts.push(Graft { below, from, flags: place.volume.flags.clone(), is_wanted });
                 }
             }
             // Those above first: a mount hides what is mounted below it before.
             parts.sort_by_key(|part| part.below.components().count());
-            let top = parts.remove(0).from;
-            plans.push(ViewPlan { source, top, grafts: parts });
+            let Graft { from: top, flags, .. } = parts.remove(0);
+            plans.push(ViewPlan { source, top, flags, grafts: parts });
         }
         self.tell_lost(places, &paths, mode)?;
         let views = self.shadows.machine.assemble(&plans)?;
+        // What they need beside the views themselves is nobody's business.
+        self.shadows.providers.iter().for_each(|provider| provider.rest());
         for (plan, view) in plans.iter().zip(views) {
             self.views[plan.source] = Some(view);
         }
@@ -432,9 +495,39 @@ impl ShadowSet {
                 }
                 paths[*at] = Some(made);
             }
+            self.settle(provider.as_ref())?;
         }
         let unknown = || Live { path: PathBuf::new(), why: "nobody made it".into(), hint: None };
         Ok(paths.into_iter().map(|path| path.unwrap_or_else(|| Err(unknown()))).collect())
+    }
+
+    /// Notes that nothing is left to be undone of a creation but the copies themselves.
+    fn settle(&mut self, provider: &dyn ShadowProvider) -> Result<(), ShadowError> {
+        let Some(owned) = &mut self.owned else { return Ok(()) };
+        let mut is_changed = false;
+        for copy in owned.record.copies.iter_mut().filter(|copy| copy.volume.provider == provider.name()) {
+            is_changed |= provider.settle(&mut copy.volume);
+        }
+        if is_changed { Ok(owned.write()?) } else { Ok(()) }
+    }
+
+    /// Returns a volume that a view would show as an empty folder: it is not in what the set was made of, and was there
+    /// when that was frozen.
+    fn missed(&self, was_for: &[(usize, PathBuf, Vec<PathBuf>)], now: &Prepared<'_>) -> Option<PathBuf> {
+        let of_source = |source: usize, below: &Path| was_for.iter().find(|(s, b, _)| *s == source && b == below);
+        for Looked { place, parts } in now.places.iter().filter(|looked| looked.place.is_wanted) {
+            let Some((_, _, known)) = of_source(place.source, &place.below) else { return Some(place.path.clone()) };
+            let new = parts.iter().flatten().map(|(below, _)| below).filter(|below| !known.contains(below));
+            for below in new {
+                let below = if place.below.as_os_str().is_empty() { below.clone() } else { place.below.join(below) };
+                // In the view of what was frozen before it came into being there is no place for it.
+                let is_there = self.view(place.source).is_some_and(|view| self.shadows.machine.has(&view.join(&below)));
+                if is_there {
+                    return Some(below);
+                }
+            }
+        }
+        None
     }
 
     /// Makes one copy where those of its provider could not be made together.

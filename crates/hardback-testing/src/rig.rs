@@ -71,11 +71,23 @@ impl Rig {
         self.backup_until(seams, &Cancel::default())
     }
 
+    /// Runs a backup that leaves something out.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn backup_excluding(&self, excludes: &Excludes) -> Result<BackupReport, Error> {
+        self.back_up(Seams::default(), &Cancel::default(), excludes)
+    }
+
     /// Runs a backup that can be asked to stop.
     ///
     /// # Errors
     /// As the engine says.
     pub fn backup_until(&self, seams: Seams, cancel: &Cancel) -> Result<BackupReport, Error> {
+        self.back_up(seams, cancel, &Excludes::default())
+    }
+
+    fn back_up(&self, seams: Seams, cancel: &Cancel, excludes: &Excludes) -> Result<BackupReport, Error> {
         let counters = Counters::default();
         let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel };
         let target = self.open_watched(seams.target)?;
@@ -87,7 +99,7 @@ impl Rig {
         let mut job = Job::new(JobName::new(JOB)?, vec![source], self.options.clone())?;
         job.source_seam = seams.source;
         job.shadow.clone_from(&self.shadow);
-        backup(&ctx, &target, &job, &Excludes::default())
+        backup(&ctx, &target, &job, excludes)
     }
 
     /// Removes all snapshots but the last ones, and all that is in the trash.

@@ -68,6 +68,11 @@ fn subvolumes(root: &Path) -> Vec<String> {
     list.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
 }
 
+/// Returns the options of a volume.
+fn options(volume: &Volume) -> String {
+    run!("findmnt", "-no", "FS-OPTIONS", volume.root()).trim().to_owned()
+}
+
 /// Returns what is mounted of a volume, with the options.
 fn mounts(volume: &Volume) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -257,9 +262,9 @@ fn nothing_is_removed_that_is_not_ours() {
     // One that looks like ours and is not on record, and one on record that somebody has made writable.
     let strange = root.join(".hardback-shadow-0123456789abcdef-0");
     run!("btrfs", "subvolume", "snapshot", "-r", &bench.rig.source, &strange);
-    let wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=umount2", "-e"];
+    let wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs", "-e"];
     let wrapper: Vec<String> =
-        wrapper.into_iter().map(str::to_owned).chain(["inject=umount2:signal=KILL:when=1".into()]).collect();
+        wrapper.into_iter().map(str::to_owned).chain(["inject=syncfs:signal=KILL:when=1".into()]).collect();
     hb_run(&bench, &wrapper).status().unwrap();
     let left: Vec<String> = bench.subvolumes().into_iter().filter(|path| path.starts_with(".hardback")).collect();
     assert_eq!(left.len(), 5, "{left:?}");
@@ -273,4 +278,129 @@ fn nothing_is_removed_that_is_not_ours() {
     run!("btrfs", "property", "set", root.join(touched), "ro", "true");
     assert_eq!(hardback_shadow::system(bench.records()).sweep().unwrap().removed.len(), 1);
     assert!(strange.is_dir() && !root.join(touched).exists());
+}
+
+#[test]
+fn what_comes_into_being_while_hooks_run_is_frozen_too() {
+    let mut bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let late = bench.rig.source.join("one/late");
+    let script = format!("btrfs -q subvolume create '{0}' && echo dump > '{0}/dump'", late.display());
+    bench.rig.shadow.as_mut().unwrap().hooks.before_shadow = vec![script.into()];
+    let before = bench.subvolumes();
+    let report = bench.backup().unwrap();
+    assert_eq!(std::fs::read_to_string(bench.stored(&report).join("one/late/dump")).unwrap(), "dump\n");
+    assert_eq!(report.shadow.unwrap().report.made.len(), 5);
+    assert_eq!(bench.subvolumes().len(), before.len() + 1);
+}
+
+#[test]
+fn a_single_file_that_is_mounted_is_told_and_read() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let (real, bound) = (bench.temp.path().join("real"), bench.rig.source.join("bound"));
+    std::fs::write(&real, "real").unwrap();
+    std::fs::write(&bound, "hidden").unwrap();
+    run!("mount", "--bind", &real, &bound);
+    let error = bench.backup().unwrap_err();
+    assert!(error.to_string().contains(bound.to_str().unwrap()), "{error}");
+    let mut rig = bench.rig.clone();
+    rig.shadow.as_mut().unwrap().mode = Mode::WhenAvailable;
+    let report = rig.backup(Seams::default()).unwrap();
+    assert_eq!(std::fs::read_to_string(bench.stored(&report).join("bound")).unwrap(), "real");
+    assert_eq!(report.shadow.unwrap().report.live[0].path, bound);
+    run!("umount", &bound);
+}
+
+#[test]
+fn a_source_in_memory_is_not_frozen_and_that_is_told() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let memory = bench.rig.source.join("one");
+    run!("mount", "-t", "tmpfs", "none", &memory);
+    std::fs::write(memory.join("file"), "x").unwrap();
+    let mut rig = Rig { source: memory.clone(), target: bench.temp.path().join("memory"), ..bench.rig.clone() };
+    assert!(matches!(rig.backup(Seams::default()), Err(Error::Shadow(_))));
+    rig.shadow.as_mut().unwrap().mode = Mode::WhenAvailable;
+    assert_eq!(rig.backup(Seams::default()).unwrap().shadow.unwrap().report.live.len(), 1);
+    run!("umount", &memory);
+}
+
+#[test]
+fn options_of_the_file_system_stay_as_they_were() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    for option in ["sync,lazytime,noatime", "flushoncommit", "noflushoncommit,commit=7"] {
+        run!("mount", "-o", format!("remount,{option}"), bench.volume.root());
+        let before = options(&bench.volume);
+        assert_eq!(bench.backup().unwrap().totals.problems, 0);
+        assert_eq!(options(&bench.volume), before, "{option}");
+    }
+    assert!(options(&bench.volume).contains("commit=7"));
+}
+
+#[test]
+fn runs_at_the_same_time_have_exact_snapshots_and_leave_nothing_switched() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 600));
+    let before = (bench.subvolumes(), options(&bench.volume));
+    let writer = PairWriter::start(&bench.rig.source);
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let mut rig = bench.rig.clone();
+                rig.target = bench.temp.path().join(format!("target{number}"));
+                let shadow = rig.shadow.as_mut().unwrap();
+                for _ in 0..8 {
+                    // As another process would: a namespace of its own.
+                    shadow.shadows = hardback_shadow::system(bench.records());
+                    let one = Rig {
+                        shadow: Some(shadow.clone()),
+                        source: rig.source.clone(),
+                        target: rig.target.clone(),
+                        ..bench.rig.clone()
+                    };
+                    let report = one.backup(Seams::default()).unwrap();
+                    number_in(&one.snapshot(report.snapshot.as_ref().unwrap()).join(FOLDER));
+                }
+            });
+        }
+    });
+    drop(writer);
+    assert_eq!((bench.subvolumes(), options(&bench.volume)), before);
+}
+
+#[test]
+fn a_folder_that_a_list_takes_back_in_is_frozen() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    std::fs::write(bench.rig.source.join(".hardbackignore"), "!one\n").unwrap();
+    let rules = hardback_engine::exclude::ExcludeBuilder::new().file(b"one\n", "test").build().unwrap();
+    let excludes = hardback_engine::Excludes { rules, ..Default::default() };
+    let report = bench.rig.backup_excluding(&excludes).unwrap();
+    assert!(bench.stored(&report).join("one/file").is_file());
+    assert_eq!(report.shadow.unwrap().report.made.len(), 4);
+    std::fs::remove_file(bench.rig.source.join(".hardbackignore")).unwrap();
+    let report = bench.rig.backup_excluding(&excludes).unwrap();
+    assert!(!bench.stored(&report).join("one").exists());
+    assert_eq!(report.shadow.unwrap().report.made.len(), 1);
+}
+
+#[test]
+fn a_view_has_the_protections_of_its_mount_and_no_way_to_the_rest() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    run!("mount", "-o", "remount,bind,nosuid,nodev,noexec", bench.volume.root());
+    let shadows = hardback_shadow::system(bench.records());
+    let request = hardback_shadow::Request {
+        sources: vec![bench.rig.source.clone()],
+        one_file_system: false,
+        wants: &|_, _| true,
+    };
+    let now = || hardback_platform::Time { seconds: 0, nanos: 0 };
+    let set = shadows.prepare(&request, Mode::Always).unwrap().freeze(Mode::Always, "test", &now).unwrap();
+    let out = bench.temp.path().join("out");
+    let view = set.view(0).unwrap().to_owned();
+    let mut command = Command::new("sh");
+    let script = "findmnt -rno OPTIONS -T \"$0/one\"; ls -A /run/hardback/shadow/btrfs/*";
+    command.args(["-c", script]).arg(&view).stdout(std::fs::File::create(&out).unwrap());
+    assert!(set.spawn(command).unwrap().wait().unwrap().success());
+    let said = std::fs::read_to_string(&out).unwrap();
+    assert!(said.starts_with("ro,nosuid,nodev,noexec") || said.contains("nosuid,nodev,noexec"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(set.release().is_empty());
 }

@@ -4,14 +4,15 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::exclude::DIRECTORY_FILE_NAME;
 use crate::excludes::Excludes;
 use crate::job::Job;
 use crate::report::{BackupReport, Phase, ShadowOutcome};
 use crate::target::Target;
-use hardback_platform::{Dir, Time};
+use hardback_platform::{Dir, Seam, Time};
 use hardback_shadow::{FailedHook, HookFailure, HookTime, Mode, Request, ShadowError, ShadowSet, Swept};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the sources are read.
 pub(super) struct Sources<'a> {
@@ -90,7 +91,8 @@ impl Window<'_> {
                 Err(error) => ctx.monitor.notice(&error.in_a_line()),
             }
         }
-        let wants = |_: usize, below: &Path| wants(excludes, below);
+        let wants =
+            |source: usize, below: &Path| !is_left_out(excludes, below) || has_list_above(self.job, source, below);
         let sources = self.job.sources.iter().map(|source| source.path.clone()).collect();
         let request = Request { sources, one_file_system: self.job.options.one_file_system, wants: &wants };
         // What cannot be is said before a hook holds up anything.
@@ -193,13 +195,21 @@ impl Window<'_> {
     }
 }
 
-/// Returns whether a folder below a source is not left out by the job's own rules, nor one above it.
-fn wants(excludes: &Excludes, below: &Path) -> bool {
-    let is_left_out = |path: &Path| {
+/// Returns whether the job's own rules leave out a folder below a source, or one above it.
+fn is_left_out(excludes: &Excludes, below: &Path) -> bool {
+    below.ancestors().any(|path| {
         let bytes = path.as_os_str().as_encoded_bytes();
         !bytes.is_empty() && excludes.rules.check(bytes, true).is_excluded()
-    };
-    !below.ancestors().any(is_left_out)
+    })
+}
+
+/// Returns whether a list of patterns in a folder above may take a folder back in that the job's rules leave out.
+fn has_list_above(job: &Job, source: usize, below: &Path) -> bool {
+    let Some(source) = job.sources.get(source).filter(|_| !job.options.no_ignore_files) else { return false };
+    let above = below.ancestors().skip(1).map(|path| source.path.join(path));
+    let has_list =
+        |dir: PathBuf| Dir::open(&dir, Seam::default()).is_ok_and(|dir| dir.stat(DIRECTORY_FILE_NAME).is_ok());
+    above.map(has_list).any(|has_list| has_list)
 }
 
 impl From<ShadowError> for Error {

@@ -12,8 +12,9 @@ use crate::set::Shadows;
 use hardback_platform::{Dir, PathError, Seam};
 use mounts::Mount;
 use namespace::{BASE, Namespace, make_dirs};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
-use rustix::mount::{UnmountFlags, mount_bind, mount_bind_recursive, unmount};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_bind_recursive, mount_remount, unmount};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,14 +23,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Flags of a handle that is only looked at; it wakes no automounter.
-const LOOK: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Flags of a handle on what is there; it wakes no automounter, and what is no folder is opened too.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Flags of a handle on a folder, which an automounter is woken for.
+const ENTER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// How often the table of mounts is read anew where something was mounted meanwhile.
+const LOOKS: usize = 5;
+/// Flags of a mount that its view has too.
+const KEPT_FLAGS: [(&str, MountFlags); 3] =
+    [("nosuid", MountFlags::NOSUID), ("nodev", MountFlags::NODEV), ("noexec", MountFlags::NOEXEC)];
 
 /// Returns what makes shadow copies on Linux.
 pub(super) fn system(records: PathBuf) -> Shadows {
     let namespace = Arc::new(Namespace::default());
     let machine = LinuxMachine { namespace: namespace.clone(), views: Mutex::default(), new_root: Mutex::default() };
-    Shadows::new(Arc::new(machine), vec![Arc::new(btrfs::Btrfs::new(namespace)), Arc::new(zfs::Zfs::new())], records)
+    Shadows::new(
+        Arc::new(machine),
+        vec![Arc::new(btrfs::Btrfs::new(namespace.clone())), Arc::new(zfs::Zfs::new(namespace))],
+        records,
+    )
 }
 
 /// A Linux computer.
@@ -89,6 +101,12 @@ impl Machine for LinuxMachine {
         opened.map_err(|e| PathError::new("open the folder", &bytes, io::Error::other(e)))?
     }
 
+    fn has(&self, path: &Path) -> bool {
+        let path = path.to_owned();
+        let look = move || Ok(statx(rustix::fs::CWD, &path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).is_ok());
+        self.namespace.run(look).unwrap_or(false)
+    }
+
     fn spawn(&self, mut command: Command) -> io::Result<Child> {
         if !self.namespace.is_started() {
             return command.spawn();
@@ -110,7 +128,7 @@ impl Machine for LinuxMachine {
             for view in views {
                 match unmount(&view, UnmountFlags::DETACH) {
                     // It never came to be.
-                    Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+                    Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
                     Err(e) => return Err(ShadowError::system(format!("unmount {}", view.display()), e)),
                 }
             }
@@ -135,12 +153,17 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Puts a view together.
 fn assemble(plan: &ViewPlan, place: &Path) -> Result<(), ShadowError> {
     make_dirs(place)?;
-    let show = |from: &Path, at: &Path| {
-        mount_bind(from, at).map_err(|e| ShadowError::system(format!("show {} at {}", from.display(), at.display()), e))
-    };
-    show(&plan.top, place)?;
+    let at = |e: Errno| ShadowError::system(format!("look at {}", place.display()), e);
+    show(&plan.top, &open(place, ENTER, Mode::empty()).map_err(at)?, plan.flags.as_str())?;
+    let top = open(place, ENTER, Mode::empty()).map_err(at)?;
+    // No symlink leads out of the view, and none of the parts elsewhere.
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     for graft in &plan.grafts {
-        match show(&graft.from, &place.join(&graft.below)) {
+        let found = openat2(&top, &graft.below, LOOK, Mode::empty(), resolve);
+        let shown = found
+            .map_err(|e| ShadowError::system(format!("find the place of {}", graft.from.display()), e))
+            .and_then(|at| show(&graft.from, &at, &graft.flags));
+        match shown {
             Err(error) if graft.is_wanted => return Err(error),
             _ => {}
         }
@@ -148,46 +171,85 @@ fn assemble(plan: &ViewPlan, place: &Path) -> Result<(), ShadowError> {
     Ok(())
 }
 
+/// Shows a folder or a file at an open place, with flags of a mount.
+fn show(from: &Path, at: &OwnedFd, flags: &str) -> Result<(), ShadowError> {
+    let failed = |e: Errno| ShadowError::system(format!("show {} in a view", from.display()), e);
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let from = openat2(rustix::fs::CWD, from, LOOK, Mode::empty(), resolve).map_err(failed)?;
+    let at = fd_path(at);
+    mount_bind(fd_path(&from), &at).map_err(failed)?;
+    let kept = flags.split(',').filter_map(|flag| KEPT_FLAGS.iter().find(|(name, _)| *name == flag));
+    let kept = kept.fold(MountFlags::empty(), |all, (_, flag)| all | *flag);
+    if kept.is_empty() {
+        return Ok(());
+    }
+    // The path through the handle is below the new mount.
+    let on_top = rustix::fs::readlink(&at, Vec::new()).map_err(failed)?;
+    mount_remount(on_top, kept | MountFlags::BIND, "").map_err(failed)
+}
+
+/// A path that leads to what is open, whatever is at its name now.
+fn fd_path(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd))
+}
+
 /// Returns the places of one source.
 fn survey_source(source: usize, path: &Path, request: &Request<'_>) -> Result<Vec<Place>, ShadowError> {
-    let cannot = |e: rustix::io::Errno| ShadowError::system(format!("look at {}", path.display()), e);
-    let top = open(path, LOOK, Mode::empty()).map_err(cannot)?;
+    for _ in 0..LOOKS {
+        if let Some(places) = look_at_source(source, path, request)? {
+            return Ok(places);
+        }
+    }
+    let message = format!("nobody can tell what is mounted at {} and below", path.display());
+    Err(ShadowError::refused(message, "is /proc mounted? are volumes mounted there all the time?"))
+}
+
+/// Returns the places of one source; `None` where something was mounted between two looks.
+fn look_at_source(source: usize, path: &Path, request: &Request<'_>) -> Result<Option<Vec<Place>>, ShadowError> {
+    let cannot = |e: Errno| ShadowError::system(format!("look at {}", path.display()), e);
+    let top = open(path, ENTER, Mode::empty()).map_err(cannot)?;
     let real = real_path(&top).map_err(cannot)?;
-    let (top_mount, top_device) = mount_of(&top).map_err(cannot)?;
+    let (top_mount, top_device, _) = mount_of(&top).map_err(cannot)?;
     let table = mount_table()?;
-    let unknown = || {
-        let message = format!("nobody can tell what is mounted at {}", path.display());
-        ShadowError::refused(message, "is /proc mounted?")
-    };
-    let mount = table.iter().find(|mount| mount.id == top_mount).ok_or_else(unknown)?;
-    let new_place = |mount: &Mount, path: PathBuf, is_wanted| Place {
+    let Some(mount) = table.iter().find(|mount| mount.id == top_mount) else { return Ok(None) };
+    let new_place = |mount: &Mount, path: PathBuf, (is_wanted, is_file): (bool, bool)| Place {
         source,
         below: path.strip_prefix(&real).unwrap_or(Path::new("")).to_owned(),
         volume: volume_of(mount, &path),
         is_wanted,
+        is_file,
         one_file_system: request.one_file_system,
         covered: Vec::new(),
         path,
     };
-    let mut places = vec![new_place(mount, real.clone(), true)];
+    let mut places = vec![new_place(mount, real.clone(), (true, false))];
     for mount in table.iter().filter(|m| m.id != top_mount && m.point != real && m.point.starts_with(&real)) {
-        let looked = open(&mount.point, LOOK | OFlags::NOFOLLOW, Mode::empty()).and_then(mount_of);
-        let is_entered = match looked {
-            // Another mount hides it.
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
-            Ok((id, _)) if id != mount.id => continue,
-            Ok((_, device)) => !request.one_file_system || device == top_device,
-            Err(_) => !request.one_file_system,
-        };
         let below = mount.point.strip_prefix(&real).unwrap_or(Path::new(""));
-        places.push(new_place(mount, mount.point.clone(), is_entered && (request.wants)(source, below)));
+        let wants = |is_entered: bool| is_entered && (request.wants)(source, below);
+        let looked = open(&mount.point, LOOK, Mode::empty()).and_then(mount_of);
+        let (is_wanted, is_file) = match looked {
+            // Another mount hides it, or a folder above it.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Ok((id, ..)) if id != mount.id && table.iter().any(|other| other.id == id) => continue,
+            Ok((id, ..)) if id != mount.id => return Ok(None),
+            Ok((_, device, is_dir)) => (wants(!request.one_file_system || device == top_device || !is_dir), !is_dir),
+            Err(_) => (wants(!request.one_file_system), false),
+        };
+        // A walk would wake it. What is mounted then is another mount, above this one.
+        let is_woken = is_wanted
+            && mount.file_system == "autofs"
+            && open(&mount.point, ENTER, Mode::empty()).and_then(mount_of).is_ok_and(|(id, ..)| id != mount.id);
+        if is_woken {
+            return Ok(None);
+        }
+        places.push(new_place(mount, mount.point.clone(), (is_wanted, is_file)));
     }
     let paths: Vec<PathBuf> = places.iter().map(|place| place.path.clone()).collect();
     for place in &mut places {
         let below = paths.iter().filter(|path| **path != place.path && path.starts_with(&place.path));
         place.covered = below.cloned().collect();
     }
-    Ok(places)
+    Ok(Some(places))
 }
 
 fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
@@ -197,7 +259,10 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
         device: mount.source.clone(),
         device_id: mount.device_id,
         inside: if below.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(below) },
-        is_read_only: mount.is_read_only(),
+        // Of a network's or a stack's nobody knows who else writes to it.
+        is_read_only: mount.is_read_only() && mount.source.starts_with("/dev"),
+        is_idmapped: mount.flags.split(',').any(|flag| flag == "idmapped"),
+        flags: mount.flags.clone(),
         options: mount.options.clone(),
     }
 }
@@ -209,21 +274,29 @@ fn real_path(dir: &OwnedFd) -> rustix::io::Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }
 
-/// Returns the number of the mount that an open folder is on, and of its device.
-fn mount_of(dir: impl AsFd) -> rustix::io::Result<(u64, (u32, u32))> {
+/// Returns the number of the mount that something open is on, that of its device, and whether it is a folder.
+fn mount_of(dir: impl AsFd) -> rustix::io::Result<(u64, (u32, u32), bool)> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
     let stat = statx(dir, c"", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
-    Ok((stat.stx_mnt_id, (stat.stx_dev_major, stat.stx_dev_minor)))
+    let is_dir = rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) == rustix::fs::FileType::Directory;
+    Ok((stat.stx_mnt_id, (stat.stx_dev_major, stat.stx_dev_minor), is_dir))
+}
+
+/// Returns what is mounted at a path.
+fn source_of(path: &Path) -> Result<PathBuf, ShadowError> {
+    let failed = |e: Errno| ShadowError::system(format!("look at {}", path.display()), e);
+    let (id, ..) = open(path, ENTER, Mode::empty()).and_then(mount_of).map_err(failed)?;
+    Ok(mount_table()?.into_iter().find(|mount| mount.id == id).map(|mount| mount.source).unwrap_or_default())
 }
 
 /// Returns the options of the file system that an open folder is on.
 fn options_of(dir: &OwnedFd) -> Result<String, ShadowError> {
-    let (id, _) = mount_of(dir).map_err(|e| ShadowError::system("look at a mount", e))?;
+    let (id, ..) = mount_of(dir).map_err(|e| ShadowError::system("look at a mount", e))?;
     Ok(mount_table()?.into_iter().find(|mount| mount.id == id).map(|mount| mount.options).unwrap_or_default())
 }
 
 fn mount_table() -> Result<Vec<Mount>, ShadowError> {
-    let cannot = |e: rustix::io::Errno| ShadowError::system("read /proc/self/mountinfo", e);
+    let cannot = |e: Errno| ShadowError::system("read /proc/self/mountinfo", e);
     let file = open(c"/proc/thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(cannot)?;
     let (mut table, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     loop {

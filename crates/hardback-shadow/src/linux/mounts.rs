@@ -15,6 +15,8 @@ pub(super) struct Mount {
     pub(super) root: PathBuf,
     /// Where.
     pub(super) point: PathBuf,
+    /// Flags of this mount, with commas between them.
+    pub(super) flags: String,
     /// Kind of file system.
     pub(super) file_system: String,
     /// What was mounted.
@@ -43,14 +45,14 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let colon = device.iter().position(|b| *b == b':')?;
     let (major, minor) = (number(&device[..colon])?, number(&device[colon + 1..])?);
     let (root, point) = (path(fields.next()?), path(fields.next()?));
-    let _options = fields.next()?;
+    let flags = String::from_utf8_lossy(fields.next()?).into_owned();
     // Optional fields end with a dash.
     fields.by_ref().find(|field| *field == b"-")?;
     let file_system = String::from_utf8_lossy(fields.next()?).into_owned();
     let source = path(fields.next()?);
     let options = String::from_utf8_lossy(fields.next()?).into_owned();
     let device_id = (u32::try_from(major).ok()?, u32::try_from(minor).ok()?);
-    Some(Mount { id, device_id, root, point, file_system, source, options })
+    Some(Mount { id, device_id, root, point, flags, file_system, source, options })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -1,12 +1,14 @@
 //! ZFS: a snapshot of each dataset, read through `.zfs/snapshot`, by the `zfs` command. All datasets of a set are frozen by
 //! one command, which is one moment for those of a pool. A dataset in a dataset is a mount of its own, so a place.
 
+use super::namespace::Namespace;
 use crate::error::ShadowError;
 use crate::process::{self, Ended};
 use crate::provider::{Answer, Copy, Piece, Place, Read, ShadowProvider, Volume};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one call of the tool may take.
@@ -16,15 +18,20 @@ const DATASET: &str = "dataset";
 const MOUNTED: &str = "mounted";
 
 /// Makes snapshots of ZFS datasets.
-#[derive(Debug)]
 pub(super) struct Zfs {
     program: PathBuf,
+    /// Tells what is mounted at a path, as those see it that read views.
+    source_of: SourceOf,
 }
+
+/// Returns what is mounted at a path.
+type SourceOf = Box<dyn Fn(PathBuf) -> Result<PathBuf, ShadowError> + Send + Sync>;
 
 impl Zfs {
     /// Makes the provider; the tool is looked for where programs are.
-    pub(super) fn new() -> Self {
-        Self { program: PathBuf::from("zfs") }
+    pub(super) fn new(namespace: Arc<Namespace>) -> Self {
+        let source_of = Box::new(move |path: PathBuf| namespace.run(move || super::source_of(&path)));
+        Self { program: PathBuf::from("zfs"), source_of }
     }
 
     /// Runs the tool and returns what it wrote.
@@ -77,6 +84,12 @@ impl Zfs {
     }
 }
 
+impl std::fmt::Debug for Zfs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Zfs").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
 /// Returns the full name of a snapshot.
 fn snapshot_of(copy: &Copy) -> Result<String, ShadowError> {
     Ok(format!("{}@{}", copy.volume.field(DATASET)?, copy.name))
@@ -106,8 +119,16 @@ impl ShadowProvider for Zfs {
         let read = |copy: &Copy| {
             let path = Path::new(copy.volume.field(MOUNTED)?).join(".zfs/snapshot").join(&copy.name);
             // The first look has it mounted, here and in the namespace of the views.
-            let looked = rustix::fs::open(path.join("."), super::LOOK, rustix::fs::Mode::empty());
+            let looked = rustix::fs::open(path.join("."), super::ENTER, rustix::fs::Mode::empty());
             looked.map_err(|e| ShadowError::system(format!("look into {}", path.display()), e))?;
+            // Where nobody mounted it for us there is an empty folder.
+            let (source, name) = ((self.source_of)(path.clone())?, snapshot_of(copy)?);
+            if source != Path::new(&name) {
+                let message = format!("{name} is not mounted at {}", path.display());
+                let hint =
+                    "ZFS mounts it for the system's own namespace of mounts; run hardback there, with `/` shared";
+                return Err(ShadowError::refused(message, hint));
+            }
             Ok(path)
         };
         copies.iter().map(read).collect()
@@ -169,7 +190,8 @@ exit 0
             std::fs::create_dir_all(temp.path().join("mnt/.zfs/snapshot")).unwrap();
             std::fs::write(&program, SCRIPT).unwrap();
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-            Self { temp, zfs: Zfs { program } }
+            let name = |path: PathBuf| PathBuf::from(format!("tank/home@{}", path.file_name().unwrap().display()));
+            Self { temp, zfs: Zfs { program, source_of: Box::new(move |path| Ok(name(path))) } }
         }
 
         fn place(&self, dataset: &str) -> Place {
@@ -184,6 +206,7 @@ exit 0
                     ..MountedVolume::default()
                 },
                 is_wanted: true,
+                is_file: false,
                 one_file_system: false,
                 covered: Vec::new(),
             }
@@ -214,11 +237,24 @@ exit 0
     }
 
     #[test]
+    fn a_snapshot_that_nobody_mounted_is_no_empty_folder() {
+        let mut bench = Bench::new();
+        bench.zfs.source_of = Box::new(|_| Ok(PathBuf::from("tank/home")));
+        let volume = bench.zfs.volume(&bench.place("tank/home")).unwrap();
+        let copy = Copy { name: "hardback-shadow-0123456789abcdef-0".into(), volume };
+        let error = bench.zfs.create(std::slice::from_ref(&copy)).unwrap_err();
+        assert!(error.to_string().contains("is not mounted at"), "{error}");
+        bench.zfs.remove(&copy).unwrap();
+        assert_eq!(bench.snapshots(), 0);
+    }
+
+    #[test]
     fn what_the_tool_says_is_told() {
         let bench = Bench::new();
         let Answer::Cannot(error) = bench.zfs.look(&bench.place("tank/gone"), &|_| true) else { panic!() };
         assert_eq!(error.to_string(), "zfs list failed: cannot open 'tank/gone': dataset does not exist");
-        let missing = Zfs { program: bench.temp.path().join("missing") };
+        let source_of = Box::new(|_| Ok(PathBuf::new()));
+        let missing = Zfs { program: bench.temp.path().join("missing"), source_of };
         let Answer::Cannot(error) = missing.look(&bench.place("tank/home"), &|_| true) else { panic!() };
         assert_eq!(error.to_string(), "the command zfs is not there");
         assert!(error.hint().unwrap().contains("zfsutils-linux"));

@@ -12,9 +12,11 @@ mod ioctl;
 use super::namespace::{BASE, Namespace, make_dirs};
 use crate::error::ShadowError;
 use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, openat, statx};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock, open, openat, statx};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_remount};
+use rustix::mount::{
+    FsPickFlags, MountFlags, UnmountFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick, mount, unmount,
+};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,12 +28,17 @@ use std::sync::Arc;
 const FILE_SYSTEM: &str = "filesystem";
 const DEVICE: &str = "device";
 const SUBVOLUME: &str = "path";
-/// Whether it is ours to switch [`FLUSH`] on and off: `yes`, or `no` where it was on before.
+/// Number of the subvolume, as its path may be that of another one by now.
+const NUMBER: &str = "subvolume";
+/// Whether [`FLUSH`] may have been left on by us: `yes`, or `no` where it was on before, or the snapshots are made.
 const SWITCH: &str = "switch-flush";
 
 /// The mount option that writes all files with each transaction, so that a snapshot is of one moment.
 const FLUSH: &str = "flushoncommit";
 const NO_FLUSH: &str = "noflushoncommit";
+
+/// Folder of the mounted tops, in the place for views.
+const TOPS: &str = "btrfs";
 
 /// Flags of a handle for the calls of [`ioctl`].
 const ASK: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -53,6 +60,7 @@ struct Top {
 /// A subvolume below a place, and where it lies in the file system.
 struct Nested {
     inside: PathBuf,
+    number: u64,
 }
 
 impl Btrfs {
@@ -62,6 +70,10 @@ impl Btrfs {
     }
 
     fn pieces(&self, place: &Place, wants: &dyn Fn(&Path) -> bool) -> Result<Vec<Piece>, ShadowError> {
+        if place.volume.is_idmapped {
+            let hint = "name a path on a mount that maps no users";
+            return Err(ShadowError::refused("its mount shows other users than the disk has", hint));
+        }
         let live = open(&place.path, ASK, Mode::empty()).map_err(failed("open", &place.path))?;
         let (id, devices) = ioctl::file_system(&live).map_err(failed("ask the file system of", &place.path))?;
         let devices = [place.volume.device.clone()].into_iter().chain(devices.into_iter().map(path_of_bytes));
@@ -69,24 +81,25 @@ impl Btrfs {
         let file_system = hex(&id);
         let (inside, live_path) = (relative(&place.volume.inside), place.path.clone());
         let fs = file_system.clone();
-        let (device, around, nested) = self.namespace.run(move || {
+        let (device, (around, number), nested) = self.namespace.run(move || {
             let (top, device) = mount_top(&fs, &devices)?;
             let dir = step_into(&top.dir, &inside).map_err(failed("find in its file system", &live_path))?;
             check_same(&live, &dir, &live_path)?;
             let around = subvolume_around(&top.dir, &inside).map_err(failed("find the subvolume of", &live_path))?;
-            let nested =
-                nested_below(&top, &around, &inside).map_err(failed("find the subvolumes below", &live_path))?;
-            Ok((device, around, nested))
+            let nested = nested_below(&top, &around, &inside).map_err(failed("find the subvolumes below", &live_path));
+            let number = ioctl::subvolume_of(dir.as_fd()).map_err(failed("find the subvolume of", &live_path))?;
+            release_tops();
+            Ok((device, (around, number), nested?))
         })?;
         let inside = relative(&place.volume.inside);
         let switches = !place.volume.options.split(',').any(|option| option == FLUSH);
-        let volume = |subvolume: &Path| volume_of(&file_system, &device, subvolume, switches);
+        let volume = |subvolume: &Path, number: u64| volume_of((&file_system, &device), (subvolume, number), switches);
         let below_subvolume = inside.strip_prefix(&around).unwrap_or(Path::new("")).to_owned();
         let mut pieces = vec![Piece {
             below: PathBuf::new(),
-            read: Read::Frozen { volume: volume(&around), inside: below_subvolume },
+            read: Read::Frozen { volume: volume(&around, number), inside: below_subvolume },
         }];
-        for Nested { inside: subvolume } in nested {
+        for Nested { inside: subvolume, number } in nested {
             let Ok(below) = subvolume.strip_prefix(&inside) else { continue };
             let path = place.path.join(below);
             let is_below_other = |above: &PathBuf| path.starts_with(above);
@@ -99,7 +112,7 @@ impl Btrfs {
                 continue;
             }
             let is_read = !place.one_file_system && wants(&place.below.join(below));
-            let frozen = || Read::Frozen { volume: volume(&subvolume), inside: PathBuf::new() };
+            let frozen = || Read::Frozen { volume: volume(&subvolume, number), inside: PathBuf::new() };
             pieces.push(Piece { below: below.to_owned(), read: if is_read { frozen() } else { Read::Live } });
         }
         Ok(pieces)
@@ -124,12 +137,24 @@ impl ShadowProvider for Btrfs {
     fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
         let copies = copies.to_vec();
         self.namespace.run(move || {
-            let tops = tops_to_switch(&copies)?;
-            tops.iter().for_each(|top| switch(top, FLUSH));
-            let made = copies.iter().map(create).collect();
-            tops.iter().for_each(|top| switch(top, NO_FLUSH));
-            made
+            let exact = tops_of(&copies)?.into_iter().map(Exact::switch_on).collect::<Result<Vec<_>, _>>()?;
+            let made = copies.iter().map(create).collect::<Result<Vec<_>, _>>()?;
+            exact.iter().try_for_each(Exact::check)?;
+            Ok(made)
         })
+    }
+
+    fn settle(&self, volume: &mut Volume) -> bool {
+        volume.fields.insert(SWITCH.into(), "no".into()).is_some_and(|before| before != "no")
+    }
+
+    fn rest(&self) {
+        if self.namespace.is_started() {
+            drop(self.namespace.run(|| {
+                release_tops();
+                Ok(())
+            }));
+        }
     }
 
     fn check(&self, _copy: &Copy) -> Result<(), ShadowError> {
@@ -139,7 +164,11 @@ impl ShadowProvider for Btrfs {
 
     fn remove(&self, copy: &Copy) -> Result<(), ShadowError> {
         let copy = copy.clone();
-        self.namespace.run(move || remove(&copy))
+        self.namespace.run(move || {
+            let removed = remove(&copy);
+            release_tops();
+            removed
+        })
     }
 }
 
@@ -149,14 +178,19 @@ fn create(copy: &Copy) -> Result<PathBuf, ShadowError> {
     let path = path_from_field(volume.field(SUBVOLUME)?);
     let cannot = |e: Errno| ShadowError::system(format!("make a snapshot of {}", volume.shown), e);
     let subvolume = step_into(&top.dir, &path).map_err(cannot)?;
+    let number = ioctl::subvolume_of(subvolume.as_fd()).map_err(cannot)?;
+    if number.to_string() != volume.field(NUMBER)? || inode_of(&subvolume).map_err(cannot)? != ioctl::TOP_INODE {
+        let message = format!("{} is another subvolume than it was a moment ago", volume.shown);
+        return Err(ShadowError::refused(message, "try again"));
+    }
     ioctl::create_snapshot(top.dir.as_fd(), &hidden(&copy.name), subvolume.as_fd()).map_err(cannot)?;
     Ok(top.mounted.join(hidden(&copy.name)))
 }
 
-/// Returns the file systems of which we switch the option.
-fn tops_to_switch(copies: &[Copy]) -> Result<Vec<Top>, ShadowError> {
+/// Returns the file systems of copies, each once.
+fn tops_of(copies: &[Copy]) -> Result<Vec<Top>, ShadowError> {
     let mut tops: Vec<Top> = Vec::new();
-    for copy in copies.iter().filter(|copy| switches(&copy.volume)) {
+    for copy in copies {
         let (top, _) = mount_top(copy.volume.field(FILE_SYSTEM)?, &[PathBuf::from(copy.volume.field(DEVICE)?)])?;
         if !tops.iter().any(|other| other.mounted == top.mounted) {
             tops.push(top);
@@ -165,22 +199,78 @@ fn tops_to_switch(copies: &[Copy]) -> Result<Vec<Top>, ShadowError> {
     Ok(tops)
 }
 
-fn switches(volume: &Volume) -> bool {
-    volume.fields.get(SWITCH).is_some_and(|switch| switch == "yes")
+/// A file system on which snapshots are exact, until this is dropped: [`FLUSH`] is on, and no other run switches it.
+struct Exact {
+    top: Top,
+    is_ours: bool,
 }
 
-/// Switches an option; where that fails, snapshots are as exact as they were before we came.
-fn switch(top: &Top, option: &str) {
-    mount_remount(&top.mounted, MountFlags::NOATIME, option).ok();
+impl Exact {
+    fn switch_on(top: Top) -> Result<Self, ShadowError> {
+        let failed = |e: Errno| ShadowError::system(format!("switch on {FLUSH} on {}", top.mounted.display()), e);
+        rustix::io::retry_on_intr(|| flock(&top.dir, FlockOperation::LockExclusive)).map_err(failed)?;
+        let is_on = has_flush(&top)?;
+        let exact = Self { top, is_ours: !is_on };
+        if !is_on {
+            let shown = exact.top.mounted.display();
+            let failed = |e: Errno| ShadowError::system(format!("switch on {FLUSH} on {shown}"), e);
+            switch(&exact.top, FLUSH).map_err(failed)?;
+        }
+        Ok(exact)
+    }
+
+    /// Makes sure that it was on all the time: another program may have mounted the file system with other options.
+    fn check(&self) -> Result<(), ShadowError> {
+        if has_flush(&self.top)? {
+            return Ok(());
+        }
+        let message = format!("somebody switched {FLUSH} off while snapshots were made");
+        Err(ShadowError::refused(message, "try again"))
+    }
+}
+
+impl Drop for Exact {
+    fn drop(&mut self) {
+        if self.is_ours {
+            switch(&self.top, NO_FLUSH).ok();
+        }
+        flock(&self.top.dir, FlockOperation::Unlock).ok();
+    }
+}
+
+fn has_flush(top: &Top) -> Result<bool, ShadowError> {
+    Ok(super::options_of(&top.dir)?.split(',').any(|option| option == FLUSH))
+}
+
+/// Sets an option of a file system, and leaves all others as they are: mount(2) would set all flags anew.
+fn switch(top: &Top, option: &str) -> rustix::io::Result<()> {
+    let picked = fspick(rustix::fs::CWD, &top.mounted, FsPickFlags::FSPICK_CLOEXEC)?;
+    fsconfig_set_flag(&picked, option)?;
+    fsconfig_reconfigure(&picked)
+}
+
+/// Unmounts the tops of all file systems; views keep what they show.
+fn release_tops() {
+    let base = Path::new(BASE).join(TOPS);
+    let Ok(dir) = open(&base, STEP, Mode::empty()) else { return };
+    let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            unmount(base.join(OsStr::from_bytes(name)), UnmountFlags::DETACH).ok();
+        }
+    }
 }
 
 /// Removes a snapshot: only one that has the name of ours, at the very top, and is what we make.
 fn remove(copy: &Copy) -> Result<(), ShadowError> {
     let volume = &copy.volume;
     let (top, _) = mount_top(volume.field(FILE_SYSTEM)?, &[PathBuf::from(volume.field(DEVICE)?)])?;
-    if switches(volume) && super::options_of(&top.dir).is_ok_and(|options| options.split(',').any(|o| o == FLUSH)) {
-        // The run was killed while it made snapshots.
-        switch(&top, NO_FLUSH);
+    if volume.fields.get(SWITCH).is_some_and(|switch| switch == "yes") {
+        // The run was killed while it made snapshots. Who makes some now has the lock.
+        rustix::io::retry_on_intr(|| flock(&top.dir, FlockOperation::LockExclusive))
+            .map_err(|e| ShadowError::system(format!("lock {}", top.mounted.display()), e))?;
+        drop(Exact { is_ours: has_flush(&top)?, top: Top { dir: reopen(&top)?, mounted: top.mounted.clone() } });
     }
     let name = hidden(&copy.name);
     let cannot = |e: Errno| ShadowError::system(format!("remove the snapshot {name} of {}", volume.shown), e);
@@ -207,7 +297,7 @@ fn is_ours(path: &Path) -> bool {
     path.as_os_str().as_bytes().starts_with(hidden(NAME_PREFIX).as_bytes())
 }
 
-fn volume_of(file_system: &str, device: &Path, subvolume: &Path, switches: bool) -> Volume {
+fn volume_of((file_system, device): (&str, &Path), (subvolume, number): (&Path, u64), switches: bool) -> Volume {
     let what = match subvolume.as_os_str().is_empty() {
         true => "Btrfs top level".to_owned(),
         false => format!("Btrfs subvolume {}", subvolume.display()),
@@ -216,6 +306,7 @@ fn volume_of(file_system: &str, device: &Path, subvolume: &Path, switches: bool)
         (FILE_SYSTEM, file_system.to_owned()),
         (DEVICE, device.to_string_lossy().into_owned()),
         (SUBVOLUME, field_of_path(subvolume)),
+        (NUMBER, number.to_string()),
         (SWITCH, if switches { "yes" } else { "no" }.to_owned()),
     ];
     Volume {
@@ -227,7 +318,13 @@ fn volume_of(file_system: &str, device: &Path, subvolume: &Path, switches: bool)
 
 /// Mounts the very top of a file system, unless it is; returns it and the device that did it.
 fn mount_top(file_system: &str, devices: &[PathBuf]) -> Result<(Top, PathBuf), ShadowError> {
-    let mounted = Path::new(BASE).join("btrfs").join(file_system);
+    if file_system.len() != 32 || !file_system.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(ShadowError::refused(
+            format!("{file_system:?} is no id of a Btrfs file system"),
+            "the record is damaged",
+        ));
+    }
+    let mounted = Path::new(BASE).join(TOPS).join(file_system);
     let open_top = || {
         let dir = open(&mounted, STEP, Mode::empty())?;
         let is_it = ioctl::file_system(&dir).is_ok_and(|(id, _)| hex(&id) == file_system);
@@ -237,22 +334,63 @@ fn mount_top(file_system: &str, devices: &[PathBuf]) -> Result<(Top, PathBuf), S
     if let Ok(Some(top)) = open_top() {
         return Ok((top, first));
     }
+    refuse_read_only(file_system)?;
     make_dirs(&mounted)?;
+    // Whoever runs a command on views has no business with the whole file system.
+    rustix::fs::chmod(Path::new(BASE).join(TOPS), Mode::from_raw_mode(0o700)).ok();
     let mut failure = ShadowError::refused(
-        format!("no device of the Btrfs file system {file_system} is known"),
+        format!("no device of the Btrfs file system {file_system} is there"),
         "is its disk connected?",
     );
-    for device in devices {
-        match mount(device, &mounted, "btrfs", MountFlags::NOATIME, c"subvolid=5") {
+    for device in devices.iter().cloned().chain([by_uuid(file_system)]) {
+        // Nothing is mounted, and no log replayed, on a device that has another file system now.
+        if id_on(&device).is_none_or(|id| hex(&id) != file_system) {
+            continue;
+        }
+        match mount(&device, &mounted, "btrfs", MountFlags::NOATIME, c"subvolid=5") {
             Ok(()) => match open_top() {
-                Ok(Some(top)) => return Ok((top, device.clone())),
+                Ok(Some(top)) => return Ok((top, device)),
                 // Another file system has this name now.
-                _ => drop(rustix::mount::unmount(&mounted, rustix::mount::UnmountFlags::DETACH)),
+                _ => drop(unmount(&mounted, UnmountFlags::DETACH)),
             },
             Err(e) => failure = ShadowError::system(format!("mount the top of {}", device.display()), e),
         }
     }
     Err(failure)
+}
+
+/// Opens a top once more.
+fn reopen(top: &Top) -> Result<OwnedFd, ShadowError> {
+    top.dir.try_clone().map_err(|e| ShadowError::system(format!("open {}", top.mounted.display()), e))
+}
+
+/// Refuses a file system that somebody mounted to be read only: our mount would make it writable.
+fn refuse_read_only(file_system: &str) -> Result<(), ShadowError> {
+    for mount in super::mount_table()?.iter().filter(|mount| mount.file_system == "btrfs" && mount.is_read_only()) {
+        let Ok(dir) = open(&mount.point, ASK, Mode::empty()) else { continue };
+        if ioctl::file_system(&dir).is_ok_and(|(id, _)| hex(&id) == file_system) {
+            let message = format!("the file system of {} is mounted read-only", mount.point.display());
+            return Err(ShadowError::refused(message, "mount it to be written to, and try again"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the id of the Btrfs file system on a device, from its first superblock: 64 KiB from the start, the id 0x20
+/// bytes in it, the magic number 0x40.
+fn id_on(device: &Path) -> Option<[u8; 16]> {
+    const SUPERBLOCK: u64 = 64 << 10;
+    let device = open(device, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).ok()?;
+    let mut block = [0; 0x48];
+    let read = rustix::io::retry_on_intr(|| rustix::io::pread(&device, &mut block, SUPERBLOCK)).ok()?;
+    (read == block.len() && &block[0x40..] == b"_BHRfS_M").then(|| block[0x20..].first_chunk().copied())?
+}
+
+/// Returns where udev has the device of a file system, whatever it is called since the last start.
+fn by_uuid(file_system: &str) -> PathBuf {
+    let [a, b, c, d] = [8, 12, 16, 20].map(|at| file_system.split_at(at).1);
+    let parts = [&file_system[..8], &a[..4], &b[..4], &c[..4], d];
+    Path::new("/dev/disk/by-uuid").join(parts.join("-"))
 }
 
 /// Returns the path of the subvolume that a path lies in.
@@ -274,7 +412,7 @@ fn nested_below(top: &Top, around: &Path, inside: &Path) -> rustix::io::Result<V
         for (child, child_path) in children(top.dir.as_fd(), subvolume, &path)? {
             if child_path.starts_with(inside) && child_path != inside {
                 open.push((child, child_path.clone()));
-                nested.push(Nested { inside: child_path });
+                nested.push(Nested { inside: child_path, number: child });
             }
         }
     }
@@ -383,6 +521,14 @@ mod tests {
             let path = Path::new(OsStr::from_bytes(bytes));
             assert_eq!(path_from_field(&field_of_path(path)), path);
         }
+    }
+
+    #[test]
+    fn a_device_is_looked_for_by_its_id() {
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(by_uuid(id), Path::new("/dev/disk/by-uuid/01234567-89ab-cdef-0123-456789abcdef"));
+        assert_eq!(id_on(Path::new("/dev/null")), None);
+        assert!(mount_top("/tmp/elsewhere", &[]).is_err_and(|error| error.to_string().contains("is no id")));
     }
 
     #[test]
