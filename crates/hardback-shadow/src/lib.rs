@@ -14,6 +14,7 @@ mod hooks;
 #[cfg(target_os = "linux")]
 mod linux;
 mod machine;
+mod prepared;
 mod process;
 mod provider;
 mod record;
@@ -23,9 +24,10 @@ pub use error::ShadowError;
 pub use forward::Forward;
 pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
 pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
+pub use prepared::{Live, Prepared};
 pub use provider::{Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 pub use record::{Listed, Record, Records};
-pub use set::{Live, Made, Prepared, ShadowReport, ShadowSet, Shadows, Swept};
+pub use set::{Made, ShadowReport, ShadowSet, Shadows, Swept};
 
 use std::path::PathBuf;
 
