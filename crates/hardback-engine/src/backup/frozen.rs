@@ -207,9 +207,8 @@ fn is_left_out(excludes: &Excludes, below: &Path) -> bool {
 fn has_list_above(job: &Job, source: usize, below: &Path) -> bool {
     let Some(source) = job.sources.get(source).filter(|_| !job.options.no_ignore_files) else { return false };
     let above = below.ancestors().skip(1).map(|path| source.path.join(path));
-    let has_list =
-        |dir: PathBuf| Dir::open(&dir, Seam::default()).is_ok_and(|dir| dir.stat(DIRECTORY_FILE_NAME).is_ok());
-    above.map(has_list).any(|has_list| has_list)
+    let mut dirs = above.filter_map(|dir: PathBuf| Dir::open(&dir, Seam::default()).ok());
+    dirs.any(|dir| dir.stat(DIRECTORY_FILE_NAME).is_ok())
 }
 
 impl From<ShadowError> for Error {
