@@ -23,16 +23,21 @@ pub use error::ShadowError;
 pub use forward::Forward;
 pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
 pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
-pub use provider::{Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+pub use provider::{
+    Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
+};
 pub use record::{Listed, Record, Records};
 pub use set::{Live, Made, Prepared, ShadowReport, ShadowSet, Shadows, Swept};
 
 use std::path::PathBuf;
 
-/// Returns what makes shadow copies on this computer. `records` is the folder for what was begun.
-pub fn system(records: PathBuf) -> Shadows {
+/// Returns what makes shadow copies on this computer. `records` is the folder for what was begun; `size` is for copies
+/// that need room of their own.
+pub fn system(records: PathBuf, size: ShadowSize) -> Shadows {
     #[cfg(target_os = "linux")]
-    return linux::system(records);
+    return linux::system(records, size);
+    #[cfg(not(target_os = "linux"))]
+    let _ = size;
     #[cfg(not(target_os = "linux"))]
     return Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records);
 }

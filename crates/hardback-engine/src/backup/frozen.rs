@@ -8,10 +8,19 @@ use crate::excludes::Excludes;
 use crate::job::Job;
 use crate::report::{BackupReport, Phase, ShadowOutcome};
 use crate::target::Target;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hardback_platform::{Dir, Time};
 use hardback_shadow::{FailedHook, HookFailure, HookTime, Mode, Request, ShadowError, ShadowSet, Swept};
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long reading goes on before it is looked whether the sources still stand still.
+const WATCH_PAUSE: Duration = Duration::from_secs(10);
+
+/// Is never sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Never {}
 
 /// Where the sources are read.
 pub(super) struct Sources<'a> {
@@ -46,9 +55,31 @@ impl<'a> Sources<'a> {
         self.set.and_then(|set| set.report().frozen)
     }
 
-    /// Makes sure that what was read so far can be trusted.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.set.map_or(Ok(()), |set| Ok(set.check()?))
+    /// Makes sure that what was read can be trusted. Where it cannot, that is why the reading failed, if it did.
+    pub(super) fn check<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
+        match (self.set, read) {
+            (None, read) | (_, read @ Err(Error::Interrupted)) => read,
+            (Some(set), Ok(read)) => set.check().map(|()| read).map_err(Error::from),
+            (Some(set), Err(error)) => match set.check() {
+                Err(lost @ ShadowError::Lost { .. }) => Err(lost.into()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Looks from time to time whether the sources still stand still, until `done` is disconnected: reading on would be
+    /// of no use.
+    ///
+    /// # Errors
+    /// A shadow copy was lost. Where nobody can tell, [`Sources::check`] tells at the end.
+    pub(super) fn watch(&self, done: &Receiver<Never>) -> Result<(), Error> {
+        let Some(set) = self.set else { return Ok(()) };
+        while done.recv_timeout(WATCH_PAUSE) == Err(RecvTimeoutError::Timeout) {
+            if let Err(lost @ ShadowError::Lost { .. }) = set.check() {
+                return Err(lost.into());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,15 @@
 //! Linux: the mount table, a mount namespace for the views, and the providers.
 
 mod btrfs;
+mod lvm;
 mod mounts;
 mod namespace;
+mod tool;
 mod zfs;
 
 use crate::error::ShadowError;
 use crate::machine::{Machine, Request, ViewPlan};
-use crate::provider::{MountedVolume, Place};
+use crate::provider::{MountedVolume, Place, ShadowProvider, ShadowSize};
 use crate::set::Shadows;
 use hardback_platform::{Dir, PathError, Seam};
 use mounts::Mount;
@@ -26,10 +28,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 const LOOK: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Returns what makes shadow copies on Linux.
-pub(super) fn system(records: PathBuf) -> Shadows {
+pub(super) fn system(records: PathBuf, size: ShadowSize) -> Shadows {
     let namespace = Arc::new(Namespace::default());
     let machine = LinuxMachine { namespace: namespace.clone(), views: Mutex::default(), new_root: Mutex::default() };
-    Shadows::new(Arc::new(machine), vec![Arc::new(btrfs::Btrfs::new(namespace)), Arc::new(zfs::Zfs::new())], records)
+    let providers: Vec<Arc<dyn ShadowProvider>> = vec![
+        Arc::new(btrfs::Btrfs::new(namespace.clone())),
+        Arc::new(lvm::Lvm::new(namespace, size)),
+        Arc::new(zfs::Zfs::new()),
+    ];
+    Shadows::new(Arc::new(machine), providers, records)
 }
 
 /// A Linux computer.
