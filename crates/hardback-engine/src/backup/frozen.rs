@@ -55,15 +55,17 @@ impl<'a> Sources<'a> {
         self.set.and_then(|set| set.report().frozen)
     }
 
-    /// Makes sure that what was read can be trusted. Where it cannot, that is why the reading failed, if it did.
-    pub(super) fn check<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
-        match (self.set, read) {
-            (None, read) | (_, read @ Err(Error::Interrupted)) => read,
-            (Some(set), Ok(read)) => set.check().map(|()| read).map_err(Error::from),
-            (Some(set), Err(error)) => match set.check() {
-                Err(lost @ ShadowError::Lost { .. }) => Err(lost.into()),
-                _ => Err(error),
-            },
+    /// Makes sure that what was read so far can be trusted.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.set.map_or(Ok(()), |set| Ok(set.check()?))
+    }
+
+    /// Returns why reading failed: where a shadow copy was lost, that is the cause of all else.
+    fn cause_of(&self, error: Error) -> Error {
+        match (&error, self.check()) {
+            (Error::Interrupted, _) => error,
+            (_, Err(lost @ Error::Shadow(ShadowError::Lost { .. }))) => lost,
+            _ => error,
         }
     }
 
@@ -93,7 +95,10 @@ pub(super) fn with_frozen(
 ) -> Result<BackupReport, Error> {
     let Some(_) = &job.shadow else { return work(&Sources::live(job)) };
     let mut window = Window { ctx, target, job, set: None, failed_hooks: Vec::new(), swept: Vec::new(), began: false };
-    let result = window.open(excludes).and_then(|()| work(&Sources { job, set: window.set.as_ref() }));
+    let result = window.open(excludes).and_then(|()| {
+        let sources = Sources { job, set: window.set.as_ref() };
+        work(&sources).map_err(|error| sources.cause_of(error))
+    });
     window.close(result)
 }
 

@@ -152,7 +152,7 @@ fn back_up(
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
     let stored = run.walk_and_store(&shared, excludes, job, sources, &roots);
-    let recorded = match sources.check(stored) {
+    let recorded = match stored.and_then(|recorded| sources.check().map(|()| recorded)) {
         Ok(recorded) => recorded,
         Err(error) => {
             found.set(run.changed(&shared));

@@ -43,7 +43,7 @@ pub(super) fn system(records: PathBuf, size: ShadowSize) -> Shadows {
 #[derive(Debug)]
 struct LinuxMachine {
     namespace: Arc<Namespace>,
-    /// Where there are views, inside of the namespace.
+    /// Where views are mounted, inside of the namespace.
     views: Mutex<Vec<PathBuf>>,
     /// The view that is the root of all that programs see which are started from now on.
     new_root: Mutex<Option<PathBuf>>,
@@ -77,17 +77,20 @@ impl Machine for LinuxMachine {
         // Nothing can be shown in the place of the root; it becomes the root.
         let root = views.iter().find(|(path, _)| path == Path::new("/")).map(|(_, view)| view.clone());
         *held(&self.new_root) = root.clone();
-        self.namespace.run(move || {
-            for (path, view) in views.iter().filter(|(path, _)| path != Path::new("/")) {
-                let place = match &root {
-                    Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-                    None => path.clone(),
-                };
-                mount_bind_recursive(view, &place)
-                    .map_err(|e| ShadowError::system(format!("show the shadow copy at {}", path.display()), e))?;
-            }
-            Ok(())
-        })
+        let places = views.into_iter().filter(|(path, _)| path != Path::new("/"));
+        for (path, view) in places {
+            let place = match &root {
+                Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
+                None => path.clone(),
+            };
+            let at = place.clone();
+            self.namespace.run(move || {
+                mount_bind_recursive(view, &at)
+                    .map_err(|e| ShadowError::system(format!("show the shadow copy at {}", path.display()), e))
+            })?;
+            held(&self.views).push(place);
+        }
+        Ok(())
     }
 
     fn open(&self, path: &Path, seam: Seam) -> Result<Dir, PathError> {
@@ -110,11 +113,13 @@ impl Machine for LinuxMachine {
 
     fn dismantle(&self) -> Result<(), ShadowError> {
         let views = std::mem::take(&mut *held(&self.views));
+        *held(&self.new_root) = None;
         if views.is_empty() {
             return Ok(());
         }
         self.namespace.run(move || {
-            for view in views {
+            // What is shown in another's place holds up the removal as well.
+            for view in views.into_iter().rev() {
                 match unmount(&view, UnmountFlags::DETACH) {
                     // It never came to be.
                     Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}

@@ -10,7 +10,7 @@ mod room;
 
 use super::mount_table;
 use super::namespace::{BASE, Namespace, make_dirs};
-use super::tool::{TOOL_LIMIT, Tool};
+use super::tool::{Done, TOOL_LIMIT, Tool};
 use crate::error::ShadowError;
 use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume};
 use report::{FIELDS, LogicalVolume};
@@ -179,7 +179,10 @@ impl ShadowProvider for Lvm {
 
 /// Returns all logical volumes that can be seen.
 fn list() -> Result<Vec<LogicalVolume>, ShadowError> {
-    let done = LVS.run(&["--reportformat", "json", "--units", "b", "--nosuffix", "-o", FIELDS])?;
+    volumes_of(LVS.run(&["--reportformat", "json", "--units", "b", "--nosuffix", "-o", FIELDS])?)
+}
+
+fn volumes_of(done: Done) -> Result<Vec<LogicalVolume>, ShadowError> {
     // It fails where any group lacks a disk, and lists the others all the same.
     match (report::parse(&done.out), done.failure) {
         (Ok(volumes), None) => Ok(volumes),
@@ -282,3 +285,6 @@ fn pause() {
     let (_sender, nothing) = channel::<()>();
     nothing.recv_timeout(REMOVE_PAUSE).ok();
 }
+
+#[cfg(test)]
+mod tests;
