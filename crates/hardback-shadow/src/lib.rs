@@ -31,13 +31,19 @@ pub use set::{Live, Made, Prepared, ShadowReport, ShadowSet, Shadows, Swept};
 
 use std::path::PathBuf;
 
-/// Returns what makes shadow copies on this computer. `records` is the folder for what was begun; `size` is for copies
-/// that need room of their own.
-pub fn system(records: PathBuf, size: ShadowSize) -> Shadows {
+/// Returns what makes shadow copies on this computer. `records` is the folder for what was begun.
+pub fn system(records: PathBuf) -> Shadows {
+    system_with_size(records, ShadowSize::default())
+}
+
+/// Does the same, with another size of copies that need room of their own.
+pub fn system_with_size(records: PathBuf, size: ShadowSize) -> Shadows {
     #[cfg(target_os = "linux")]
     return linux::system(records, size);
     #[cfg(not(target_os = "linux"))]
-    let _ = size;
-    #[cfg(not(target_os = "linux"))]
-    return Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records);
+    {
+        // Nothing here makes any.
+        let _: ShadowSize = size;
+        Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records)
+    }
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long reading goes on before it is looked whether the sources still stand still.
-const WATCH_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const WATCH_PAUSE: Duration = Duration::from_secs(10);
 
 /// Is never sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,14 +69,14 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Looks from time to time whether the sources still stand still, until `done` is disconnected: reading on would be
-    /// of no use.
+    /// Looks after each pause whether the sources still stand still, until `done` is disconnected: reading on would be of
+    /// no use.
     ///
     /// # Errors
     /// A shadow copy was lost. Where nobody can tell, [`Sources::check`] tells at the end.
-    pub(super) fn watch(&self, done: &Receiver<Never>) -> Result<(), Error> {
+    pub(super) fn watch(&self, done: &Receiver<Never>, pause: Duration) -> Result<(), Error> {
         let Some(set) = self.set else { return Ok(()) };
-        while done.recv_timeout(WATCH_PAUSE) == Err(RecvTimeoutError::Timeout) {
+        while done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             if let Err(lost @ ShadowError::Lost { .. }) = set.check() {
                 return Err(lost.into());
             }
@@ -244,5 +244,80 @@ impl From<ShadowError> for Error {
             ShadowError::Interrupted => Self::Interrupted,
             other => Self::Shadow(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{BackupOptions, JobName, JobSource};
+    use hardback_shadow::{
+        Answer, Copy, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
+    };
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    /// Freezes nothing, and loses it as soon as it is asked.
+    #[derive(Debug)]
+    struct Losing;
+
+    impl ShadowProvider for Losing {
+        fn name(&self) -> &'static str {
+            "losing"
+        }
+
+        fn look(&self, _: &Place, _: &dyn Fn(&Path) -> bool) -> Answer {
+            let volume = Volume { provider: "losing".into(), shown: "disk".into(), fields: Default::default() };
+            Answer::Can(vec![Piece { below: PathBuf::new(), read: Read::Frozen { volume, inside: PathBuf::new() } }])
+        }
+
+        fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+            Ok(copies.iter().map(|_| PathBuf::from("frozen")).collect())
+        }
+
+        fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
+            Err(ShadowError::Lost { volume: copy.volume.shown.clone(), why: "full".into(), hint: None })
+        }
+
+        fn remove(&self, _: &Copy) -> Result<(), ShadowError> {
+            Ok(())
+        }
+    }
+
+    fn with_sources(test: impl FnOnce(&Sources<'_>)) {
+        let temp = tempfile::tempdir().unwrap();
+        let shadows = Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing)], temp.path().join("records"));
+        let path = temp.path().to_owned();
+        let request = Request { sources: vec![path.clone()], one_file_system: false, wants: &|_, _| true };
+        let now = || Time { seconds: 0, nanos: 0 };
+        let set = shadows.prepare(&request, Mode::Always).unwrap().freeze(Mode::Always, "test", &now).unwrap();
+        assert!(matches!(set.report(), ShadowReport { made, .. } if made.len() == 1));
+        let source = JobSource { folder: b"x".to_vec(), path_bytes: b"x".to_vec(), path };
+        let job = Job::new(JobName::new("test").unwrap(), vec![source], BackupOptions::default()).unwrap();
+        test(&Sources { job: &job, set: Some(&set) });
+        assert!(set.release().is_empty());
+    }
+
+    fn is_lost(error: &Error) -> bool {
+        matches!(error, Error::Shadow(ShadowError::Lost { .. }))
+    }
+
+    #[test]
+    fn a_copy_that_is_lost_ends_the_reading() {
+        with_sources(|sources| {
+            let (reading, done) = crossbeam_channel::bounded(0);
+            assert!(is_lost(&sources.watch(&done, Duration::from_millis(1)).unwrap_err()));
+            drop(reading);
+            // Nobody looks after the end.
+            sources.watch(&done, Duration::from_secs(3600)).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_copy_that_is_lost_is_why_reading_fails() {
+        with_sources(|sources| {
+            assert!(is_lost(&sources.cause_of(Error::refused("cannot read", "?"))));
+            assert!(matches!(sources.cause_of(Error::Interrupted), Error::Interrupted));
+        });
     }
 }

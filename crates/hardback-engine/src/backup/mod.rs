@@ -456,7 +456,7 @@ impl Run {
         let top = self.top(shared, job, roots)?;
         let (reading, done) = bounded(0);
         let is_sound = std::thread::scope(|scope| {
-            scope.spawn(|| shared.guard(move || sources.watch(&done)));
+            scope.spawn(|| shared.guard(move || sources.watch(&done, frozen::WATCH_PAUSE)));
             for _ in 0..worker_count(&job.options) {
                 let (chunks, outputs) = (chunks.clone(), output_sender.clone());
                 scope.spawn(|| shared.guard(|| store_chunks(shared, chunks, outputs)));

@@ -16,7 +16,7 @@ pub(super) fn shadows(size: ShadowSize, env: &Env) -> anyhow::Result<Shadows> {
     let dir = env.state_dir().ok_or_else(|| {
         Usage::new("there is no folder for the records of shadow copies", "set HARDBACK_STATE_DIR to one")
     })?;
-    Ok(hardback_shadow::system(dir.join("shadow"), size))
+    Ok(hardback_shadow::system_with_size(dir.join("shadow"), size))
 }
 
 /// Returns what a job does to have its sources stand still, if it does anything.
