@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use packages::Outcome;
+
 use crate::needed;
 use crate::process::{cargo, find_program, run, workspace_root};
 use crate::steps::{Steps, no_skip_from_env};
@@ -45,7 +47,10 @@ fn run_tests(only: &[String]) -> Result<Option<String>> {
         return Ok(Some(why));
     }
     let dir = workspace_root().join("target/guest");
-    let root = packages::set_up(&dir.join("packages"))?;
+    let root = match packages::set_up(&dir.join("packages"))? {
+        Outcome::Unpacked(root) => root,
+        Outcome::Missing(why) => return Ok(Some(why)),
+    };
     run(cargo().args(["build", "-q", "-p", "hardback"]))?;
     let script = fs::read_to_string(workspace_root().join(SCRIPT)).with_context(|| format!("cannot read {SCRIPT}"))?;
     let tests: Vec<String> = verdict::tests_of(&script).into_iter().filter(|t| is_wanted(t, only)).collect();

@@ -31,13 +31,21 @@ const FOLLOWED: &[&str] = &["lib", "linux-image-"];
 /// Written last; without it, or with other packages, a folder is done again.
 const STAMP: &str = "complete";
 
-/// Unpacks the packages below `dir`, unless that has been done; returns where.
-pub(super) fn set_up(dir: &Path) -> Result<PathBuf> {
+/// What became of it.
+pub(super) enum Outcome {
+    /// The packages are in this folder.
+    Unpacked(PathBuf),
+    /// They cannot be had here, for this reason.
+    Missing(String),
+}
+
+/// Unpacks the packages below `dir`, unless that has been done.
+pub(super) fn set_up(dir: &Path) -> Result<Outcome> {
     let root = dir.join("root");
     let stamp = PACKAGES.join(" ");
     if fs::read_to_string(dir.join(STAMP)).is_ok_and(|done| done == stamp) {
         println!("    Debian's packages: {}", root.display());
-        return Ok(root);
+        return Ok(Outcome::Unpacked(root));
     }
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
@@ -45,16 +53,19 @@ pub(super) fn set_up(dir: &Path) -> Result<PathBuf> {
     let files = dir.join("files");
     fs::create_dir_all(&files)?;
     fs::create_dir_all(&root)?;
-    if needed::why_not_installable().is_none() {
-        needed::apt_update()?;
+    let updated = match needed::why_not_installable() {
+        None => needed::apt_update(),
+        Some(_) => Ok(()),
+    };
+    if let Err(error) = updated.and_then(|()| download(&files)) {
+        return Ok(Outcome::Missing(format!("Debian's packages cannot be fetched: {error:#}")));
     }
-    download(&files)?;
     for package in needed::package_files(&files)? {
         run(command("dpkg-deb").arg("-x").arg(package).arg(&root))?;
     }
     fs::remove_dir_all(&files)?;
     fs::write(dir.join(STAMP), stamp)?;
-    Ok(root)
+    Ok(Outcome::Unpacked(root))
 }
 
 /// Fetches the packages, and what they need of the kinds that are followed.
