@@ -206,6 +206,31 @@ killed_anywhere() {
     echo "info: $left of 10 kills left a snapshot, which was swept"
 }
 
+# Killed while a tool is at work, which goes on: its snapshot comes after its owner died, and nobody sweeps before.
+killed_in_tool() {
+    printf '#!/bin/sh\nsleep 4\nexec lvm lvcreate "$@"\n' > /tmp/lvcreate
+    chmod +x /tmp/lvcreate
+    mv /sbin/lvcreate /sbin/lvcreate.away
+    cp /tmp/lvcreate /sbin/lvcreate
+    hardback backup /mnt/thick-ext4 "$T/thick-ext4" --job thick-ext4 --shadow always > /tmp/report 2>&1 &
+    pid=$!
+    while ! pidof sleep > /dev/null; do true; done
+    kill -9 $pid
+    wait $pid
+    hardback shadow list --json > /tmp/list
+    hardback shadow sweep > /tmp/swept 2>&1
+    mv /sbin/lvcreate.away /sbin/lvcreate
+    grep -q '"in_use":true' /tmp/list || fail "it is not in use although a tool is at work: $(cat /tmp/list)"
+    grep -q "nothing to remove" /tmp/swept || fail "it was swept while a tool was at work: $(cat /tmp/swept)"
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        hardback shadow list --json > /tmp/list
+        grep -q '"in_use":true' /tmp/list || break
+        sleep 1
+    done
+    lvs --noheadings -o lv_name | grep -q hardback-shadow || fail "no snapshot came: the test shows nothing"
+    hardback shadow sweep || fail "shadow sweep fails"
+}
+
 # Two volumes, one mounted below the other by a folder of its own: one view, two snapshots.
 nested() {
     mkdir -p /mnt/thick-ext4/below
@@ -362,6 +387,7 @@ run_test killed-thick killed thick-ext4
 run_test killed-thin killed thin-xfs
 run_test killed-anywhere-thick killed_anywhere thick-xfs
 run_test killed-anywhere-thin killed_anywhere thin-ext4
+run_test killed-in-tool killed_in_tool
 run_test nested nested
 run_test plain plain
 run_test layer layer
