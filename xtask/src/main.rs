@@ -5,6 +5,8 @@
 
 #[cfg(target_os = "linux")]
 mod bench;
+#[cfg(target_os = "linux")]
+mod guest;
 mod needed;
 mod nightly;
 mod process;
@@ -42,6 +44,8 @@ const COMMANDS: &[Command] = &[
         about: "hardback against its peers on ext4, xfs and btrfs; as root; `bench --help`",
         main: bench::main,
     },
+    #[cfg(target_os = "linux")]
+    Command { name: "guest", about: "LVM in a virtual machine of Debian's packages; takes minutes", main: guest::main },
     Command { name: "nightly", about: "the slow suites", main: nightly::main },
     Command { name: "tidy", about: "the house rules that no compiler checks", main: tidy::main },
 ];

@@ -1,7 +1,9 @@
 //! The programs that the tests want besides Rust, and the Debian packages that
 //! bring them.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -106,6 +108,27 @@ pub fn apt_download(packages: &[impl AsRef<str>], dir: &Path) -> Result<()> {
         .current_dir(dir))
 }
 
+/// The package files in `dir`.
+pub fn package_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new("deb")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The names in a `Depends` field, of each `a | b` the first.
+pub fn first_alternatives(depends: &str) -> impl Iterator<Item = &str> {
+    depends.split(',').filter_map(|relation| {
+        let end = |c: char| c.is_whitespace() || "(|:".contains(c);
+        relation.trim().split(end).next().filter(|name| !name.is_empty())
+    })
+}
+
 fn apt_get() -> Command {
     let mut apt_get = command("apt-get");
     apt_get
@@ -127,5 +150,14 @@ mod tests {
     fn a_package_is_present_when_any_of_its_programs_is() {
         assert!(needed("x", &["no-such-program-here", "sh"], "").is_present());
         assert!(!needed("x", &["no-such-program-here"], "").is_present());
+    }
+
+    #[test]
+    fn dependencies_are_read_by_name_and_first_alternative() {
+        let depends = "libc6 (>= 2.34), libstd-rust-web-1.96 (= 1.96.0), gcc | clang | \
+                       c-compiler, python3:any, libllvm22\n";
+        let names: Vec<_> = first_alternatives(depends).collect();
+        assert_eq!(names, ["libc6", "libstd-rust-web-1.96", "gcc", "python3", "libllvm22"]);
+        assert_eq!(first_alternatives("\n").count(), 0);
     }
 }

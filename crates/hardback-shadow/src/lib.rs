@@ -25,7 +25,9 @@ pub use forward::Forward;
 pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
 pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
 pub use prepared::{Live, Prepared};
-pub use provider::{Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+pub use provider::{
+    Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
+};
 pub use record::{Listed, Record, Records};
 pub use set::{Made, ShadowReport, ShadowSet, Shadows, Swept};
 
@@ -33,8 +35,17 @@ use std::path::PathBuf;
 
 /// Returns what makes shadow copies on this computer. `records` is the folder for what was begun.
 pub fn system(records: PathBuf) -> Shadows {
+    system_with_size(records, ShadowSize::default())
+}
+
+/// Does the same, with another size of copies that need room of their own.
+pub fn system_with_size(records: PathBuf, size: ShadowSize) -> Shadows {
     #[cfg(target_os = "linux")]
-    return linux::system(records);
+    return linux::system(records, size);
     #[cfg(not(target_os = "linux"))]
-    return Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records);
+    {
+        // Nothing here makes any.
+        let _: ShadowSize = size;
+        Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records)
+    }
 }

@@ -1,14 +1,20 @@
 //! Programs with a time limit: the tools of the providers, and the hooks of a job.
 #![allow(clippy::disallowed_methods, reason = "providers are driven by the system's tools, hooks are programs")]
 
+#[cfg(target_os = "linux")]
+mod output;
+
+#[cfg(target_os = "linux")]
+pub(crate) use output::run_and_read;
+
 use std::io;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Most that is kept of what a program says, in bytes; the rest is read and forgotten.
-#[cfg(target_os = "linux")]
-const OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// How long is waited for a program that was killed, and for the end of what one that ended wrote: a device that hangs
+/// holds up even the killing, and something that was started in the background may keep the pipes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How a program ended.
 #[derive(Debug)]
@@ -24,57 +30,25 @@ pub(crate) enum Ended {
 /// # Errors
 /// It cannot be started.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
-    let mut child = start(command)?;
+    wait(start(command)?, limit)
+}
+
+/// Waits for a program, no longer than its limit.
+fn wait(mut child: Child, limit: Duration) -> io::Result<Ended> {
     let group = child.id();
     let (sender, ended) = channel();
-    let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
-    let result = match ended.recv_timeout(limit) {
+    // It is not joined: a program that hangs in the kernel cannot be killed, and nobody waits for it here.
+    let waiting = std::thread::Builder::new().name("tool".into());
+    waiting.spawn(move || drop(sender.send(child.wait())))?;
+    match ended.recv_timeout(limit) {
         Ok(status) => status.map(Ended::Status),
         Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("a thread panicked")),
         Err(RecvTimeoutError::Timeout) => {
             kill_group(group);
+            drop(ended.recv_timeout(LAST_WORDS));
             Ok(Ended::TimedOut)
         }
-    };
-    drop(waiting.join());
-    result
-}
-
-/// Runs a program; returns how it ended, what it wrote, and what it complained about.
-///
-/// # Errors
-/// It cannot be started.
-#[cfg(target_os = "linux")]
-pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result<(Ended, String, String)> {
-    let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-    let group = child.id();
-    let readers = [child.stdout.take().map(spawn_reader), child.stderr.take().map(spawn_reader)];
-    let (sender, ended) = channel();
-    let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
-    let status = match ended.recv_timeout(limit) {
-        Ok(status) => status?,
-        Err(_) => {
-            kill_group(group);
-            drop(waiting.join());
-            // What it started may hold its pipes for ever.
-            return Ok((Ended::TimedOut, String::new(), String::new()));
-        }
-    };
-    drop(waiting.join());
-    let [out, err] = readers.map(|reader| reader.and_then(|reader| reader.join().ok()).unwrap_or_default());
-    Ok((Ended::Status(status), out, err))
-}
-
-#[cfg(target_os = "linux")]
-fn spawn_reader(mut stream: impl io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let (mut kept, mut buffer) = (Vec::new(), [0; 8192]);
-        while let Ok(n @ 1..) = stream.read(&mut buffer) {
-            let room = OUTPUT_BYTES_MAX - kept.len();
-            kept.extend_from_slice(&buffer[..n.min(room)]);
-        }
-        String::from_utf8_lossy(&kept).into_owned()
-    })
+    }
 }
 
 /// Starts a program in a group of its own, so that it can be ended with all that it starts.
@@ -95,6 +69,7 @@ fn kill_group(leader: u32) {
 #[cfg(not(unix))]
 fn kill_group(leader: u32) {
     // The tool of the system ends what the program started too.
+    use std::process::Stdio;
     let mut kill = Command::new("taskkill");
     let kill = kill.args(["/T", "/F", "/PID", &leader.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     drop(kill.status());

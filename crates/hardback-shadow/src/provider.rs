@@ -18,6 +18,35 @@ pub enum Mode {
     Always,
 }
 
+/// How much room a shadow copy gets that keeps beside its volume what is overwritten there; it is lost when that is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowSize {
+    /// So many bytes.
+    Bytes(u64),
+    /// A part of the volume, in hundredths of a percent.
+    Part(u32),
+}
+
+impl ShadowSize {
+    /// Returns how many bytes that is for a volume.
+    pub fn of_volume(self, volume_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Part(hundredths) => {
+                let bytes = u128::from(volume_bytes) * u128::from(hundredths) / 10_000;
+                u64::try_from(bytes).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+impl Default for ShadowSize {
+    /// A fifth of the volume.
+    fn default() -> Self {
+        Self::Part(2000)
+    }
+}
+
 /// A part of a source that lies on one mounted volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -134,7 +163,7 @@ pub enum Answer {
 
 /// Something that freezes volumes: Btrfs, LVM, ZFS, VSS, and a scripted one for tests.
 ///
-/// Called from one thread at a time.
+/// Called from one thread at a time, but for [`ShadowProvider::check`].
 pub trait ShadowProvider: Send + Sync + Debug {
     /// Returns its name: one word, as in records and reports.
     fn name(&self) -> &'static str;
@@ -159,7 +188,7 @@ pub trait ShadowProvider: Send + Sync + Debug {
     /// Lets go of all that is needed only to make views and to remove copies.
     fn rest(&self) {}
 
-    /// Tells whether a shadow copy is still good.
+    /// Tells whether a shadow copy is still good. Called from another thread than the rest, while that reads.
     ///
     /// # Errors
     /// [`ShadowError::Lost`].

@@ -178,7 +178,12 @@ impl ShadowSet {
     /// Makes the copies and the views.
     pub(crate) fn fill(&mut self, places: &[Looked], copies: &[Copy], mode: Mode) -> Result<(), ShadowError> {
         let began = hardback_platform::monotonic_now();
-        let paths = self.create(copies, mode)?;
+        // Should this process be killed, the tool that is at work makes its copy all the same: nobody sweeps before.
+        let cannot = |e| ShadowError::system("let the tools hold the lock of the record", e);
+        self.let_children_hold(true).map_err(cannot)?;
+        let paths = self.create(copies, mode);
+        self.let_children_hold(false).map_err(cannot)?;
+        let paths = paths?;
         self.report.spread_ns = hardback_platform::monotonic_now().saturating_sub(began);
         let lost = |from: &From| matches!(from, From::Copy(at, _) if paths[*at].is_err());
         let mut plans: Vec<ViewPlan> = Vec::new();
@@ -353,11 +358,15 @@ impl ShadowSet {
     /// # Errors
     /// As [`Command::spawn`].
     pub fn spawn(&self, command: Command) -> std::io::Result<Child> {
-        let hold = |hold| self.owned.as_ref().map_or(Ok(()), |owned| owned.let_children_hold(hold));
-        hold(true)?;
+        self.let_children_hold(true)?;
         let child = self.shadows.machine.spawn(command);
-        hold(false)?;
+        self.let_children_hold(false)?;
         child
+    }
+
+    /// Lets programs that are started from now on hold the lock of the record too, or not any more.
+    fn let_children_hold(&self, hold: bool) -> std::io::Result<()> {
+        self.owned.as_ref().map_or(Ok(()), |owned| owned.let_children_hold(hold))
     }
 
     /// Tells whether all copies are still good. What was read from one that is not cannot be trusted.

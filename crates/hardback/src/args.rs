@@ -17,6 +17,7 @@ pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use hardback_shadow::ShadowSize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -147,10 +148,15 @@ pub(crate) struct BackupArgs {
     pub(crate) exclude: ExcludeArgs,
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
-    /// Read frozen views of the volumes (Btrfs snapshots) and not the live files; a dry run reads the live ones
+    /// Read frozen views of the volumes (Btrfs or LVM snapshots) and not the live files; a dry run reads the live ones
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ShadowMode::Never,
           help_heading = "Shadow copies and hooks")]
     pub(crate) shadow: ShadowMode,
+    /// Room for what is overwritten meanwhile, for snapshots that have room of their own (thick LVM volumes): a size, or a
+    /// part of the volume. More than there is becomes what there is
+    #[arg(long, value_name = "SIZE|PERCENT", value_parser = values::shadow_size, default_value = "20%",
+          help_heading = "Shadow copies and hooks")]
+    pub(crate) shadow_size: ShadowSize,
     #[command(flatten)]
     pub(crate) hooks: HookArgs,
     /// Compare the content of every file, also where size and times agree

@@ -6,7 +6,6 @@
 //! Nothing of it is installed: those packages exclude other Rust packages.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +52,7 @@ pub(super) fn set_up(dir: &Path) -> Result<Outcome> {
     if let Some(why) = install_libraries(&needed_libraries)? {
         return Ok(Outcome::Missing(why));
     }
-    for package in package_files(&packages)? {
+    for package in needed::package_files(&packages)? {
         run(command("dpkg-deb").arg("-x").arg(package).arg(&root))?;
     }
     let version = version(&root).context("Debian's Rust does not run")?;
@@ -85,9 +84,9 @@ fn download(dir: &Path) -> Result<BTreeSet<String>> {
     while !wanted.is_empty() {
         needed::apt_download(&wanted, dir)?;
         fetched.extend(wanted.drain(..));
-        for package in package_files(dir)? {
+        for package in needed::package_files(dir)? {
             let depends = output(command("dpkg-deb").arg("-f").arg(package).arg("Depends"))?;
-            for name in first_alternatives(&depends) {
+            for name in needed::first_alternatives(&depends) {
                 if fetched.contains(name) || wanted.iter().any(|known| known == name) {
                     continue;
                 }
@@ -102,26 +101,6 @@ fn download(dir: &Path) -> Result<BTreeSet<String>> {
     // built this xtask, so they are there, by whatever name.
     others.retain(|name| name.starts_with("lib") && !name.ends_with("-dev"));
     Ok(others)
-}
-
-fn package_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension() == Some(OsStr::new("deb")) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// The names in a `Depends` field, of each `a | b` the first.
-fn first_alternatives(depends: &str) -> impl Iterator<Item = &str> {
-    depends.split(',').filter_map(|relation| {
-        let end = |c: char| c.is_whitespace() || "(|:".contains(c);
-        relation.trim().split(end).next().filter(|name| !name.is_empty())
-    })
 }
 
 /// Installs what is missing of `libraries`; says why where that cannot be done.
@@ -140,18 +119,4 @@ fn install_libraries(libraries: &BTreeSet<String>) -> Result<Option<String>> {
 fn is_installed(package: &str) -> bool {
     output(command("dpkg-query").args(["-W", "-f", "${Status}", package]))
         .is_ok_and(|status| status.ends_with(" installed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dependencies_are_read_by_name_and_first_alternative() {
-        let depends = "libc6 (>= 2.34), libstd-rust-web-1.96 (= 1.96.0), gcc | clang | \
-                       c-compiler, python3:any, libllvm22\n";
-        let names: Vec<_> = first_alternatives(depends).collect();
-        assert_eq!(names, ["libc6", "libstd-rust-web-1.96", "gcc", "python3", "libllvm22"]);
-        assert_eq!(first_alternatives("\n").count(), 0);
-    }
 }

@@ -9,10 +9,19 @@ use crate::excludes::Excludes;
 use crate::job::Job;
 use crate::report::{BackupReport, Phase, ShadowOutcome};
 use crate::target::Target;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hardback_platform::{Dir, Seam, Time};
 use hardback_shadow::{FailedHook, HookFailure, HookTime, Mode, Request, ShadowError, ShadowSet, Swept};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long reading goes on before it is looked whether the sources still stand still.
+pub(super) const WATCH_PAUSE: Duration = Duration::from_secs(10);
+
+/// Is never sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Never {}
 
 /// Where the sources are read.
 pub(super) struct Sources<'a> {
@@ -51,6 +60,30 @@ impl<'a> Sources<'a> {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.set.map_or(Ok(()), |set| Ok(set.check()?))
     }
+
+    /// Returns why reading failed: where a shadow copy was lost, that is the cause of all else.
+    fn cause_of(&self, error: Error) -> Error {
+        match (&error, self.check()) {
+            (Error::Interrupted, _) => error,
+            (_, Err(lost @ Error::Shadow(ShadowError::Lost { .. }))) => lost,
+            _ => error,
+        }
+    }
+
+    /// Looks after each pause whether the sources still stand still, until `done` is disconnected: reading on would be of
+    /// no use.
+    ///
+    /// # Errors
+    /// A shadow copy was lost. Where nobody can tell, [`Sources::check`] tells at the end.
+    pub(super) fn watch(&self, done: &Receiver<Never>, pause: Duration) -> Result<(), Error> {
+        let Some(set) = self.set else { return Ok(()) };
+        while done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            if let Err(lost @ ShadowError::Lost { .. }) = set.check() {
+                return Err(lost.into());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Does a run's work in the window, if the job wants one, and closes it whatever comes of the work.
@@ -63,7 +96,10 @@ pub(super) fn with_frozen(
 ) -> Result<BackupReport, Error> {
     let Some(_) = &job.shadow else { return work(&Sources::live(job)) };
     let mut window = Window { ctx, target, job, set: None, failed_hooks: Vec::new(), swept: Vec::new(), began: false };
-    let result = window.open(excludes).and_then(|()| work(&Sources { job, set: window.set.as_ref() }));
+    let result = window.open(excludes).and_then(|()| {
+        let sources = Sources { job, set: window.set.as_ref() };
+        work(&sources).map_err(|error| sources.cause_of(error))
+    });
     window.close(result)
 }
 
@@ -217,5 +253,80 @@ impl From<ShadowError> for Error {
             ShadowError::Interrupted => Self::Interrupted,
             other => Self::Shadow(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{BackupOptions, JobName, JobSource};
+    use hardback_shadow::{
+        Answer, Copy, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
+    };
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    /// Freezes nothing, and loses it as soon as it is asked.
+    #[derive(Debug)]
+    struct Losing;
+
+    impl ShadowProvider for Losing {
+        fn name(&self) -> &'static str {
+            "losing"
+        }
+
+        fn look(&self, _: &Place, _: &dyn Fn(&Path) -> bool) -> Answer {
+            let volume = Volume { provider: "losing".into(), shown: "disk".into(), fields: Default::default() };
+            Answer::Can(vec![Piece { below: PathBuf::new(), read: Read::Frozen { volume, inside: PathBuf::new() } }])
+        }
+
+        fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+            Ok(copies.iter().map(|_| PathBuf::from("frozen")).collect())
+        }
+
+        fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
+            Err(ShadowError::Lost { volume: copy.volume.shown.clone(), why: "full".into(), hint: None })
+        }
+
+        fn remove(&self, _: &Copy) -> Result<(), ShadowError> {
+            Ok(())
+        }
+    }
+
+    fn with_sources(test: impl FnOnce(&Sources<'_>)) {
+        let temp = tempfile::tempdir().unwrap();
+        let shadows = Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing)], temp.path().join("records"));
+        let path = temp.path().to_owned();
+        let request = Request { sources: vec![path.clone()], one_file_system: false, wants: &|_, _| true };
+        let now = || Time { seconds: 0, nanos: 0 };
+        let set = shadows.prepare(&request, Mode::Always).unwrap().freeze(Mode::Always, "test", &now).unwrap();
+        assert!(matches!(set.report(), ShadowReport { made, .. } if made.len() == 1));
+        let source = JobSource { folder: b"x".to_vec(), path_bytes: b"x".to_vec(), path };
+        let job = Job::new(JobName::new("test").unwrap(), vec![source], BackupOptions::default()).unwrap();
+        test(&Sources { job: &job, set: Some(&set) });
+        assert!(set.release().is_empty());
+    }
+
+    fn is_lost(error: &Error) -> bool {
+        matches!(error, Error::Shadow(ShadowError::Lost { .. }))
+    }
+
+    #[test]
+    fn a_copy_that_is_lost_ends_the_reading() {
+        with_sources(|sources| {
+            let (reading, done) = crossbeam_channel::bounded(0);
+            assert!(is_lost(&sources.watch(&done, Duration::from_millis(1)).unwrap_err()));
+            drop(reading);
+            // Nobody looks after the end.
+            sources.watch(&done, Duration::from_secs(3600)).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_copy_that_is_lost_is_why_reading_fails() {
+        with_sources(|sources| {
+            assert!(is_lost(&sources.cause_of(Error::refused("cannot read", "?"))));
+            assert!(matches!(sources.cause_of(Error::Interrupted), Error::Interrupted));
+        });
     }
 }

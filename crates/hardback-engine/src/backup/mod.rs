@@ -151,7 +151,7 @@ fn back_up(
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
     ctx.monitor.phase(Phase::Copying);
-    let stored = run.walk_and_store(&shared, excludes, job, &roots);
+    let stored = run.walk_and_store(&shared, excludes, job, sources, &roots);
     let recorded = match stored.and_then(|recorded| sources.check().map(|()| recorded)) {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -229,7 +229,8 @@ fn look_ahead(
     let shared = run.shared(ctx, target, job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     ctx.monitor.phase(Phase::Copying);
-    let recorded = run.walk_and_store(&shared, excludes, job, &roots).map_err(|error| run.naming_base(error))?;
+    let recorded =
+        run.walk_and_store(&shared, excludes, job, sources, &roots).map_err(|error| run.naming_base(error))?;
     let header = run.header(job, excludes);
     let is_same = |base: &Header| (&base.sources, &base.excludes) == (&header.sources, &header.excludes);
     let mut report = run.report(&shared, job, None, recorded.1);
@@ -426,6 +427,7 @@ impl Run {
         shared: &Shared<'_>,
         excludes: &Excludes,
         job: &Job,
+        sources: &Sources<'_>,
         roots: &[Dir],
     ) -> Result<(Recorded, Totals), Error> {
         let in_partial = &shared.in_partial;
@@ -452,7 +454,9 @@ impl Run {
             rules: Box::new(|dir| rules_of(dir, &job.options)),
         };
         let top = self.top(shared, job, roots)?;
+        let (reading, done) = bounded(0);
         let is_sound = std::thread::scope(|scope| {
+            scope.spawn(|| shared.guard(move || sources.watch(&done, frozen::WATCH_PAUSE)));
             for _ in 0..worker_count(&job.options) {
                 let (chunks, outputs) = (chunks.clone(), output_sender.clone());
                 scope.spawn(|| shared.guard(|| store_chunks(shared, chunks, outputs)));
@@ -463,6 +467,7 @@ impl Run {
             // Senders that wait must see that nobody takes any more.
             drop(outputs);
             throttle.wake();
+            drop(reading);
             is_sound
         });
         if let Some(error) = shared.take_failure() {

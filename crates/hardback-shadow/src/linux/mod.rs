@@ -1,13 +1,15 @@
 //! Linux: the mount table, a mount namespace for the views, and the providers.
 
 mod btrfs;
+mod lvm;
 mod mounts;
 mod namespace;
+mod tool;
 mod zfs;
 
 use crate::error::ShadowError;
 use crate::machine::{Machine, Request, ViewPlan};
-use crate::provider::{MountedVolume, Place};
+use crate::provider::{MountedVolume, Place, ShadowProvider, ShadowSize};
 use crate::set::Shadows;
 use hardback_platform::{Dir, PathError, Seam};
 use mounts::Mount;
@@ -34,21 +36,22 @@ const KEPT_FLAGS: [(&str, MountFlags); 3] =
     [("nosuid", MountFlags::NOSUID), ("nodev", MountFlags::NODEV), ("noexec", MountFlags::NOEXEC)];
 
 /// Returns what makes shadow copies on Linux.
-pub(super) fn system(records: PathBuf) -> Shadows {
+pub(super) fn system(records: PathBuf, size: ShadowSize) -> Shadows {
     let namespace = Arc::new(Namespace::default());
     let machine = LinuxMachine { namespace: namespace.clone(), views: Mutex::default(), new_root: Mutex::default() };
-    Shadows::new(
-        Arc::new(machine),
-        vec![Arc::new(btrfs::Btrfs::new(namespace.clone())), Arc::new(zfs::Zfs::new(namespace))],
-        records,
-    )
+    let providers: Vec<Arc<dyn ShadowProvider>> = vec![
+        Arc::new(btrfs::Btrfs::new(namespace.clone())),
+        Arc::new(lvm::Lvm::new(namespace.clone(), size)),
+        Arc::new(zfs::Zfs::new(namespace)),
+    ];
+    Shadows::new(Arc::new(machine), providers, records)
 }
 
 /// A Linux computer.
 #[derive(Debug)]
 struct LinuxMachine {
     namespace: Arc<Namespace>,
-    /// Where there are views, inside of the namespace.
+    /// Where views are mounted, inside of the namespace.
     views: Mutex<Vec<PathBuf>>,
     /// The view that is the root of all that programs see which are started from now on.
     new_root: Mutex<Option<PathBuf>>,
@@ -82,17 +85,20 @@ impl Machine for LinuxMachine {
         // Nothing can be shown in the place of the root; it becomes the root.
         let root = views.iter().find(|(path, _)| path == Path::new("/")).map(|(_, view)| view.clone());
         *held(&self.new_root) = root.clone();
-        self.namespace.run(move || {
-            for (path, view) in views.iter().filter(|(path, _)| path != Path::new("/")) {
-                let place = match &root {
-                    Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-                    None => path.clone(),
-                };
-                mount_bind_recursive(view, &place)
-                    .map_err(|e| ShadowError::system(format!("show the shadow copy at {}", path.display()), e))?;
-            }
-            Ok(())
-        })
+        let places = views.into_iter().filter(|(path, _)| path != Path::new("/"));
+        for (path, view) in places {
+            let place = match &root {
+                Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
+                None => path.clone(),
+            };
+            let at = place.clone();
+            self.namespace.run(move || {
+                mount_bind_recursive(view, &at)
+                    .map_err(|e| ShadowError::system(format!("show the shadow copy at {}", path.display()), e))
+            })?;
+            held(&self.views).push(place);
+        }
+        Ok(())
     }
 
     fn open(&self, path: &Path, seam: Seam) -> Result<Dir, PathError> {
@@ -121,11 +127,13 @@ impl Machine for LinuxMachine {
 
     fn dismantle(&self) -> Result<(), ShadowError> {
         let views = std::mem::take(&mut *held(&self.views));
+        *held(&self.new_root) = None;
         if views.is_empty() {
             return Ok(());
         }
         self.namespace.run(move || {
-            for view in views {
+            // What is shown in another's place holds up the removal as well.
+            for view in views.into_iter().rev() {
                 match unmount(&view, UnmountFlags::DETACH) {
                     // It never came to be.
                     Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}

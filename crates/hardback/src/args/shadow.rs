@@ -2,7 +2,7 @@
 
 use super::values;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
-use hardback_shadow::{HookFailure, Hooks, Mode};
+use hardback_shadow::{HookFailure, Hooks, Mode, ShadowSize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,8 +77,9 @@ impl HookArgs {
 
 /// Run a command on shadow copies: frozen views of live volumes
 ///
-/// The volumes of the sources are frozen (Btrfs snapshots of the subvolume and of those below it), the command runs and
-/// reads them as they were at that moment, and they are released when it ends, however it ends. `{}` in the command
+/// The volumes of the sources are frozen (Btrfs snapshots of the subvolume and of those below it, snapshots of LVM
+/// volumes), the command runs and reads them as they were at that moment, and they are released when it ends, however it
+/// ends. `{}` in the command
 /// becomes the path of the frozen view; where it stands alone, the paths of all. HARDBACK_SHADOW_1, HARDBACK_SHADOW_2 … have
 /// them too. Signals are passed on to the command, and its exit code is that of hardback; 125 means that hardback itself
 /// failed, 126 and 127 that the command cannot be started.
@@ -98,6 +99,10 @@ pub(crate) struct WithShadowArgs {
     /// What to do where no shadow copy can be had
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ShadowMode::Always)]
     pub(crate) shadow: ShadowMode,
+    /// Room for what is overwritten meanwhile, for snapshots that have room of their own (thick LVM volumes): a size, or a
+    /// part of the volume. More than there is becomes what there is
+    #[arg(long, value_name = "SIZE|PERCENT", value_parser = values::shadow_size, default_value = "20%")]
+    pub(crate) shadow_size: ShadowSize,
     /// Stay on the file system of each source
     #[arg(short = 'x', long)]
     pub(crate) one_file_system: bool,

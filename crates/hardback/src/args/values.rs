@@ -2,6 +2,7 @@
 
 use hardback_engine::Amount;
 use hardback_engine::retention::Span;
+use hardback_shadow::ShadowSize;
 use std::time::Duration;
 
 /// Bytes of one unit, by its letter.
@@ -51,6 +52,17 @@ pub(crate) fn percent(text: &str) -> Result<Percent, String> {
 /// Parses a size, or a part of the volume: `50G`, `10%`.
 pub(crate) fn amount_of_bytes(text: &str) -> Result<Amount, String> {
     if text.ends_with('%') { percent(text).map(|p| Amount::Part(p.part())) } else { size(text).map(Amount::Number) }
+}
+
+/// Parses how much room a shadow copy gets: `10G`, `30%`.
+pub(crate) fn shadow_size(text: &str) -> Result<ShadowSize, String> {
+    if text.ends_with('%') {
+        return percent(text).map(|percent| ShadowSize::Part(percent.hundredths()));
+    }
+    match size(text) {
+        Ok(0) => Err("write a size such as 10G, or a part of the volume such as 20%".to_owned()),
+        other => other.map(ShadowSize::Bytes),
+    }
 }
 
 /// Parses a number, or a part of a whole: `100000`, `5%`.
@@ -117,6 +129,16 @@ mod tests {
         }
         for bad in ["", "M", "1X", "-1", "1.2.3", "1..2", "1e3", "1iB", "99999999999T", "1 000"] {
             assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_shadow_copy_gets_bytes_or_a_part_of_its_volume() {
+        assert_eq!(shadow_size("10G"), Ok(ShadowSize::Bytes(10 << 30)));
+        assert_eq!(shadow_size("12.5%"), Ok(ShadowSize::Part(1250)));
+        assert_eq!(ShadowSize::Part(1250).of_volume(8 << 40), 1 << 40);
+        for bad in ["", "0", "0%", "101%", "x"] {
+            assert!(shadow_size(bad).is_err(), "{bad}");
         }
     }
 

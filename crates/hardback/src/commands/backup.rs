@@ -24,7 +24,8 @@ const WOULD_COPY_SHOWN: usize = 20;
 
 /// Backs up.
 pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
-    let job = Job { shadow: shadow::of_job(args.shadow, &args.hooks, env)?, ..job(args, env)? };
+    let shadow = shadow::of_job(args.shadow, args.shadow_size, &args.hooks, env)?;
+    let job = Job { shadow, ..job(args, env)? };
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
     let excludes = excludes(&args.exclude, &sources, env)?;
     let path = env.absolute(&args.places.target)?;

@@ -7,25 +7,30 @@ use crate::failure::Usage;
 use crate::ui::text::{self, Align};
 use hardback_engine::system::path_bytes;
 use hardback_engine::{JobShadow, ShadowOutcome, Time, timestamp};
-use hardback_shadow::{Copy, Listed, Live, Mode, Shadows};
+use hardback_shadow::{Copy, Listed, Live, Mode, ShadowSize, Shadows};
 use serde::Serialize;
 use std::time::Duration;
 
 /// Returns what makes shadow copies on this computer.
-pub(super) fn shadows(env: &Env) -> anyhow::Result<Shadows> {
+pub(super) fn shadows(size: ShadowSize, env: &Env) -> anyhow::Result<Shadows> {
     let dir = env.state_dir().ok_or_else(|| {
         Usage::new("there is no folder for the records of shadow copies", "set HARDBACK_STATE_DIR to one")
     })?;
-    Ok(hardback_shadow::system(dir.join("shadow")))
+    Ok(hardback_shadow::system_with_size(dir.join("shadow"), size))
 }
 
 /// Returns what a job does to have its sources stand still, if it does anything.
-pub(super) fn of_job(mode: ShadowMode, hooks: &HookArgs, env: &Env) -> anyhow::Result<Option<JobShadow>> {
+pub(super) fn of_job(
+    mode: ShadowMode,
+    size: ShadowSize,
+    hooks: &HookArgs,
+    env: &Env,
+) -> anyhow::Result<Option<JobShadow>> {
     let (mode, hooks) = (mode.mode(), hooks.hooks());
     if mode == Mode::Never && hooks.is_empty() {
         return Ok(None);
     }
-    Ok(Some(JobShadow { shadows: shadows(env)?, mode, hooks }))
+    Ok(Some(JobShadow { shadows: shadows(size, env)?, mode, hooks }))
 }
 
 /// A copy in JSON.
@@ -182,7 +187,7 @@ fn fields_of(copies: &[Copy]) -> Vec<CopyFields> {
 
 /// Lists what is on record.
 pub(super) fn list(env: &Env) -> anyhow::Result<Exit> {
-    let shadows = shadows(env)?;
+    let shadows = shadows(ShadowSize::default(), env)?;
     let (listed, unread) = shadows.records().list()?;
     let boot_id = shadows.boot_id();
     let unread: Vec<String> = unread.iter().map(hardback_shadow::ShadowError::in_a_line).collect();
@@ -226,7 +231,7 @@ pub(super) fn list(env: &Env) -> anyhow::Result<Exit> {
 
 /// Removes what killed runs left.
 pub(super) fn sweep(env: &Env) -> anyhow::Result<Exit> {
-    let swept = shadows(env)?.sweep()?;
+    let swept = shadows(ShadowSize::default(), env)?.sweep()?;
     let exit = Exit::of_problems((swept.failed.len() + swept.unread.len()) as u64);
     let unread: Vec<String> = swept.unread.iter().map(hardback_shadow::ShadowError::in_a_line).collect();
     let failed: Vec<LeftFields> = swept

@@ -39,7 +39,7 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         let command = command(&args.rsync, &args.command, env)?;
         return Ok(started(forward.run(command), &args.rsync, env));
     };
-    let shadows = shadow::shadows(env)?;
+    let shadows = shadow::shadows(args.shadow_size, env)?;
     let mode = args.shadow.mode();
     let swept = shadows.sweep()?;
     for (copy, error) in &swept.failed {
