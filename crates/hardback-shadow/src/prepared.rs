@@ -110,6 +110,13 @@ impl Prepared<'_> {
             self.places.push(Looked { place, parts: None });
             return;
         }
+        if place.volume.is_idmapped {
+            let hint = "name a path on a mount that maps no users";
+            let error = ShadowError::refused("its mount shows other users than the disk has", hint);
+            self.live.push(Live::of(&place, &error));
+            self.places.push(Looked { place, parts: None });
+            return;
+        }
         let answers = self.shadows.providers.iter().map(|provider| provider.look(&place, wants));
         let answer = answers.into_iter().find(|answer| !matches!(answer, Answer::NotMine));
         let parts = match answer {

@@ -70,10 +70,6 @@ impl Btrfs {
     }
 
     fn pieces(&self, place: &Place, wants: &dyn Fn(&Path) -> bool) -> Result<Vec<Piece>, ShadowError> {
-        if place.volume.is_idmapped {
-            let hint = "name a path on a mount that maps no users";
-            return Err(ShadowError::refused("its mount shows other users than the disk has", hint));
-        }
         let live = open(&place.path, ASK, Mode::empty()).map_err(failed("open", &place.path))?;
         let (id, devices) = ioctl::file_system(&live).map_err(failed("ask the file system of", &place.path))?;
         let devices = [place.volume.device.clone()].into_iter().chain(devices.into_iter().map(path_of_bytes));
