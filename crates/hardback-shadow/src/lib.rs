@@ -18,6 +18,7 @@ mod process;
 mod provider;
 mod record;
 mod set;
+mod window;
 
 pub use error::ShadowError;
 pub use forward::Forward;
@@ -26,6 +27,7 @@ pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
 pub use provider::{Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 pub use record::{Listed, Record, Records};
 pub use set::{Live, Made, Prepared, ShadowReport, ShadowSet, Shadows, Swept};
+pub use window::{Closed, RunResult, Told, Window, WindowPlan};
 
 use std::path::PathBuf;
 

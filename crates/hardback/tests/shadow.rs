@@ -159,6 +159,32 @@ fn hooks_are_words_of_the_command_line() {
     assert_eq!(report(&json.stdout)["shadow"]["failed_hooks"][0]["time"], "after-run");
 }
 
+#[test]
+fn hooks_around_a_command_run_whatever_comes_of_it() {
+    let env = TestEnvironment::new();
+    let log = env.path("log");
+    let say = format!("echo $HARDBACK_HOOK $HARDBACK_RESULT$HARDBACK_JOB$HARDBACK_TARGET >> '{}'", log.display());
+    let hooks = ["--before-shadow", &say, "--after-shadow", &say, "--after-run", &say];
+    let check = |more: &[&str], code: i32, result: &str| {
+        let ran = env.hardback(&[&["with-shadow", "--shadow", "never"], &hooks[..], more].concat()).exits(code);
+        let expected = format!("before-shadow\nafter-shadow\nafter-run {result}\n");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), expected, "{more:?}");
+        std::fs::remove_file(&log).unwrap();
+        ran
+    };
+    check(&["--", "/bin/sh", "-c", "exit 0"], 0, "done").ignore();
+    check(&["--", "/bin/sh", "-c", "exit 7"], 7, "failed").ignore();
+    check(&["--", "no-such-program"], 127, "failed").ignore();
+    let held = check(&["--before-shadow", "exit 3", "--", "/bin/sh", "-c", "echo ran"], 125, "failed");
+    assert!(
+        held.stderr.contains("the before-shadow hook `exit 3` failed") && held.stdout.is_empty(),
+        "{}",
+        held.stderr
+    );
+    assert!(held.stderr.contains("hint: what it says stands above"), "{}", held.stderr);
+    check(&["--after-shadow", "exit 3", "--", "/bin/sh", "-c", "echo ran"], 125, "failed").ignore();
+}
+
 fn signal(child: &Child, name: &str) {
     Command::new("kill").args([format!("-{name}"), child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
 }
