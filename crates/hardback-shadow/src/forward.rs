@@ -1,5 +1,6 @@
 //! A program in the foreground: it hears the signals that we hear, and we end as it ends.
 
+use crate::process;
 use crate::set::ShadowSet;
 use std::io;
 use std::process::Command;
@@ -31,7 +32,8 @@ impl ShadowSet {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn run(&self, command: Command, forward: &Forward) -> io::Result<u8> {
+    pub fn run(&self, mut command: Command, forward: &Forward) -> io::Result<u8> {
+        process::as_started(&mut command);
         forward.0.run(|| self.spawn(command))
     }
 }
@@ -42,6 +44,7 @@ impl Forward {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, mut command: Command) -> io::Result<u8> {
+        process::as_started(&mut command);
         self.0.run(|| command.spawn())
     }
 }

@@ -81,7 +81,25 @@ fn spawn_reader(mut stream: impl io::Read + Send + 'static) -> std::thread::Join
 fn start(command: &mut Command) -> io::Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
+    as_started(command);
     command.spawn()
+}
+
+/// Gives a program what this process was started with, and has changed for itself: the mask of permissions, and the limit
+/// of open files (select(2) breaks above 1024).
+#[cfg_attr(unix, allow(unsafe_code, reason = "something must be done between fork and exec"))]
+pub(crate) fn as_started(command: &mut Command) {
+    #[cfg(unix)]
+    {
+        let inherited = hardback_platform::Inherited::of_process();
+        // SAFETY: what runs in the child makes two system calls with numbers of its own; it takes no memory, no lock and
+        // looks at nothing that another thread may have held when the process was forked.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(command, move || inherited.give_back());
+        }
+    }
+    #[cfg(not(unix))]
+    let _: &mut Command = command;
 }
 
 #[cfg(unix)]

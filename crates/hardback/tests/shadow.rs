@@ -185,6 +185,36 @@ fn hooks_around_a_command_run_whatever_comes_of_it() {
     check(&["--after-shadow", "exit 3", "--", "/bin/sh", "-c", "echo ran"], 125, "failed").ignore();
 }
 
+#[test]
+fn programs_of_the_user_have_the_mask_and_the_limits_of_the_user() {
+    let env = TestEnvironment::new();
+    let (log, hardback) = (env.path("log"), env!("CARGO_BIN_EXE_hardback"));
+    let say = format!("umask >> '{0}'; ulimit -Sn >> '{0}'", log.display());
+    env.write("rsync", &format!("#!/bin/sh\n{say}\n"));
+    run!("chmod", "+x", env.path("rsync"));
+    env.write("source/a", "x");
+    let check = |args: &str, times: usize| {
+        let script = format!("umask 027; ulimit -Sn 99; ulimit -Hn 999; say=\"{say}\"; {hardback} {args}");
+        env.other("sh", &["-c", &script]).exits(0).ignore();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "0027\n99\n".repeat(times), "{args}");
+        std::fs::remove_file(&log).unwrap();
+    };
+    let hooks = "--before-shadow \"$say\" --after-shadow \"$say\" --after-run \"$say\"";
+    check(&format!("with-shadow --shadow never {hooks} -- sh -c \"$say\""), 4);
+    // A push, and a pull.
+    check("with-shadow --shadow never --rsync-compat --rsync ./rsync --server . /", 1);
+    check("with-shadow --shadow never --rsync-compat --rsync ./rsync --server --sender . .", 1);
+    check(&format!("backup source target --same-disk --job host {hooks}"), 3);
+    // What the engine makes has its own mode all the same.
+    assert_eq!(
+        run!("stat", "-c", "%a", env.path("source/a")),
+        run!("stat", "-Lc", "%a", env.path("target/host/latest/source/a"))
+    );
+    let Ok(volume) = with_subvolumes() else { return };
+    let data = volume.root().join("data").display().to_string();
+    check(&format!("with-shadow --source '{data}' -- sh -c \"$say\""), 1);
+}
+
 fn signal(child: &Child, name: &str) {
     Command::new("kill").args([format!("-{name}"), child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
 }
