@@ -129,11 +129,13 @@ fn the_root_itself_can_be_shown_frozen() {
     let file = volume.root().join("data/file");
     // The root of this machine has no provider; what is mounted below it has.
     let script = format!("echo later > '{}'; cat '{0}'; ls /proc/self/exe /etc/passwd", file.display());
-    // Other tests mount and unmount theirs meanwhile: this one has a table of mounts of its own.
-    let hardback = env!("CARGO_BIN_EXE_hardback");
-    let alone = ["--mount", "--propagation", "private", hardback, "with-shadow", "--source", "/", "--shadow"];
-    let ran =
-        env.other("unshare", &[&alone[..], &["when-available", "--in-place", "--", "sh", "-c", &script]].concat());
+    // Other tests mount and unmount theirs meanwhile, and count what is on them: this one has mounts of its own, and none
+    // of theirs.
+    let alone = "for other in $(findmnt -rnt btrfs -o TARGET | grep -vxF \"$1\"); do umount \"$other\"; done; shift; exec \"$@\"";
+    let root = volume.root().display().to_string();
+    let hardback = [env!("CARGO_BIN_EXE_hardback"), "with-shadow", "--source", "/", "--shadow", "when-available"];
+    let words = ["--mount", "--propagation", "private", "sh", "-c", alone, "sh", &root];
+    let ran = env.other("unshare", &[&words[..], &hardback, &["--in-place", "--", "sh", "-c", &script]].concat());
     assert_eq!(ran.stdout, "data/etc/passwd\n/proc/self/exe\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
     assert!(ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
