@@ -10,6 +10,9 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
+/// How often it is looked whether a program is to be ended before its time.
+const STOP_PAUSE: Duration = Duration::from_millis(100);
+
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -19,21 +22,28 @@ pub(crate) enum Ended {
     TimedOut,
 }
 
-/// Runs a program and waits for it, no longer than its limit.
+/// Runs a program and waits for it, no longer than its limit. `None`: it was killed, with all that it started, as
+/// `is_stopped` said so.
 ///
 /// # Errors
 /// It cannot be started.
-pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
+pub(crate) fn run(command: &mut Command, limit: Duration, is_stopped: &dyn Fn() -> bool) -> io::Result<Option<Ended>> {
     let mut child = start(command)?;
     let group = child.id();
     let (sender, ended) = channel();
     let waiting = std::thread::spawn(move || drop(sender.send(child.wait())));
-    let result = match ended.recv_timeout(limit) {
-        Ok(status) => status.map(Ended::Status),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("a thread panicked")),
-        Err(RecvTimeoutError::Timeout) => {
+    let mut left = limit;
+    let result = loop {
+        let pause = left.min(STOP_PAUSE);
+        match ended.recv_timeout(pause) {
+            Ok(status) => break status.map(|status| Some(Ended::Status(status))),
+            Err(RecvTimeoutError::Disconnected) => break Err(io::Error::other("a thread panicked")),
+            Err(RecvTimeoutError::Timeout) => left -= pause,
+        }
+        let is_stopped = is_stopped();
+        if is_stopped || left.is_zero() {
             kill_group(group);
-            Ok(Ended::TimedOut)
+            break Ok((!is_stopped).then_some(Ended::TimedOut));
         }
     };
     drop(waiting.join());

@@ -188,6 +188,13 @@ impl<'a> Window<'a> {
         if (self.plan.stops)() > 0 { Err(ShadowError::Interrupted) } else { Ok(()) }
     }
 
+    /// Returns whether a hook that runs is to be killed. The first wish to stop is one that the run ends, and for that
+    /// what is held must be let go: it takes another one to kill a hook that does so.
+    fn is_to_be_killed(&self, time: HookTime, stops_before: u32) -> bool {
+        let spared = if time == HookTime::BeforeShadow { 0 } else { stops_before.max(1) };
+        (self.plan.stops)() > spared
+    }
+
     /// Runs the hooks of one time; an error where that is to stop the run.
     fn run_hooks(&mut self, time: HookTime, result: Option<RunResult>) -> Result<(), ShadowError> {
         let hooks = self.plan.hooks;
@@ -200,9 +207,12 @@ impl<'a> Window<'a> {
         let mut variables = vec![("HARDBACK_SHADOW", OsString::from(shadow))];
         variables.extend(result.map(|result| ("HARDBACK_RESULT", result.code().into())));
         variables.extend(self.plan.variables.iter().cloned());
-        let failed = hooks.run(time, &variables);
+        let stops_before = (self.plan.stops)();
+        let failed = hooks.run(time, &variables, &|| self.is_to_be_killed(time, stops_before));
         failed.iter().for_each(|hook| (self.plan.tell)(Told::FailedHook(hook)));
         self.closed.failed_hooks.extend(failed.iter().cloned());
+        // A hook that was killed is not why the run stops.
+        self.check_stop()?;
         match failed.into_iter().next() {
             Some(first) if hooks.on_failure == HookFailure::Stop => Err(ShadowError::Hook(first)),
             _ => Ok(()),

@@ -230,6 +230,78 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// A command line of hooks that tell that they ran; the first before the freezing hangs.
+fn hanging_hooks(env: &TestEnvironment) -> [String; 6] {
+    let touch = |name: &str| format!("touch '{}'", env.path(name).display());
+    let hangs = format!("{}; sleep 60; {}", touch("held"), touch("survived"));
+    [
+        "--before-shadow".into(),
+        hangs,
+        "--after-shadow".into(),
+        touch("let-go"),
+        "--after-run".into(),
+        format!("echo $HARDBACK_RESULT > '{}'", env.path("over").display()),
+    ]
+}
+
+#[test]
+fn a_signal_ends_a_hook_that_hangs_and_what_is_due_after_it_runs() {
+    for (words, name, code) in [
+        (&["with-shadow", "--shadow", "never"][..], "TERM", 143),
+        (&["with-shadow", "--shadow", "never"], "INT", 130),
+        (&["backup", "source", "target", "--same-disk"], "TERM", 130),
+        (&["backup", "source", "target", "--same-disk"], "INT", 130),
+    ] {
+        let env = TestEnvironment::new();
+        env.write("source/a", "x");
+        let mut command = env.start(words);
+        command.args(hanging_hooks(&env));
+        if words[0] == "with-shadow" {
+            command.args(["--", "touch", "started"]);
+        }
+        let (began, mut child) = (Instant::now(), command.spawn().unwrap());
+        until("the hook", || env.path("held").exists());
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{words:?} {name}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{words:?} {name}");
+        assert!(env.path("let-go").exists(), "{words:?} {name}");
+        assert_eq!(env.read("over"), "interrupted\n", "{words:?} {name}");
+        assert!(!env.path("survived").exists() && !env.path("started").exists() && !env.path("target/host").exists());
+    }
+}
+
+#[test]
+fn the_first_signal_spares_what_lets_go_and_the_second_does_not() {
+    let env = TestEnvironment::new();
+    let hangs = format!("touch '{0}'; sleep 60; touch '{0}2'", env.path("letting-go").display());
+    let quick = format!("touch '{0}'; sleep 1; touch '{0}2'", env.path("over").display());
+    let mut command = env.start(&["with-shadow", "--shadow", "never", "--after-shadow", &hangs, "--after-run", &quick]);
+    let mut child = command.args(["--", "touch", "started"]).spawn().unwrap();
+    until("the hook", || env.path("letting-go").exists());
+    signal(&child, "TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(child.try_wait().unwrap(), None, "what lets go was killed by the first");
+    assert!(!env.path("over").exists());
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(!env.path("letting-go2").exists() && env.path("over2").exists() && !env.path("started").exists());
+}
+
+#[test]
+fn what_is_ignored_from_the_start_is_ignored_by_the_command() {
+    let env = TestEnvironment::new();
+    let with = format!("{} with-shadow --shadow never --", env!("CARGO_BIN_EXE_hardback"));
+    // The mask of ignored signals, by their numbers: SIGHUP is 1, SIGUSR1 is 10.
+    let ignored = |trap: &str| {
+        let ran = env.other("sh", &["-c", &format!("{trap} exec {with} grep SigIgn /proc/self/status")]).exits(0);
+        let mask = ran.stdout.trim().rsplit('\t').next().unwrap().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & 0b10_0000_0001
+    };
+    assert_eq!(ignored("trap '' HUP;"), 1);
+    assert_eq!(ignored("trap '' HUP USR1;"), 0b10_0000_0001);
+    assert_eq!(ignored(""), 0);
+}
+
 #[test]
 fn signals_go_to_the_command_and_the_shadow_copy_goes_with_it() {
     let env = TestEnvironment::new();

@@ -49,7 +49,7 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         hooks: &hooks,
         variables: Vec::new(),
         now: &|| env.clock.now(),
-        stops: &|| u32::from(forward.stopped().is_some()),
+        stops: &|| forward.stops(),
         tell: &|told| tell(&told, env),
     };
     let mut window = Window::new(plan);
