@@ -189,12 +189,22 @@ fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBu
         let sources = if args.source.is_empty() { &current[..] } else { &args.source };
         return Ok(Some(sources.iter().map(absolute).collect::<Result<_, _>>()?));
     }
-    let Some(asked) = asked_by_rsync(&args.command) else { return Ok(None) };
+    let asked = asked_by_rsync(&args.command);
+    if matches!(asked, Asked::Nothing) {
+        return Ok(None);
+    }
     if !args.source.is_empty() {
         return Ok(Some(args.source.iter().map(absolute).collect::<Result<_, _>>()?));
     }
     let mut sources: Vec<PathBuf> = Vec::new();
-    for path in asked {
+    let Asked::For(paths) = asked else {
+        return Err(Usage::new(
+            "an rsync daemon does not say on its command line what it will read",
+            "name the folder of the module: with-shadow --source PATH --rsync-compat",
+        )
+        .into());
+    };
+    for path in paths {
         let path = env.absolute(Path::new(path))?;
         // What is no folder is read through the one that has it; what is not there is rsync's to tell.
         let folder = path.ancestors().find(|path| is_dir(path) == Some(true));
@@ -212,15 +222,28 @@ fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBu
     Ok(Some(sources))
 }
 
-/// Returns what the rsync of another computer asks this one to send: `--server --sender OPTIONS . PATH...`, rsync(1).
-/// `None` where it does not ask it to send anything.
-fn asked_by_rsync(arguments: &[OsString]) -> Option<Vec<&OsString>> {
+/// What the rsync of another computer asks this one for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked<'a> {
+    /// To receive, or for its version: nothing is read.
+    Nothing,
+    /// To send these.
+    For(Vec<&'a OsString>),
+    /// To be a daemon for one connection (`host::module` through a remote shell), which says later what it wants.
+    Daemon,
+}
+
+/// Returns what rsync is asked for: `--server --sender OPTIONS . PATH...`, or `--server --daemon .`; rsync(1).
+fn asked_by_rsync(arguments: &[OsString]) -> Asked<'_> {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    if has("--daemon") {
+        return Asked::Daemon;
+    }
     if !has("--server") || !has("--sender") {
-        return None;
+        return Asked::Nothing;
     }
     let dot = arguments.iter().position(|argument| argument == ".");
-    Some(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
+    Asked::For(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -242,12 +265,16 @@ mod tests {
 
     #[test]
     fn what_rsync_asks_for_is_read_from_its_arguments() {
-        let asked =
-            |text: &str| asked_by_rsync(&words(text)).map(|paths| paths.into_iter().cloned().collect::<Vec<_>>());
-        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu . /srv/ /etc"), Some(words("/srv/ /etc")));
-        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu --numeric-ids . a"), Some(words("a")));
-        assert_eq!(asked("--server --sender -s"), Some(Vec::new()));
-        assert_eq!(asked("--server -logDtpre.iLsfxCIvu . /srv/"), None);
-        assert_eq!(asked("--version"), None);
+        let check = |text: &str, expected: &str| {
+            let (given, expected) = (words(text), words(expected));
+            assert_eq!(asked_by_rsync(&given), Asked::For(expected.iter().collect()), "{text}");
+        };
+        check("--server --sender -logDtpre.iLsfxCIvu . /srv/ /etc", "/srv/ /etc");
+        check("--server --sender -logDtpre.iLsfxCIvu --numeric-ids . a", "a");
+        assert_eq!(asked_by_rsync(&words("--server --sender -s")), Asked::For(Vec::new()));
+        assert_eq!(asked_by_rsync(&words("--server -logDtpre.iLsfxCIvu . /srv/")), Asked::Nothing);
+        assert_eq!(asked_by_rsync(&words("--version")), Asked::Nothing);
+        assert_eq!(asked_by_rsync(&words("--server --daemon .")), Asked::Daemon);
+        assert_eq!(asked_by_rsync(&words("--server --config=/etc/x --daemon .")), Asked::Daemon);
     }
 }
