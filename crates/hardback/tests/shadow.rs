@@ -52,6 +52,10 @@ fn a_shadow_copy_that_was_asked_for_is_made_or_missed_loudly() {
     let source = volume.root().join("data").display().to_string();
     let before = list(&volume);
     let args = ["backup", &source, "target", "--hot-window", "0", "--shadow"];
+    let dry = env.hardback(&[&args[..], &["always", "--dry-run"]].concat()).exits(0);
+    assert!(dry.stdout.contains("Shadow copies of the sources can be made"), "{}", dry.stdout);
+    let dry = env.hardback(&[&args[..], &["never", "--dry-run"]].concat()).exits(0);
+    assert!(!dry.stdout.contains("hadow"), "{}", dry.stdout);
     let done = env.hardback(&[&args[..], &["always"]].concat()).exits(0);
     assert!(done.stdout.contains("frozen    at "), "{}", done.stdout);
     assert!(done.stdout.contains("2 volumes within"), "{}", done.stdout);
@@ -73,6 +77,15 @@ fn without_a_provider_always_stops_and_when_available_is_a_problem() {
     assert!(refused.stderr.contains("no shadow copy can be made of"), "{}", refused.stderr);
     assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
     assert!(!env.path("target/host").exists());
+    let dry = env.hardback(&["backup", &source, "target", "--shadow", "always", "--dry-run"]).exits(3);
+    assert!(
+        dry.stderr.contains("no shadow copy can be made of") && dry.stderr.contains("would stop"),
+        "{}",
+        dry.stderr
+    );
+    let dry = ["--json", "backup", &source, "target", "--shadow", "when-available", "--dry-run"];
+    let dry = report(&env.hardback(&dry).exits(3).stdout);
+    assert_eq!((dry["shadow"]["live"].as_array().unwrap().len(), &dry["exit"]), (1, &3.into()));
     let made = env.hardback(&["backup", &source, "target", "--shadow", "when-available"]).exits(3);
     assert!(made.stderr.contains("was read live, without the shadow copy that was asked for"), "{}", made.stderr);
     let json = env.hardback(&["--json", "backup", &source, "target", "--shadow", "when-available"]).exits(3);
@@ -85,6 +98,25 @@ fn without_a_provider_always_stops_and_when_available_is_a_problem() {
     let ran = env.hardback(&ran).exits(0);
     assert_eq!(ran.stdout, "x");
     assert!(ran.stderr.contains("was read live"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_volume_below_a_source_can_be_left_out_and_the_hint_says_so() {
+    let env = TestEnvironment::new();
+    let (volume, other) = (subvolumes!(), volume!(VolumeKind::Ext4, 16));
+    let source = volume.root().join("data");
+    std::fs::create_dir(source.join("below")).unwrap();
+    let backup = |more: &str| {
+        let (hardback, from) = (env!("CARGO_BIN_EXE_hardback"), other.root().display());
+        let words = format!("{hardback} backup {0} target --job host --shadow always {more}", source.display());
+        let script = format!("mount --bind {from} {}/below && exec {words}", source.display());
+        env.other("unshare", &["--mount", "--propagation", "private", "sh", "-c", &script])
+    };
+    let refused = backup("").exits(1);
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--one-file-system"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--exclude"), "{}", refused.stderr);
+    backup("--one-file-system").exits(0).ignore();
+    backup("--exclude /below").exits(0).ignore();
 }
 
 #[test]

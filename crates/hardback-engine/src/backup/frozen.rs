@@ -9,7 +9,9 @@ use crate::job::Job;
 use crate::report::{BackupReport, Phase, ShadowOutcome};
 use crate::target::Target;
 use hardback_platform::{Dir, Time};
-use hardback_shadow::{Closed, Mode, Request, RunResult, ShadowError, ShadowSet, Told, Window, WindowPlan};
+use hardback_shadow::{
+    Closed, Mode, Request, RunResult, ShadowError, ShadowReport, ShadowSet, Told, Window, WindowPlan,
+};
 use std::path::Path;
 
 /// Where the sources are read.
@@ -62,11 +64,10 @@ pub(super) fn with_frozen(
     let Some(shadow) = &job.shadow else { return work(&Sources::live(job)) };
     ctx.monitor.phase(Phase::Freezing);
     let wants = |_: usize, below: &Path| wants(excludes, below);
-    let sources = job.sources.iter().map(|source| source.path.clone()).collect();
     let plan = WindowPlan {
         shadows: &shadow.shadows,
         mode: shadow.mode,
-        request: Request { sources, one_file_system: job.options.one_file_system, wants: &wants },
+        request: request(job, &wants),
         purpose: format!("job {}", job.name),
         hooks: &shadow.hooks,
         variables: vec![
@@ -91,6 +92,22 @@ pub(super) fn with_frozen(
         Err(_) => RunResult::Failed,
     };
     with_outcome(ctx, shadow.mode, result, window.close(ended))
+}
+
+/// Says what would be read live although it is not to be; makes nothing. `None` where no shadow copies are wanted.
+pub(super) fn look_ahead(job: &Job, excludes: &Excludes) -> Result<Option<ShadowOutcome>, Error> {
+    let Some(shadow) = job.shadow.as_ref().filter(|shadow| shadow.mode != Mode::Never) else { return Ok(None) };
+    let wants = |_: usize, below: &Path| wants(excludes, below);
+    // Whatever the mode: all that cannot be frozen is told, and not only the first.
+    let prepared = shadow.shadows.prepare(&request(job, &wants), Mode::WhenAvailable)?;
+    let report = ShadowReport { live: prepared.live().to_vec(), ..ShadowReport::default() };
+    let (left, failed_hooks, swept) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Some(ShadowOutcome { mode: shadow.mode, report, left, failed_hooks, swept }))
+}
+
+fn request<'a>(job: &Job, wants: &'a (dyn Fn(usize, &Path) -> bool + Sync)) -> Request<'a> {
+    let sources = job.sources.iter().map(|source| source.path.clone()).collect();
+    Request { sources, one_file_system: job.options.one_file_system, wants }
 }
 
 /// Puts what became of the window into the report of the run; tells it where there is none.
