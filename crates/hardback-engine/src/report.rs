@@ -260,7 +260,7 @@ pub struct BackupReport {
     pub limitations: Vec<Limitation>,
     /// The first problems; all are counted in the totals and marked in the manifest.
     pub problems: Vec<Problem>,
-    /// What became of shadow copies and hooks, where the job has any.
+    /// What became of shadow copies and hooks, where the job has any; for a dry run, what would be read live.
     pub shadow: Option<ShadowOutcome>,
     /// How long it took, in nanoseconds.
     pub elapsed_ns: u64,

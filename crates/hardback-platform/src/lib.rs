@@ -41,5 +41,5 @@ pub use system::dir::Dir;
 pub use system::file::{FileRead, FileWrite};
 pub use system::lock::Lock;
 pub use system::owner::{group_id, group_name, user_id, user_name};
-pub use system::privilege::{clear_umask, is_privileged, lower_thread_priority, raise_open_file_limit};
+pub use system::privilege::{Inherited, clear_umask, is_privileged, lower_thread_priority, raise_open_file_limit};
 pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

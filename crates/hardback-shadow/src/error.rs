@@ -1,5 +1,6 @@
 //! What can go wrong with a shadow copy, for people: what, why, and what to do about it.
 
+use crate::hooks::FailedHook;
 use hardback_platform::PathError;
 use std::io;
 
@@ -43,6 +44,9 @@ pub enum ShadowError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A command of the user failed, and that stops the run.
+    #[error("{0}")]
+    Hook(FailedHook),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -68,6 +72,9 @@ impl ShadowError {
             Self::Refused { hint, .. } | Self::Tool { hint, .. } | Self::Lost { hint, .. } => hint.clone(),
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("making shadow copies needs root; run as root, or with --shadow never".into())
+            }
+            Self::Hook(_) => {
+                Some("what it says stands above; with --hook-failure report the run goes on, and tells of it".into())
             }
             _ => None,
         }

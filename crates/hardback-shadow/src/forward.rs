@@ -1,12 +1,14 @@
 //! A program in the foreground: it hears the signals that we hear, and we end as it ends.
 
+use crate::process;
 use crate::set::ShadowSet;
 use std::io;
 use std::process::Command;
 
 /// Listens to the signals that ask a program to stop or to say something, and passes them on to one.
 ///
-/// Made before anything is frozen: from then on no signal ends this process, which has to clear up first.
+/// Made before anything is frozen: from then on no signal ends this process, which has to clear up first. A signal that is
+/// ignored from the start, as `nohup` has it, stays so, for the program too.
 #[derive(Debug)]
 pub struct Forward(system::Forward);
 
@@ -19,19 +21,25 @@ impl Forward {
         system::Forward::listen().map(Self)
     }
 
-    /// Returns the code to end with where a signal came before there was a program.
+    /// Returns the code to end with where a signal asked to stop while there was no program: 128 and its number.
     pub fn stopped(&self) -> Option<u8> {
         self.0.stopped()
+    }
+
+    /// Returns how many signals asked to stop while there was no program.
+    pub fn stops(&self) -> u32 {
+        self.0.stops()
     }
 }
 
 impl ShadowSet {
     /// Runs a program that sees the views, and passes signals on to it. Returns its exit code as a shell tells it: 128
-    /// and the number of the signal where one ended it.
+    /// and the number of the signal where one ended it, or asked to stop before it was started.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn run(&self, command: Command, forward: &Forward) -> io::Result<u8> {
+    pub fn run(&self, mut command: Command, forward: &Forward) -> io::Result<u8> {
+        process::as_started(&mut command);
         forward.0.run(|| self.spawn(command))
     }
 }
@@ -42,21 +50,23 @@ impl Forward {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, mut command: Command) -> io::Result<u8> {
+        process::as_started(&mut command);
         self.0.run(|| command.spawn())
     }
 }
 
 #[cfg(unix)]
+#[allow(unsafe_code, reason = "one system call, which is given only memory of its own function")]
 mod system {
     use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
     use signal_hook::iterator::SignalsInfo;
     use signal_hook::iterator::exfiltrator::WithOrigin;
-    use signal_hook::low_level::siginfo::{Cause, Origin};
+    use signal_hook::low_level::siginfo::Cause;
     use std::io;
     use std::os::unix::process::ExitStatusExt;
     use std::process::Child;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
     /// What is passed on; the first four ask to stop.
     const SIGNALS: [i32; 7] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
@@ -65,7 +75,15 @@ mod system {
     #[derive(Debug, Default)]
     struct State {
         child: Option<Pid>,
+        /// The first signal that asked to stop while there was no child.
         stopped: Option<i32>,
+        stops: u32,
+    }
+
+    impl State {
+        fn code(&self) -> Option<u8> {
+            self.stopped.and_then(|signal| u8::try_from(128 + signal).ok())
+        }
     }
 
     #[derive(Debug)]
@@ -74,51 +92,98 @@ mod system {
     impl Forward {
         pub(super) fn listen() -> io::Result<Self> {
             let state = Arc::new(Mutex::new(State::default()));
-            let mut signals = SignalsInfo::<WithOrigin>::new(SIGNALS)?;
+            let mut signals = SignalsInfo::<WithOrigin>::new(SIGNALS.iter().filter(|signal| !is_ignored(**signal)))?;
             let shared = Arc::clone(&state);
             std::thread::Builder::new().name("signals".into()).spawn(move || {
                 for origin in signals.forever() {
-                    pass_on(&shared, &origin);
+                    pass_on(&shared, origin.signal, matches!(origin.cause, Cause::Kernel));
                 }
             })?;
             Ok(Self(state))
         }
 
         pub(super) fn stopped(&self) -> Option<u8> {
-            let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).stopped?;
-            u8::try_from(128 + stopped).ok()
+            self.state().code()
+        }
+
+        pub(super) fn stops(&self) -> u32 {
+            self.state().stops
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         pub(super) fn run(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<u8> {
             let mut child = {
                 // A signal that comes now is passed on right after.
-                let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.state();
+                // One that came since anybody looked is for us.
+                if let Some(code) = state.code() {
+                    return Ok(code);
+                }
                 let child = spawn()?;
                 state.child = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
                 child
             };
-            let pid = self.0.lock().unwrap_or_else(PoisonError::into_inner).child;
+            let pid = self.state().child;
             if let Some(pid) = pid {
                 // The number is the program's own until it is fetched below: nobody else is signalled.
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
                 while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
             }
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).child = None;
+            self.state().child = None;
             let status = child.wait()?;
             let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
             Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
         }
     }
 
-    fn pass_on(state: &Mutex<State>, origin: &Origin) {
+    fn pass_on(state: &Mutex<State>, signal: i32, is_by_kernel: bool) {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         // What a terminal sends, it sends to all that are in its foreground.
-        let from_terminal =
-            matches!(origin.cause, Cause::Kernel) && [SIGINT, SIGQUIT, SIGWINCH].contains(&origin.signal);
-        match (state.child, Signal::from_named_raw(origin.signal)) {
-            (Some(child), Some(signal)) if !from_terminal => drop(kill_process(child, signal)),
-            (None, _) if STOPPING.contains(&origin.signal) => state.stopped = Some(origin.signal),
+        let from_terminal = is_by_kernel && [SIGINT, SIGQUIT, SIGWINCH].contains(&signal);
+        match (state.child, Signal::from_named_raw(signal)) {
+            (Some(child), Some(named)) if !from_terminal => drop(kill_process(child, named)),
+            (None, _) if STOPPING.contains(&signal) => {
+                state.stopped.get_or_insert(signal);
+                state.stops += 1;
+            }
             _ => {}
+        }
+    }
+
+    /// Returns whether this process was started to ignore a signal.
+    fn is_ignored(signal: i32) -> bool {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: nothing is set; what is asked for is written to memory of its type, for which all zeros are valid too.
+        let action = unsafe {
+            libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+            action.assume_init()
+        };
+        action.sa_sigaction == libc::SIG_IGN
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn nothing_is_started_after_a_signal_to_stop() {
+            let stopped = State { stopped: Some(SIGTERM), stops: 1, child: None };
+            let forward = Forward(Arc::new(Mutex::new(stopped)));
+            let started = forward.run(|| panic!("it is started"));
+            assert_eq!(started.unwrap(), 143);
+        }
+
+        #[test]
+        fn only_signals_that_ask_to_stop_count_and_the_first_is_the_code() {
+            let state = Mutex::new(State::default());
+            for signal in [SIGUSR1, SIGWINCH, SIGHUP, SIGINT] {
+                pass_on(&state, signal, true);
+            }
+            let forward = Forward(Arc::new(state));
+            assert_eq!((forward.stopped(), forward.stops()), (Some(129), 2));
         }
     }
 }
@@ -140,6 +205,10 @@ mod system {
 
         pub(super) fn stopped(&self) -> Option<u8> {
             None
+        }
+
+        pub(super) fn stops(&self) -> u32 {
+            0
         }
 
         pub(super) fn run(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<u8> {

@@ -102,7 +102,14 @@ impl Hooks {
     /// Runs the commands of one time, each in the shell of the system and with these variables beside `HARDBACK_HOOK`.
     /// With [`HookFailure::Stop`] those before the shadow copy end with the first that fails; the others all run, as one
     /// of them may let go what another holds. What a command prints goes to stderr.
-    pub fn run(&self, time: HookTime, variables: &[(&str, OsString)]) -> Vec<FailedHook> {
+    ///
+    /// Where `is_stopped` says so, a command is killed; those before the shadow copy end with it.
+    pub fn run(
+        &self,
+        time: HookTime,
+        variables: &[(&str, OsString)],
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Vec<FailedHook> {
         let commands = match time {
             HookTime::BeforeShadow => &self.before_shadow,
             HookTime::AfterShadow => &self.after_shadow,
@@ -110,9 +117,13 @@ impl Hooks {
         };
         let mut failed = Vec::new();
         for text in commands {
-            if let Err(why) = self.run_one(time, text, variables) {
+            let is_before = time == HookTime::BeforeShadow;
+            if is_before && is_stopped() {
+                break;
+            }
+            if let Err(why) = self.run_one(time, text, variables, is_stopped) {
                 failed.push(FailedHook { time, command: text.to_string_lossy().into_owned(), why });
-                if time == HookTime::BeforeShadow && self.on_failure == HookFailure::Stop {
+                if is_before && self.on_failure == HookFailure::Stop {
                     break;
                 }
             }
@@ -120,14 +131,23 @@ impl Hooks {
         failed
     }
 
-    fn run_one(&self, time: HookTime, text: &OsString, variables: &[(&str, OsString)]) -> Result<(), String> {
+    fn run_one(
+        &self,
+        time: HookTime,
+        text: &OsString,
+        variables: &[(&str, OsString)],
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<(), String> {
         let mut command = shell(text);
         command.stdin(Stdio::null()).stdout(std::io::stderr()).stderr(Stdio::inherit());
         command.env("HARDBACK_HOOK", time.code()).envs(variables.iter().map(|(name, value)| (name, value)));
-        match process::run(&mut command, self.limit) {
-            Ok(Ended::Status(status)) if status.success() => Ok(()),
-            Ok(Ended::Status(status)) => Err(format!("failed: {status}")),
-            Ok(Ended::TimedOut) => Err(format!("did not end within {} s and was killed", self.limit.as_secs_f64())),
+        match process::run(&mut command, self.limit, is_stopped) {
+            Ok(Some(Ended::Status(status))) if status.success() => Ok(()),
+            Ok(Some(Ended::Status(status))) => Err(format!("failed: {status}")),
+            Ok(Some(Ended::TimedOut)) => {
+                Err(format!("did not end within {} s and was killed", self.limit.as_secs_f64()))
+            }
+            Ok(None) => Err("was killed, as the run was to stop".to_owned()),
             Err(error) => Err(format!("cannot be started: {error}")),
         }
     }

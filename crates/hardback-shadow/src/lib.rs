@@ -19,6 +19,7 @@ mod process;
 mod provider;
 mod record;
 mod set;
+mod window;
 
 pub use error::ShadowError;
 pub use forward::Forward;
@@ -30,6 +31,7 @@ pub use provider::{
 };
 pub use record::{Listed, Record, Records};
 pub use set::{Made, ShadowReport, ShadowSet, Shadows, Swept};
+pub use window::{Closed, RunResult, Told, Window, WindowPlan};
 
 use std::path::PathBuf;
 

@@ -258,8 +258,12 @@ fn no_provider(place: &Place, providers: &[Arc<dyn ShadowProvider>]) -> ShadowEr
         kind => format!(" ({kind})"),
     };
     let device = place.volume.device.display();
+    let stay_out = match place.below.as_os_str().is_empty() {
+        true => "",
+        false => "leave it out with --exclude (of backup) or --one-file-system, or ",
+    };
     ShadowError::Refused {
         message: format!("its volume {device}{kind} has none"),
-        hint: Some(format!("{known}; use --shadow never to read the live files, which may change meanwhile")),
+        hint: Some(format!("{known}; {stay_out}use --shadow never to read the live files, which may change meanwhile")),
     }
 }

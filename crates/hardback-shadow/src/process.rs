@@ -16,6 +16,9 @@ use std::time::Duration;
 /// holds up even the killing, and something that was started in the background may keep the pipes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether a program is to be ended before its time.
+const STOP_PAUSE: Duration = Duration::from_millis(100);
+
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -25,28 +28,35 @@ pub(crate) enum Ended {
     TimedOut,
 }
 
-/// Runs a program and waits for it, no longer than its limit.
+/// Runs a program and waits for it, no longer than its limit. `None`: it was killed, with all that it started, as
+/// `is_stopped` said so.
 ///
 /// # Errors
 /// It cannot be started.
-pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
-    wait(start(command)?, limit)
+pub(crate) fn run(command: &mut Command, limit: Duration, is_stopped: &dyn Fn() -> bool) -> io::Result<Option<Ended>> {
+    wait(start(command)?, limit, is_stopped)
 }
 
-/// Waits for a program, no longer than its limit.
-fn wait(mut child: Child, limit: Duration) -> io::Result<Ended> {
+/// Waits for a program, no longer than its limit. `None`: it was killed, as `is_stopped` said so.
+fn wait(mut child: Child, limit: Duration, is_stopped: &dyn Fn() -> bool) -> io::Result<Option<Ended>> {
     let group = child.id();
     let (sender, ended) = channel();
     // It is not joined: a program that hangs in the kernel cannot be killed, and nobody waits for it here.
     let waiting = std::thread::Builder::new().name("tool".into());
     waiting.spawn(move || drop(sender.send(child.wait())))?;
-    match ended.recv_timeout(limit) {
-        Ok(status) => status.map(Ended::Status),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("a thread panicked")),
-        Err(RecvTimeoutError::Timeout) => {
+    let mut left = limit;
+    loop {
+        let pause = left.min(STOP_PAUSE);
+        match ended.recv_timeout(pause) {
+            Ok(status) => return status.map(|status| Some(Ended::Status(status))),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("a thread panicked")),
+            Err(RecvTimeoutError::Timeout) => left -= pause,
+        }
+        let is_stopped = is_stopped();
+        if is_stopped || left.is_zero() {
             kill_group(group);
             drop(ended.recv_timeout(LAST_WORDS));
-            Ok(Ended::TimedOut)
+            return Ok((!is_stopped).then_some(Ended::TimedOut));
         }
     }
 }
@@ -55,7 +65,25 @@ fn wait(mut child: Child, limit: Duration) -> io::Result<Ended> {
 fn start(command: &mut Command) -> io::Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
+    as_started(command);
     command.spawn()
+}
+
+/// Gives a program what this process was started with, and has changed for itself: the mask of permissions, and the limit
+/// of open files (select(2) breaks above 1024).
+#[cfg_attr(unix, allow(unsafe_code, reason = "something must be done between fork and exec"))]
+pub(crate) fn as_started(command: &mut Command) {
+    #[cfg(unix)]
+    {
+        let inherited = hardback_platform::Inherited::of_process();
+        // SAFETY: what runs in the child makes two system calls with numbers of its own; it takes no memory, no lock and
+        // looks at nothing that another thread may have held when the process was forked.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(command, move || inherited.give_back());
+        }
+    }
+    #[cfg(not(unix))]
+    let _: &mut Command = command;
 }
 
 #[cfg(unix)]

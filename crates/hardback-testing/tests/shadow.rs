@@ -116,6 +116,19 @@ fn hooks_run_in_their_order_and_know_what_happened() {
 }
 
 #[test]
+fn a_panic_in_the_freezing_lets_go_what_the_hooks_hold() {
+    let mut bench = Bench::new(Mode::Always);
+    let log = bench.path("log");
+    let say = || vec![shell("echo $HARDBACK_HOOK $HARDBACK_RESULT >>", &log)];
+    let hooks = bench.hooks();
+    (hooks.before_shadow, hooks.after_shadow, hooks.after_run) = (say(), say(), say());
+    bench.scripted.follow(|at, _| if at == Step::Create { Fault::Panics } else { Fault::None });
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.backup())).is_err());
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "before-shadow\nafter-shadow\nafter-run failed\n");
+    bench.assert_clean();
+}
+
+#[test]
 fn a_hook_that_fails_stops_the_run_or_is_reported() {
     let mut bench = Bench::new(Mode::Always);
     let thawed = bench.path("thawed");

@@ -151,6 +151,29 @@ fn a_stock_rsync_pulls_and_pushes() {
 }
 
 #[test]
+fn a_module_of_a_daemon_behind_ssh_is_frozen_or_refused() {
+    let server = server!();
+    let config = server.path("rsyncd.conf");
+    std::fs::write(&config, format!("uid = 0\ngid = 0\n[data]\npath = {}\n", server.data())).unwrap();
+    let pull = |more: &str| {
+        let hardback = env!("CARGO_BIN_EXE_hardback");
+        let words = format!("--rsync-path={hardback} with-shadow {more} --rsync-compat --config={}", config.display());
+        let ssh = server.ssh();
+        let args = ["-aHAX", "--delete", "-e", &ssh, &words, "root@127.0.0.1::data/"];
+        Command::new("rsync").args(args).arg(server.path("copy")).output().unwrap()
+    };
+    let refused = pull("");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("an rsync daemon does not say"), "{said}");
+    assert!(!server.path("copy").exists());
+    for _ in 0..3 {
+        let pulled = pull(&format!("--source {}", server.data()));
+        assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
+        server.assert_pulled(&server.path("copy"));
+    }
+}
+
+#[test]
 fn rsnapshot_pulls_a_busy_volume() {
     if !is_there("rsnapshot") {
         hardback_testing::skip!("there is no rsnapshot");

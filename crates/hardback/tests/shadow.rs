@@ -52,6 +52,10 @@ fn a_shadow_copy_that_was_asked_for_is_made_or_missed_loudly() {
     let source = volume.root().join("data").display().to_string();
     let before = list(&volume);
     let args = ["backup", &source, "target", "--hot-window", "0", "--shadow"];
+    let dry = env.hardback(&[&args[..], &["always", "--dry-run"]].concat()).exits(0);
+    assert!(dry.stdout.contains("Shadow copies of the sources can be made"), "{}", dry.stdout);
+    let dry = env.hardback(&[&args[..], &["never", "--dry-run"]].concat()).exits(0);
+    assert!(!dry.stdout.contains("hadow"), "{}", dry.stdout);
     let done = env.hardback(&[&args[..], &["always"]].concat()).exits(0);
     assert!(done.stdout.contains("frozen    at "), "{}", done.stdout);
     assert!(done.stdout.contains("2 volumes within"), "{}", done.stdout);
@@ -73,6 +77,15 @@ fn without_a_provider_always_stops_and_when_available_is_a_problem() {
     assert!(refused.stderr.contains("no shadow copy can be made of"), "{}", refused.stderr);
     assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
     assert!(!env.path("target/host").exists());
+    let dry = env.hardback(&["backup", &source, "target", "--shadow", "always", "--dry-run"]).exits(3);
+    assert!(
+        dry.stderr.contains("no shadow copy can be made of") && dry.stderr.contains("would stop"),
+        "{}",
+        dry.stderr
+    );
+    let dry = ["--json", "backup", &source, "target", "--shadow", "when-available", "--dry-run"];
+    let dry = report(&env.hardback(&dry).exits(3).stdout);
+    assert_eq!((dry["shadow"]["live"].as_array().unwrap().len(), &dry["exit"]), (1, &3.into()));
     let made = env.hardback(&["backup", &source, "target", "--shadow", "when-available"]).exits(3);
     assert!(made.stderr.contains("was read live, without the shadow copy that was asked for"), "{}", made.stderr);
     let json = env.hardback(&["--json", "backup", &source, "target", "--shadow", "when-available"]).exits(3);
@@ -85,6 +98,25 @@ fn without_a_provider_always_stops_and_when_available_is_a_problem() {
     let ran = env.hardback(&ran).exits(0);
     assert_eq!(ran.stdout, "x");
     assert!(ran.stderr.contains("was read live"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_volume_below_a_source_can_be_left_out_and_the_hint_says_so() {
+    let env = TestEnvironment::new();
+    let (volume, other) = (subvolumes!(), volume!(VolumeKind::Ext4, 16));
+    let source = volume.root().join("data");
+    std::fs::create_dir(source.join("below")).unwrap();
+    let backup = |more: &str| {
+        let (hardback, from) = (env!("CARGO_BIN_EXE_hardback"), other.root().display());
+        let words = format!("{hardback} backup {0} target --job host --shadow always {more}", source.display());
+        let script = format!("mount --bind {from} {}/below && exec {words}", source.display());
+        env.other("unshare", &["--mount", "--propagation", "private", "sh", "-c", &script])
+    };
+    let refused = backup("").exits(1);
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--one-file-system"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--exclude"), "{}", refused.stderr);
+    backup("--one-file-system").exits(0).ignore();
+    backup("--exclude /below").exits(0).ignore();
 }
 
 #[test]
@@ -129,11 +161,13 @@ fn the_root_itself_can_be_shown_frozen() {
     let file = volume.root().join("data/file");
     // The root of this machine has no provider; what is mounted below it has.
     let script = format!("echo later > '{}'; cat '{0}'; ls /proc/self/exe /etc/passwd", file.display());
-    // Other tests mount and unmount theirs meanwhile: this one has a table of mounts of its own.
-    let hardback = env!("CARGO_BIN_EXE_hardback");
-    let alone = ["--mount", "--propagation", "private", hardback, "with-shadow", "--source", "/", "--shadow"];
-    let ran =
-        env.other("unshare", &[&alone[..], &["when-available", "--in-place", "--", "sh", "-c", &script]].concat());
+    // Other tests mount and unmount theirs meanwhile, and count what is on them: this one has mounts of its own, and none
+    // of theirs.
+    let alone = "for other in $(findmnt -rnt btrfs -o TARGET | grep -vxF \"$1\"); do umount \"$other\"; done; shift; exec \"$@\"";
+    let root = volume.root().display().to_string();
+    let hardback = [env!("CARGO_BIN_EXE_hardback"), "with-shadow", "--source", "/", "--shadow", "when-available"];
+    let words = ["--mount", "--propagation", "private", "sh", "-c", alone, "sh", &root];
+    let ran = env.other("unshare", &[&words[..], &hardback, &["--in-place", "--", "sh", "-c", &script]].concat());
     assert_eq!(ran.stdout, "data/etc/passwd\n/proc/self/exe\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
     assert!(ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
@@ -159,6 +193,62 @@ fn hooks_are_words_of_the_command_line() {
     assert_eq!(report(&json.stdout)["shadow"]["failed_hooks"][0]["time"], "after-run");
 }
 
+#[test]
+fn hooks_around_a_command_run_whatever_comes_of_it() {
+    let env = TestEnvironment::new();
+    let log = env.path("log");
+    let say = format!("echo $HARDBACK_HOOK $HARDBACK_RESULT$HARDBACK_JOB$HARDBACK_TARGET >> '{}'", log.display());
+    let hooks = ["--before-shadow", &say, "--after-shadow", &say, "--after-run", &say];
+    let check = |more: &[&str], code: i32, result: &str| {
+        let ran = env.hardback(&[&["with-shadow", "--shadow", "never"], &hooks[..], more].concat()).exits(code);
+        let expected = format!("before-shadow\nafter-shadow\nafter-run {result}\n");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), expected, "{more:?}");
+        std::fs::remove_file(&log).unwrap();
+        ran
+    };
+    check(&["--", "/bin/sh", "-c", "exit 0"], 0, "done").ignore();
+    check(&["--", "/bin/sh", "-c", "exit 7"], 7, "failed").ignore();
+    check(&["--", "no-such-program"], 127, "failed").ignore();
+    let held = check(&["--before-shadow", "exit 3", "--", "/bin/sh", "-c", "echo ran"], 125, "failed");
+    assert!(
+        held.stderr.contains("the before-shadow hook `exit 3` failed") && held.stdout.is_empty(),
+        "{}",
+        held.stderr
+    );
+    assert!(held.stderr.contains("hint: what it says stands above"), "{}", held.stderr);
+    check(&["--after-shadow", "exit 3", "--", "/bin/sh", "-c", "echo ran"], 125, "failed").ignore();
+}
+
+#[test]
+fn programs_of_the_user_have_the_mask_and_the_limits_of_the_user() {
+    let env = TestEnvironment::new();
+    let (log, hardback) = (env.path("log"), env!("CARGO_BIN_EXE_hardback"));
+    let say = format!("umask >> '{0}'; ulimit -Sn >> '{0}'", log.display());
+    env.write("rsync", &format!("#!/bin/sh\n{say}\n"));
+    run!("chmod", "+x", env.path("rsync"));
+    env.write("source/a", "x");
+    let check = |args: &str, times: usize| {
+        let script = format!("umask 027; ulimit -Sn 99; ulimit -Hn 999; say=\"{say}\"; {hardback} {args}");
+        env.other("sh", &["-c", &script]).exits(0).ignore();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "0027\n99\n".repeat(times), "{args}");
+        std::fs::remove_file(&log).unwrap();
+    };
+    let hooks = "--before-shadow \"$say\" --after-shadow \"$say\" --after-run \"$say\"";
+    check(&format!("with-shadow --shadow never {hooks} -- sh -c \"$say\""), 4);
+    // A push, and a pull.
+    check("with-shadow --shadow never --rsync-compat --rsync ./rsync --server . /", 1);
+    check("with-shadow --shadow never --rsync-compat --rsync ./rsync --server --sender . .", 1);
+    check(&format!("backup source target --same-disk --job host {hooks}"), 3);
+    // What the engine makes has its own mode all the same.
+    assert_eq!(
+        run!("stat", "-c", "%a", env.path("source/a")),
+        run!("stat", "-Lc", "%a", env.path("target/host/latest/source/a"))
+    );
+    let Ok(volume) = with_subvolumes() else { return };
+    let data = volume.root().join("data").display().to_string();
+    check(&format!("with-shadow --source '{data}' -- sh -c \"$say\""), 1);
+}
+
 fn signal(child: &Child, name: &str) {
     Command::new("kill").args([format!("-{name}"), child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
 }
@@ -170,6 +260,78 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(30), "{what}: it never came to be");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A command line of hooks that tell that they ran; the first before the freezing hangs.
+fn hanging_hooks(env: &TestEnvironment) -> [String; 6] {
+    let touch = |name: &str| format!("touch '{}'", env.path(name).display());
+    let hangs = format!("{}; sleep 60; {}", touch("held"), touch("survived"));
+    [
+        "--before-shadow".into(),
+        hangs,
+        "--after-shadow".into(),
+        touch("let-go"),
+        "--after-run".into(),
+        format!("echo $HARDBACK_RESULT > '{}'", env.path("over").display()),
+    ]
+}
+
+#[test]
+fn a_signal_ends_a_hook_that_hangs_and_what_is_due_after_it_runs() {
+    for (words, name, code) in [
+        (&["with-shadow", "--shadow", "never"][..], "TERM", 143),
+        (&["with-shadow", "--shadow", "never"], "INT", 130),
+        (&["backup", "source", "target", "--same-disk"], "TERM", 130),
+        (&["backup", "source", "target", "--same-disk"], "INT", 130),
+    ] {
+        let env = TestEnvironment::new();
+        env.write("source/a", "x");
+        let mut command = env.start(words);
+        command.args(hanging_hooks(&env));
+        if words[0] == "with-shadow" {
+            command.args(["--", "touch", "started"]);
+        }
+        let (began, mut child) = (Instant::now(), command.spawn().unwrap());
+        until("the hook", || env.path("held").exists());
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{words:?} {name}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{words:?} {name}");
+        assert!(env.path("let-go").exists(), "{words:?} {name}");
+        assert_eq!(env.read("over"), "interrupted\n", "{words:?} {name}");
+        assert!(!env.path("survived").exists() && !env.path("started").exists() && !env.path("target/host").exists());
+    }
+}
+
+#[test]
+fn the_first_signal_spares_what_lets_go_and_the_second_does_not() {
+    let env = TestEnvironment::new();
+    let hangs = format!("touch '{0}'; sleep 60; touch '{0}2'", env.path("letting-go").display());
+    let quick = format!("touch '{0}'; sleep 1; touch '{0}2'", env.path("over").display());
+    let mut command = env.start(&["with-shadow", "--shadow", "never", "--after-shadow", &hangs, "--after-run", &quick]);
+    let mut child = command.args(["--", "touch", "started"]).spawn().unwrap();
+    until("the hook", || env.path("letting-go").exists());
+    signal(&child, "TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(child.try_wait().unwrap(), None, "what lets go was killed by the first");
+    assert!(!env.path("over").exists());
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(!env.path("letting-go2").exists() && env.path("over2").exists() && !env.path("started").exists());
+}
+
+#[test]
+fn what_is_ignored_from_the_start_is_ignored_by_the_command() {
+    let env = TestEnvironment::new();
+    let with = format!("{} with-shadow --shadow never --", env!("CARGO_BIN_EXE_hardback"));
+    // The mask of ignored signals, by their numbers: SIGHUP is 1, SIGUSR1 is 10.
+    let ignored = |trap: &str| {
+        let ran = env.other("sh", &["-c", &format!("{trap} exec {with} grep SigIgn /proc/self/status")]).exits(0);
+        let mask = ran.stdout.trim().rsplit('\t').next().unwrap().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & 0b10_0000_0001
+    };
+    assert_eq!(ignored("trap '' HUP;"), 1);
+    assert_eq!(ignored("trap '' HUP USR1;"), 0b10_0000_0001);
+    assert_eq!(ignored(""), 0);
 }
 
 #[test]

@@ -11,8 +11,9 @@ use crate::report::{BackupReport, Phase, ShadowOutcome};
 use crate::target::Target;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hardback_platform::{Dir, Seam, Time};
-use hardback_shadow::{FailedHook, HookFailure, HookTime, Mode, Request, ShadowError, ShadowSet, Swept};
-use std::ffi::OsString;
+use hardback_shadow::{
+    Closed, Mode, Request, RunResult, ShadowError, ShadowReport, ShadowSet, Told, Window, WindowPlan,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,141 +95,89 @@ pub(super) fn with_frozen(
     excludes: &Excludes,
     work: impl FnOnce(&Sources<'_>) -> Result<BackupReport, Error>,
 ) -> Result<BackupReport, Error> {
-    let Some(_) = &job.shadow else { return work(&Sources::live(job)) };
-    let mut window = Window { ctx, target, job, set: None, failed_hooks: Vec::new(), swept: Vec::new(), began: false };
-    let result = window.open(excludes).and_then(|()| {
-        let sources = Sources { job, set: window.set.as_ref() };
+    let Some(shadow) = &job.shadow else { return work(&Sources::live(job)) };
+    ctx.monitor.phase(Phase::Freezing);
+    let wants = |source: usize, below: &Path| wants(job, excludes, source, below);
+    let plan = WindowPlan {
+        shadows: &shadow.shadows,
+        mode: shadow.mode,
+        request: request(job, &wants),
+        purpose: format!("job {}", job.name),
+        hooks: &shadow.hooks,
+        variables: vec![
+            ("HARDBACK_JOB", job.name.as_str().into()),
+            ("HARDBACK_TARGET", target.path.clone().into_os_string()),
+        ],
+        now: &|| ctx.clock.now(),
+        stops: &|| u32::from(ctx.cancel.is_cancelled()),
+        tell: &|told| {
+            // All else is told by the report, or below.
+            if let Told::Leftover(text) = told {
+                ctx.monitor.notice(&text);
+            }
+        },
+    };
+    let mut window = Window::new(plan);
+    let result = window.open().map_err(Error::from).and_then(|()| {
+        let sources = Sources { job, set: window.set() };
         work(&sources).map_err(|error| sources.cause_of(error))
     });
-    window.close(result)
+    let ended = match &result {
+        Ok(report) if report.totals.problems == 0 => RunResult::Done,
+        Ok(_) => RunResult::Incomplete,
+        Err(Error::Interrupted) => RunResult::Interrupted,
+        Err(_) => RunResult::Failed,
+    };
+    with_outcome(ctx, shadow.mode, result, window.close(ended))
 }
 
-struct Window<'a> {
-    ctx: &'a Context<'a>,
-    target: &'a Target,
-    job: &'a Job,
-    set: Option<ShadowSet>,
-    failed_hooks: Vec<FailedHook>,
-    /// Names of leftovers that were removed.
-    swept: Vec<String>,
-    /// A hook was started, so the last ones are due.
-    began: bool,
+/// Says what would be read live although it is not to be; makes nothing. `None` where no shadow copies are wanted.
+pub(super) fn look_ahead(job: &Job, excludes: &Excludes) -> Result<Option<ShadowOutcome>, Error> {
+    let Some(shadow) = job.shadow.as_ref().filter(|shadow| shadow.mode != Mode::Never) else { return Ok(None) };
+    let wants = |source: usize, below: &Path| wants(job, excludes, source, below);
+    // Whatever the mode: all that cannot be frozen is told, and not only the first.
+    let request = request(job, &wants);
+    let prepared = shadow.shadows.prepare(&request, Mode::WhenAvailable)?;
+    let report = ShadowReport { live: prepared.live().to_vec(), ..ShadowReport::default() };
+    let (left, failed_hooks, swept) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Some(ShadowOutcome { mode: shadow.mode, report, left, failed_hooks, swept }))
 }
 
-impl Window<'_> {
-    fn open(&mut self, excludes: &Excludes) -> Result<(), Error> {
-        let Some(shadow) = &self.job.shadow else { return Ok(()) };
-        let ctx = self.ctx;
-        ctx.monitor.phase(Phase::Freezing);
-        let is_wanted = shadow.mode != Mode::Never;
-        if is_wanted {
-            match shadow.shadows.sweep() {
-                Ok(swept) => self.tell_swept(swept),
-                Err(error) => ctx.monitor.notice(&error.in_a_line()),
-            }
-        }
-        let wants =
-            |source: usize, below: &Path| !is_left_out(excludes, below) || has_list_above(self.job, source, below);
-        let sources = self.job.sources.iter().map(|source| source.path.clone()).collect();
-        let request = Request { sources, one_file_system: self.job.options.one_file_system, wants: &wants };
-        // What cannot be is said before a hook holds up anything.
-        let prepared = is_wanted.then(|| shadow.shadows.prepare(&request, shadow.mode)).transpose()?;
-        ctx.check_cancel()?;
-        self.began = true;
-        let before = self.run_hooks(HookTime::BeforeShadow, "none", None);
-        let purpose = format!("job {}", self.job.name);
-        let frozen = match (before, prepared) {
-            (Ok(()), Some(prepared)) => {
-                prepared.freeze(shadow.mode, &purpose, &|| ctx.clock.now()).map(Some).map_err(Error::from)
-            }
-            (before, _) => before.map(|()| None),
-        };
-        let state = match &frozen {
-            Ok(Some(set)) if set.report().made.is_empty() => "none",
-            Ok(Some(set)) if set.report().live.is_empty() => "taken",
-            Ok(Some(_)) => "partly",
-            _ => "none",
-        };
-        // Whatever became of it: what the hooks before hold must be let go.
-        let after = self.run_hooks(HookTime::AfterShadow, state, None);
-        self.set = frozen?;
-        after?;
-        ctx.check_cancel()
-    }
+fn request<'a>(job: &Job, wants: &'a (dyn Fn(usize, &Path) -> bool + Sync)) -> Request<'a> {
+    let sources = job.sources.iter().map(|source| source.path.clone()).collect();
+    Request { sources, one_file_system: job.options.one_file_system, wants }
+}
 
-    fn tell_swept(&mut self, swept: Swept) {
-        for (copy, error) in &swept.failed {
-            let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
-            self.ctx.monitor.notice(&format!("{name} of {of}, which another run left, cannot be removed: {why}"));
+/// Puts what became of the window into the report of the run; tells it where there is none.
+fn with_outcome(
+    ctx: &Context<'_>,
+    mode: Mode,
+    result: Result<BackupReport, Error>,
+    closed: Closed,
+) -> Result<BackupReport, Error> {
+    let Closed { report, left, failed_hooks, swept } = closed;
+    let left: Vec<_> = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
+    match result {
+        Ok(of_run) => {
+            let outcome = ShadowOutcome { mode, report, left, failed_hooks, swept };
+            Ok(BackupReport { shadow: Some(outcome), ..of_run })
         }
-        for error in &swept.unread {
-            self.ctx.monitor.notice(&error.in_a_line());
+        Err(error) => {
+            for (name, why) in &left {
+                ctx.monitor.notice(&format!("{name} cannot be removed now, the next run tries again: {why}"));
+            }
+            let told = error.to_string();
+            for hook in failed_hooks.iter().map(ToString::to_string).filter(|hook| *hook != told) {
+                ctx.monitor.notice(&hook);
+            }
+            Err(error)
         }
-        self.swept = swept.removed.into_iter().map(|copy| copy.name).collect();
     }
+}
 
-    /// Runs hooks; an error where one fails and that is to stop the run.
-    fn run_hooks(&mut self, time: HookTime, shadow: &str, result: Option<&str>) -> Result<(), Error> {
-        let Some(of_job) = &self.job.shadow else { return Ok(()) };
-        let mut variables: Vec<(&str, OsString)> = vec![
-            ("HARDBACK_JOB", self.job.name.as_str().into()),
-            ("HARDBACK_TARGET", self.target.path.clone().into_os_string()),
-            ("HARDBACK_SHADOW", shadow.into()),
-        ];
-        variables.extend(result.map(|result| ("HARDBACK_RESULT", result.into())));
-        let failed = of_job.hooks.run(time, &variables);
-        self.failed_hooks.extend(failed.iter().cloned());
-        match failed.first() {
-            Some(first) if of_job.hooks.on_failure == HookFailure::Stop && time != HookTime::AfterRun => {
-                Err(Error::refused(
-                    first.to_string(),
-                    "what it says stands above; with --hook-failure report the run goes on, and tells of it",
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Releases the shadow copies, runs the last hooks, and puts all that into the report.
-    fn close(mut self, result: Result<BackupReport, Error>) -> Result<BackupReport, Error> {
-        let Some(shadow) = &self.job.shadow else { return result };
-        let report = self.set.as_ref().map(|set| set.report().clone()).unwrap_or_default();
-        let left = self.set.take().map(ShadowSet::release).unwrap_or_default();
-        if self.began {
-            let state = match (report.made.is_empty(), report.live.is_empty()) {
-                (true, _) => "none",
-                (false, true) => "taken",
-                (false, false) => "partly",
-            };
-            let word = match &result {
-                Ok(report) if report.totals.problems == 0 => "done",
-                Ok(_) => "incomplete",
-                Err(Error::Interrupted) => "interrupted",
-                Err(_) => "failed",
-            };
-            // They never stop a run, which is over.
-            drop(self.run_hooks(HookTime::AfterRun, state, Some(word)));
-        }
-        let mode = shadow.mode;
-        let left: Vec<_> = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
-        match result {
-            Ok(of_run) => {
-                let outcome = ShadowOutcome { mode, report, left, failed_hooks: self.failed_hooks, swept: self.swept };
-                Ok(BackupReport { shadow: Some(outcome), ..of_run })
-            }
-            Err(error) => {
-                // There is no report to tell it.
-                for (name, why) in &left {
-                    self.ctx.monitor.notice(&format!("{name} cannot be removed now, the next run tries again: {why}"));
-                }
-                let told = error.to_string();
-                for hook in self.failed_hooks.iter().map(ToString::to_string).filter(|hook| *hook != told) {
-                    self.ctx.monitor.notice(&hook);
-                }
-                Err(error)
-            }
-        }
-    }
+/// Returns whether what is in a folder below a source is to be read.
+fn wants(job: &Job, excludes: &Excludes, source: usize, below: &Path) -> bool {
+    !is_left_out(excludes, below) || has_list_above(job, source, below)
 }
 
 /// Returns whether the job's own rules leave out a folder below a source, or one above it.

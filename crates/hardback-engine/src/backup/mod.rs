@@ -207,6 +207,7 @@ pub fn preview(
     let began = hardback_platform::monotonic_now();
     let live = Sources::live(job);
     let mut report = with_readable_base(ctx, |unreadable| look_ahead(ctx, target, job, &live, excludes, unreadable))?;
+    report.shadow = frozen::look_ahead(job, excludes)?;
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
 }

@@ -8,6 +8,25 @@ pub fn is_privileged() -> bool {
     sys::is_elevated().unwrap_or(false)
 }
 
+/// What this process was started with and has changed for itself: nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Inherited;
+
+impl Inherited {
+    /// Returns what was changed so far.
+    pub fn of_process() -> Self {
+        Self
+    }
+
+    /// Does nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn give_back(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Does nothing: Windows has no umask.
 pub fn clear_umask() {}
 

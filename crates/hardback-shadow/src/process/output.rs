@@ -18,7 +18,7 @@ pub(crate) fn run_and_read(command: &mut Command, limit: Duration) -> io::Result
     let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let out = Output::of(child.stdout.take());
     let err = Output::of(child.stderr.take());
-    let ended = wait(child, limit)?;
+    let ended = wait(child, limit, &|| false)?.unwrap_or(Ended::TimedOut);
     let patience = match ended {
         Ended::Status(_) => LAST_WORDS,
         Ended::TimedOut => Duration::ZERO,

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) enum ShadowMode {
     /// Read the live files
     Never,
-    /// Where there is none, read the live files, tell it, and exit with 3
+    /// Where there is none, read the live files and tell it; a backup then exits with 3
     WhenAvailable,
     /// Where there is none, stop before anything is read
     Always,
@@ -32,9 +32,9 @@ impl ShadowMode {
 /// What follows from a hook that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HookFailureArg {
-    /// Stop, and make no snapshot
+    /// Stop: no snapshot is made, no command is run
     Stop,
-    /// Go on, tell it, and exit with 3
+    /// Go on and tell it; a backup then exits with 3
     Report,
 }
 
@@ -81,8 +81,9 @@ impl HookArgs {
 /// volumes), the command runs and reads them as they were at that moment, and they are released when it ends, however it
 /// ends. `{}` in the command
 /// becomes the path of the frozen view; where it stands alone, the paths of all. HARDBACK_SHADOW_1, HARDBACK_SHADOW_2 … have
-/// them too. Signals are passed on to the command, and its exit code is that of hardback; 125 means that hardback itself
-/// failed, 126 and 127 that the command cannot be started.
+/// them too. Signals are passed on to the command, and its exit code is that of hardback, also where something was read live
+/// or a hook failed and that was only to be told: it is told on stderr. 125 means that hardback itself failed, 126 and 127 that
+/// the command cannot be started.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "hardback with-shadow [OPTIONS] [--source <PATH>]... -- <COMMAND>...\n       \

@@ -128,11 +128,12 @@ fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Re
         env.ui.message(&format!("{} would be a new target; everything would be new there", path.display()));
     }
     let report = env.with_progress(|ctx| preview(ctx, target.as_ref(), job, excludes))?;
-    let exit = Exit::of_problems(report.totals.problems);
+    let exit = exit_of(&report);
     if env.ui.is_json() {
         return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, path, (false, true)))?);
     }
     tell_dry_run(&report, env)?;
+    report.shadow.iter().try_for_each(|outcome| shadow::tell_ahead(outcome, env))?;
     tell_problems(report.totals.problems, &report.problems, env);
     Ok(exit)
 }

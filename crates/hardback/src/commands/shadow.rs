@@ -141,10 +141,28 @@ pub(super) fn tell_problems(outcome: &ShadowOutcome, env: &Env) {
     }
 }
 
+/// Tells for a dry run whether shadow copies could be made.
+pub(super) fn tell_ahead(outcome: &ShadowOutcome, env: &Env) -> anyhow::Result<()> {
+    if outcome.report.live.is_empty() {
+        return Ok(env.ui.summary("Shadow copies of the sources can be made; this dry run made none.")?);
+    }
+    let then = if outcome.mode == Mode::Always { "the backup would stop" } else { "it would be read live" };
+    for live in &outcome.report.live {
+        let (path, why) = (live.path.display(), &live.why);
+        env.ui.problem_line(&format!("no shadow copy can be made of {path}, {then}: {why}"));
+        tell_hint(live, env);
+    }
+    Ok(())
+}
+
 /// Tells that a part of a source is read live.
 pub(super) fn tell_live(live: &Live, env: &Env) {
     let (path, why) = (live.path.display(), &live.why);
     env.ui.problem_line(&format!("{path} was read live, without the shadow copy that was asked for: {why}"));
+    tell_hint(live, env);
+}
+
+fn tell_hint(live: &Live, env: &Env) {
     if let Some(hint) = &live.hint {
         env.ui.problem_line(&format!("  hint: {hint}"));
     }

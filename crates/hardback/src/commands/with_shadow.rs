@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{self, Usage};
 use hardback_engine::Clock;
 use hardback_engine::system::is_dir;
-use hardback_shadow::{Forward, HookFailure, HookTime, Hooks, Mode, Request, ShadowSet};
+use hardback_shadow::{Forward, Request, RunResult, ShadowError, ShadowSet, Told, Window, WindowPlan};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -40,39 +40,50 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         return Ok(started(forward.run(command), &args.rsync, env));
     };
     let shadows = shadow::shadows(args.shadow_size, env)?;
-    let mode = args.shadow.mode();
-    let swept = shadows.sweep()?;
-    for (copy, error) in &swept.failed {
-        env.ui.notice(&format!("{} cannot be removed: {}", copy.name, error.in_a_line()));
-    }
     let request = Request { sources: sources.clone(), one_file_system: args.one_file_system, wants: &|_, _| true };
-    let window = Window { hooks: &hooks, env };
-    let set = if mode == Mode::Never {
-        window.before(false)?;
-        window.after("none")?;
-        None
-    } else {
-        let prepared = shadows.prepare(&request, mode)?;
-        window.before(true)?;
-        let set = prepared.freeze(mode, &purpose(args), &|| env.clock.now());
-        let state = if set.as_ref().is_ok_and(|set| !set.report().made.is_empty()) { "taken" } else { "none" };
-        let after = window.after(state);
-        let set = set?;
-        after?;
-        Some(set)
+    let plan = WindowPlan {
+        shadows: &shadows,
+        mode: args.shadow.mode(),
+        request,
+        purpose: purpose(args),
+        hooks: &hooks,
+        variables: Vec::new(),
+        now: &|| env.clock.now(),
+        stops: &|| forward.stops(),
+        tell: &|told| tell(&told, env),
     };
-    let result = match forward.stopped() {
-        Some(code) => Ok(Exit::Of(code)),
-        None => on_views(args, set.as_ref(), &sources, &forward, env),
+    let mut window = Window::new(plan);
+    let result = window.open().map_err(anyhow::Error::from).and_then(|()| {
+        let exit = on_views(args, window.set(), &sources, &forward, env);
+        // What was read from a copy that was lost is of no use, whatever the command says.
+        window.set().map_or(Ok(()), ShadowSet::check)?;
+        exit
+    });
+    let ended = match &result {
+        Ok(exit) if exit.code() == 0 => RunResult::Done,
+        _ if forward.stopped().is_some() => RunResult::Interrupted,
+        _ => RunResult::Failed,
     };
-    let checked = set.as_ref().map_or(Ok(()), ShadowSet::check);
-    for (copy, error) in set.map(ShadowSet::release).unwrap_or_default() {
-        let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
-        env.ui.problem_line(&format!("the shadow copy {name} of {of} is still there: {why}"));
+    window.close(ended);
+    match (result, forward.stopped()) {
+        (Err(error), Some(code)) if matches!(error.downcast_ref(), Some(ShadowError::Interrupted)) => {
+            Ok(Exit::Of(code))
+        }
+        (result, _) => result,
     }
-    window.run(HookTime::AfterRun, "none", Some(result.as_ref().is_ok_and(|exit| exit.code() == 0)));
-    checked?;
-    result
+}
+
+/// Tells at once what is not as it should be: there is no report at the end.
+fn tell(told: &Told<'_>, env: &Env) {
+    match told {
+        Told::Leftover(text) => env.ui.notice(text),
+        Told::FailedHook(hook) => env.ui.problem_line(&hook.to_string()),
+        Told::Left(copy, error) => {
+            let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
+            env.ui.problem_line(&format!("the shadow copy {name} of {of} is still there: {why}"));
+        }
+        _ => {}
+    }
 }
 
 /// Runs the command on the views.
@@ -178,12 +189,22 @@ fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBu
         let sources = if args.source.is_empty() { &current[..] } else { &args.source };
         return Ok(Some(sources.iter().map(absolute).collect::<Result<_, _>>()?));
     }
-    let Some(asked) = asked_by_rsync(&args.command) else { return Ok(None) };
+    let asked = asked_by_rsync(&args.command);
+    if matches!(asked, Asked::Nothing) {
+        return Ok(None);
+    }
     if !args.source.is_empty() {
         return Ok(Some(args.source.iter().map(absolute).collect::<Result<_, _>>()?));
     }
     let mut sources: Vec<PathBuf> = Vec::new();
-    for path in asked {
+    let Asked::For(paths) = asked else {
+        return Err(Usage::new(
+            "an rsync daemon does not say on its command line what it will read",
+            "name the folder of the module: with-shadow --source PATH --rsync-compat",
+        )
+        .into());
+    };
+    for path in paths {
         let path = env.absolute(Path::new(path))?;
         // What is no folder is read through the one that has it; what is not there is rsync's to tell.
         let folder = path.ancestors().find(|path| is_dir(path) == Some(true));
@@ -201,53 +222,28 @@ fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBu
     Ok(Some(sources))
 }
 
-/// Returns what the rsync of another computer asks this one to send: `--server --sender OPTIONS . PATH...`, rsync(1).
-/// `None` where it does not ask it to send anything.
-fn asked_by_rsync(arguments: &[OsString]) -> Option<Vec<&OsString>> {
+/// What the rsync of another computer asks this one for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked<'a> {
+    /// To receive, or for its version: nothing is read.
+    Nothing,
+    /// To send these.
+    For(Vec<&'a OsString>),
+    /// To be a daemon for one connection (`host::module` through a remote shell), which says later what it wants.
+    Daemon,
+}
+
+/// Returns what rsync is asked for: `--server --sender OPTIONS . PATH...`, or `--server --daemon .`; rsync(1).
+fn asked_by_rsync(arguments: &[OsString]) -> Asked<'_> {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    if has("--daemon") {
+        return Asked::Daemon;
+    }
     if !has("--server") || !has("--sender") {
-        return None;
+        return Asked::Nothing;
     }
     let dot = arguments.iter().position(|argument| argument == ".");
-    Some(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
-}
-
-/// The hooks of a run.
-struct Window<'a> {
-    hooks: &'a Hooks,
-    env: &'a Env,
-}
-
-impl Window<'_> {
-    fn before(&self, is_followed: bool) -> anyhow::Result<()> {
-        let before = self.stopping(self.run(HookTime::BeforeShadow, "none", None));
-        if before.is_err() && is_followed {
-            // What the hooks before hold must be let go.
-            self.run(HookTime::AfterShadow, "none", None);
-        }
-        before
-    }
-
-    fn after(&self, state: &str) -> anyhow::Result<()> {
-        self.stopping(self.run(HookTime::AfterShadow, state, None))
-    }
-
-    /// Runs the hooks of one time; returns the first that failed.
-    fn run(&self, time: HookTime, shadow: &str, is_done: Option<bool>) -> Option<String> {
-        let mut variables: Vec<(&str, OsString)> = vec![("HARDBACK_SHADOW", shadow.into())];
-        let result = is_done.map(|is_done| if is_done { "done" } else { "failed" });
-        variables.extend(result.map(|result| ("HARDBACK_RESULT", result.into())));
-        let failed = self.hooks.run(time, &variables);
-        failed.iter().for_each(|hook| self.env.ui.problem_line(&hook.to_string()));
-        failed.first().map(ToString::to_string)
-    }
-
-    fn stopping(&self, failed: Option<String>) -> anyhow::Result<()> {
-        match failed {
-            Some(failed) if self.hooks.on_failure == HookFailure::Stop => Err(anyhow::anyhow!(failed)),
-            _ => Ok(()),
-        }
-    }
+    Asked::For(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -269,12 +265,16 @@ mod tests {
 
     #[test]
     fn what_rsync_asks_for_is_read_from_its_arguments() {
-        let asked =
-            |text: &str| asked_by_rsync(&words(text)).map(|paths| paths.into_iter().cloned().collect::<Vec<_>>());
-        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu . /srv/ /etc"), Some(words("/srv/ /etc")));
-        assert_eq!(asked("--server --sender -logDtpre.iLsfxCIvu --numeric-ids . a"), Some(words("a")));
-        assert_eq!(asked("--server --sender -s"), Some(Vec::new()));
-        assert_eq!(asked("--server -logDtpre.iLsfxCIvu . /srv/"), None);
-        assert_eq!(asked("--version"), None);
+        let check = |text: &str, expected: &str| {
+            let (given, expected) = (words(text), words(expected));
+            assert_eq!(asked_by_rsync(&given), Asked::For(expected.iter().collect()), "{text}");
+        };
+        check("--server --sender -logDtpre.iLsfxCIvu . /srv/ /etc", "/srv/ /etc");
+        check("--server --sender -logDtpre.iLsfxCIvu --numeric-ids . a", "a");
+        assert_eq!(asked_by_rsync(&words("--server --sender -s")), Asked::For(Vec::new()));
+        assert_eq!(asked_by_rsync(&words("--server -logDtpre.iLsfxCIvu . /srv/")), Asked::Nothing);
+        assert_eq!(asked_by_rsync(&words("--version")), Asked::Nothing);
+        assert_eq!(asked_by_rsync(&words("--server --daemon .")), Asked::Daemon);
+        assert_eq!(asked_by_rsync(&words("--server --config=/etc/x --daemon .")), Asked::Daemon);
     }
 }
