@@ -253,6 +253,35 @@ plain() {
     grep -q '"live":\[{"path":"/mnt/plain"' /tmp/report || fail "it does not tell what was read live"
 }
 
+# Btrfs on this kernel: it is frozen by itself, though it lies on a logical volume, and keeps its options.
+on_btrfs() {
+    lvcreate -q -y -n btrfs -L 160M thick
+    mkfs.btrfs -q -f /dev/thick/btrfs
+    mkdir -p /mnt/btrfs
+    mount -t btrfs -o noatime,commit=17 /dev/thick/btrfs /mnt/btrfs
+    populate /mnt/btrfs
+    (try_btrfs)
+    code=$?
+    umount /mnt/btrfs
+    lvremove -q -f thick/btrfs
+    [ $code = 0 ] || exit 1
+}
+
+try_btrfs() {
+    grep ' /mnt/btrfs ' /proc/mounts > /tmp/options
+    pairs btrfs
+    btrfs subvolume create /mnt/btrfs/inner
+    echo inner > /mnt/btrfs/inner/file
+    backup btrfs 0 --shadow always
+    grep -q '"provider":"btrfs"' /tmp/report || fail "another provider froze it"
+    [ "$(cat "$(latest btrfs)/inner/file")" = inner ] || fail "the subvolume below is not in the snapshot"
+    backup btrfs 137 --shadow always --after-shadow 'kill -9 $PPID'
+    [ "$(btrfs subvolume list /mnt/btrfs | wc -l)" = 3 ] || fail "nothing was left: $(btrfs subvolume list /mnt/btrfs)"
+    hardback shadow sweep
+    [ "$(btrfs subvolume list /mnt/btrfs | wc -l)" = 1 ] || fail "a snapshot is left"
+    grep ' /mnt/btrfs ' /proc/mounts | cmp -s - /tmp/options || fail "its options are others: $(grep btrfs /proc/mounts)"
+}
+
 # So is what lies on another layer above a logical volume.
 layer() {
     lvcreate -q -y -n layer -L 32M thick
@@ -390,6 +419,7 @@ run_test killed-anywhere-thin killed_anywhere thin-ext4
 run_test killed-in-tool killed_in_tool
 run_test nested nested
 run_test plain plain
+run_test btrfs on_btrfs
 run_test layer layer
 run_test no-room no_room
 run_test no-tools no_tools

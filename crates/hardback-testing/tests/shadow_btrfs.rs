@@ -200,19 +200,21 @@ fn a_pair_of_files_is_of_one_moment_in_every_snapshot() {
     let runs = if hardback_testing::is_slow_run() { 100 } else { 20 };
     let (before, mut spread) = (bench.subvolumes(), 0);
     let mut numbers = std::collections::HashSet::new();
-    let writer = PairWriter::start(&bench.rig.source);
+    // One pair in the source's own subvolume, one three subvolumes deep.
+    let deepest = NESTED[2];
+    let writers = [PairWriter::start(&bench.rig.source), PairWriter::start(&bench.rig.source.join(deepest))];
     for run in 0..runs {
         let report = bench.backup().unwrap();
         assert_eq!(report.totals.problems, 0, "run {run}: {:?}", report.problems);
-        numbers.insert(number_in(&bench.stored(&report)));
+        numbers.insert(number_in(&bench.stored(&report)) + number_in(&bench.stored(&report).join(deepest)));
         spread = spread.max(report.shadow.unwrap().report.spread_ns);
     }
-    let rounds = writer.rounds();
-    drop(writer);
+    let rounds: u64 = writers.iter().map(PairWriter::rounds).sum();
+    drop(writers);
     assert_eq!(bench.subvolumes(), before);
-    assert!(numbers.len() as u64 > runs / 2, "the writer did nothing");
+    assert!(numbers.len() as u64 > runs / 2, "the writers did nothing");
     println!(
-        "{runs} runs beside {rounds} rounds of the writer; {} ms to freeze 4 subvolumes at most",
+        "{runs} runs beside {rounds} rounds of the writers; {} ms to freeze 4 subvolumes at most",
         spread / 1_000_000
     );
 }

@@ -13,10 +13,12 @@ use crate::process::{command, output, run, workspace_root};
 
 /// Programs of the packages, which stay where they are.
 const PROGRAMS: &[&str] = &[
+    "bin/btrfs",
     "bin/busybox",
     "sbin/dmsetup",
     "sbin/lvm",
     "sbin/mke2fs",
+    "sbin/mkfs.btrfs",
     "sbin/mkfs.xfs",
     // lvcreate looks a new pool over.
     "usr/sbin/pdata_tools",
@@ -37,7 +39,7 @@ const SYMLINKS: &[(&str, &str)] = &[
 /// The drivers, those that others need first among equals; what they need
 /// follows by itself, but for checksums, which the kernel asks for by name.
 const MODULES: &[&str] =
-    &["crc32c_generic", "virtio_pci", "virtio_blk", "dm-mod", "dm-snapshot", "dm-thin-pool", "ext4", "xfs"];
+    &["crc32c_generic", "virtio_pci", "virtio_blk", "dm-mod", "dm-snapshot", "dm-thin-pool", "ext4", "xfs", "btrfs"];
 
 /// What runs first.
 const INIT: &str = "xtask/guest/init.sh";

@@ -14,6 +14,7 @@ use crate::process::{command, output, run};
 /// kernel that the first stands for.
 const PACKAGES: &[&str] = &[
     "linux-image-amd64",
+    "btrfs-progs",
     "busybox-static",
     "dmsetup",
     "e2fsprogs",
