@@ -39,7 +39,7 @@ mod tree_order;
 mod verify;
 mod versions;
 
-pub use backup::{backup, check_new_target, preview};
+pub use backup::{backup, check_new_target, check_shadow, preview};
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use damage::{Damage, GoodCopy};

@@ -28,6 +28,7 @@ pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
 pub use prepared::{Live, Prepared};
 pub use provider::{
     Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
+    is_name_of_copy,
 };
 pub use record::{Listed, Record, Records};
 pub use set::{Made, ShadowReport, ShadowSet, Shadows, Swept};

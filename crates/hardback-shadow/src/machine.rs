@@ -14,6 +14,9 @@ pub struct Request<'a> {
     pub sources: Vec<PathBuf>,
     /// Stay on the volume that each source lies on.
     pub one_file_system: bool,
+    /// Show the top folder of what is not to be read as it is, with its mode and times: for a reader that does not enter
+    /// it. Otherwise an empty folder is there.
+    pub shows_unwanted: bool,
     /// Whether what is in a folder of a source is to be read: the source's number, and the folder below it. It is asked
     /// about folders at which a volume begins.
     pub wants: &'a (dyn Fn(usize, &Path) -> bool + Sync),
@@ -49,6 +52,10 @@ pub struct Graft {
     pub flags: String,
     /// Whether anything in it is to be read: what is not may be missing.
     pub is_wanted: bool,
+    /// Of what is read live: number of its device (major, minor) and of its top, when it was looked at.
+    pub live: Option<((u32, u32), u64)>,
+    /// Nothing may be written there through the view.
+    pub is_read_only: bool,
 }
 
 /// A computer: its mounts, and views that are made of them.
@@ -58,6 +65,9 @@ pub trait Machine: Send + Sync + Debug {
     /// # Errors
     /// A source is not there, or what is mounted cannot be told.
     fn survey(&self, request: &Request<'_>) -> Result<Vec<Place>, ShadowError>;
+
+    /// Looks anew at what is mounted where, before anything is shown.
+    fn refresh(&self) {}
 
     /// Makes views; returns the path of each, as those see it that were started by [`Machine::spawn`].
     ///

@@ -97,9 +97,8 @@ impl Live {
 
 impl Prepared<'_> {
     pub(crate) fn look(&mut self, place: Place, wants: &dyn Fn(&Path) -> bool) {
-        let kind = place.volume.file_system.as_str();
-        let is_top = place.below.as_os_str().is_empty();
-        let is_in_memory = OF_KERNEL.contains(&kind) || (!is_top && IN_MEMORY.contains(&kind));
+        let is_below = !place.below.as_os_str().is_empty();
+        let is_in_memory = is_of_kernel(&place) || (is_below && is_in_memory(&place));
         if !place.is_wanted || place.volume.is_read_only || is_in_memory {
             self.places.push(Looked { place, parts: None });
             return;
@@ -195,6 +194,7 @@ impl Prepared<'_> {
                 }
                 (Some(_), result) => drop(result.map(ShadowSet::release)),
             }
+            shadows.refresh();
             prepared = again;
         }
         unreachable!("the last attempt returns")
@@ -210,9 +210,12 @@ impl Prepared<'_> {
     }
 
     fn freeze_once(self, mode: Mode, purpose: &str, now: &dyn Fn() -> Time) -> Result<ShadowSet, ShadowError> {
-        let Self { shadows, places, copies, id, live, .. } = self;
+        let Self { shadows, request, places, copies, id, live } = self;
         let sources = places.iter().map(|looked| looked.place.source + 1).max().unwrap_or(0);
-        let mut set = ShadowSet::of_nothing(shadows, sources, live);
+        let mut set = ShadowSet::of_nothing(shadows, sources, request.shows_unwanted, live);
+        let in_memory = places.iter().map(|looked| &looked.place).filter(|place| place.is_wanted);
+        let in_memory = in_memory.filter(|place| is_in_memory(place) && !is_of_kernel(place));
+        set.report.in_memory = in_memory.map(|place| place.path.clone()).collect();
         if copies.is_empty() {
             return Ok(set);
         }
@@ -247,6 +250,16 @@ impl Prepared<'_> {
     }
 }
 
+/// Returns whether a place is on a file system of the kernel's own.
+pub(crate) fn is_of_kernel(place: &Place) -> bool {
+    OF_KERNEL.contains(&place.volume.file_system.as_str())
+}
+
+/// Returns whether a place is on no disk.
+pub(crate) fn is_in_memory(place: &Place) -> bool {
+    is_of_kernel(place) || IN_MEMORY.contains(&place.volume.file_system.as_str())
+}
+
 fn no_provider(place: &Place, providers: &[Arc<dyn ShadowProvider>]) -> ShadowError {
     let names: Vec<&str> = providers.iter().map(|provider| provider.name()).collect();
     let known = match names.is_empty() {
@@ -260,7 +273,7 @@ fn no_provider(place: &Place, providers: &[Arc<dyn ShadowProvider>]) -> ShadowEr
     let device = place.volume.device.display();
     let stay_out = match place.below.as_os_str().is_empty() {
         true => "",
-        false => "leave it out with --exclude (of backup) or --one-file-system, or ",
+        false => "leave this folder out (--exclude of backup, --one-file-system of with-shadow), or ",
     };
     ShadowError::Refused {
         message: format!("its volume {device}{kind} has none"),

@@ -81,6 +81,8 @@ pub struct MountedVolume {
     pub inside: PathBuf,
     /// Its options, with commas between them.
     pub options: String,
+    /// Number of the device, as it is told of files, and of the top of what is mounted.
+    pub top: ((u32, u32), u64),
     /// Flags of the mount, with commas between them.
     pub flags: String,
     /// Its numbers of users are others than those on the disk.
@@ -126,6 +128,16 @@ pub struct Copy {
 
 /// How the names of all shadow copies begin that hardback makes.
 pub const NAME_PREFIX: &str = "hardback-shadow-";
+
+/// Returns whether a name on a volume is that of a shadow copy of hardback, as [`Copy::name`] or with the dot before it
+/// that it has on Btrfs: what another run made and is about to remove belongs in no backup.
+pub fn is_name_of_copy(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b".").unwrap_or(name);
+    let Some(rest) = name.strip_prefix(NAME_PREFIX.as_bytes()) else { return false };
+    let Some((id, number)) = rest.split_at_checked(16) else { return false };
+    let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    id.iter().all(u8::is_ascii_hexdigit) && number.strip_prefix(b"-").is_some_and(is_number)
+}
 
 /// A part of a place that a provider can freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::error::ShadowError;
 use crate::machine::{Graft, Machine, Request, ViewPlan};
-use crate::prepared::{From, Live, Looked, Prepared};
+use crate::prepared::{From, Live, Looked, Prepared, is_in_memory, is_of_kernel};
 use crate::provider::{Copy, Mode, ShadowProvider};
 use crate::record::{self, Owned, Records};
 use hardback_platform::{Dir, PathError, Seam, Time};
@@ -40,6 +40,8 @@ pub struct ShadowReport {
     pub frozen: Option<Time>,
     /// What is read live although it was not to be.
     pub live: Vec<Live>,
+    /// File systems in memory below a source, which are read as they are.
+    pub in_memory: Vec<PathBuf>,
 }
 
 /// A set that is held.
@@ -48,6 +50,7 @@ pub struct ShadowSet {
     shadows: Shadows,
     pub(crate) owned: Option<Owned>,
     made: Vec<Copy>,
+    shows_unwanted: bool,
     pub(crate) views: Vec<Option<PathBuf>>,
     paths: Vec<PathBuf>,
     pub(crate) report: ShadowReport,
@@ -128,6 +131,11 @@ impl Shadows {
         provider.remove(copy)
     }
 
+    /// Looks anew at what is mounted where: hooks may have mounted something. Nothing may be frozen now.
+    pub fn refresh(&self) {
+        self.machine.refresh();
+    }
+
     /// Looks what would be frozen, and how. Nothing is made yet.
     ///
     /// # Errors
@@ -164,11 +172,12 @@ impl Shadows {
 
 impl ShadowSet {
     /// A set for so many sources, of which nothing is frozen.
-    pub(crate) fn of_nothing(shadows: &Shadows, sources: usize, live: Vec<Live>) -> Self {
+    pub(crate) fn of_nothing(shadows: &Shadows, sources: usize, shows_unwanted: bool, live: Vec<Live>) -> Self {
         Self {
             shadows: shadows.clone(),
             owned: None,
             made: Vec::new(),
+            shows_unwanted,
             views: vec![None; sources],
             paths: Vec::new(),
             report: ShadowReport { live, ..ShadowReport::default() },
@@ -197,29 +206,41 @@ impl ShadowSet {
             }
             let mut parts: Vec<Graft> = Vec::new();
             for Looked { place, parts: of_place } in of_source() {
+                let graft = Graft {
+                    below: place.below.clone(),
+                    from: place.path.clone(),
+                    flags: place.volume.flags.clone(),
+                    is_wanted: place.is_wanted,
+                    live: Some(place.volume.top),
+                    is_read_only: !is_in_memory(place),
+                };
                 let Some(of_place) = of_place.as_ref().filter(|p| !p.iter().any(|(_, from)| lost(from))) else {
-                    let (below, from) = (place.below.clone(), place.path.clone());
-                    let flags = place.volume.flags.clone();
-                    parts.push(Graft { below, from, flags, is_wanted: place.is_wanted });
+                    if place.is_wanted || self.shows_unwanted || is_of_kernel(place) {
+                        parts.push(graft);
+                    }
                     continue;
                 };
                 for (below, from) in of_place {
-                    let is_wanted = matches!(from, From::Copy(..));
+                    let below =
+                        if below.as_os_str().is_empty() { place.below.clone() } else { place.below.join(below) };
+                    let (is_wanted, live) = (matches!(from, From::Copy(..)), None);
                     let from = match from {
-                        From::Live => place.path.join(below),
+                        From::Live if !self.shows_unwanted => continue,
+                        From::Live => place.path.join(below.strip_prefix(&place.below).unwrap_or(&below)),
                         From::Copy(at, inside) => {
                             let top = paths[*at].as_ref().map_err(|_| ShadowError::Interrupted)?;
                             if inside.as_os_str().is_empty() { top.clone() } else { top.join(inside) }
                         }
                     };
-                    let below =
-                        if below.as_os_str().is_empty() { place.below.clone() } else { place.below.join(below) };
-                    parts.push(Graft { below, from, flags: place.volume.flags.clone(), is_wanted });
+                    parts.push(Graft { below, from, is_wanted, live, ..graft.clone() });
                 }
             }
             // Those above first: a mount hides what is mounted below it before.
             parts.sort_by_key(|part| part.below.components().count());
-            let Graft { from: top, flags, .. } = parts.remove(0);
+            let Graft { from: top, mut flags, live, is_read_only, .. } = parts.remove(0);
+            if live.is_some() && is_read_only {
+                flags.push_str(",ro");
+            }
             plans.push(ViewPlan { source, top, flags, grafts: parts });
         }
         self.tell_lost(places, &paths, mode)?;

@@ -157,6 +157,7 @@ impl<'a> Window<'a> {
 
     fn freeze(&mut self) -> Result<(), ShadowError> {
         // A hook may have made a volume, or mounted one.
+        self.plan.shadows.refresh();
         let set = match self.prepare()? {
             Some(prepared) => prepared.freeze(self.plan.mode, &self.plan.purpose, self.plan.now)?,
             None => return Ok(()),

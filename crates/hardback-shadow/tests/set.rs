@@ -35,7 +35,7 @@ impl Bench {
 
     fn freeze(&self, names: &[&str], mode: Mode) -> Result<ShadowSet, ShadowError> {
         let sources = names.iter().map(|name| self.path(name)).collect();
-        let request = Request { sources, one_file_system: false, wants: &|_, _| true };
+        let request = Request { sources, one_file_system: false, shows_unwanted: true, wants: &|_, _| true };
         self.shadows.prepare(&request, mode)?.freeze(mode, "test", &|| Time { seconds: 7, nanos: 0 })
     }
 

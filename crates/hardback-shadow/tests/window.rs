@@ -47,7 +47,7 @@ impl Bench {
         let plan = WindowPlan {
             shadows: &self.shadows,
             mode,
-            request: Request { sources, one_file_system: false, wants: &|_, _| true },
+            request: Request { sources, one_file_system: false, shows_unwanted: true, wants: &|_, _| true },
             purpose: "test".into(),
             hooks: &self.hooks,
             variables: Vec::new(),

@@ -391,6 +391,7 @@ fn a_view_has_the_protections_of_its_mount_and_no_way_to_the_rest() {
     let request = hardback_shadow::Request {
         sources: vec![bench.rig.source.clone()],
         one_file_system: false,
+        shows_unwanted: true,
         wants: &|_, _| true,
     };
     let now = || hardback_platform::Time { seconds: 0, nanos: 0 };
@@ -405,4 +406,47 @@ fn a_view_has_the_protections_of_its_mount_and_no_way_to_the_rest() {
     assert!(said.starts_with("ro,nosuid,nodev,noexec") || said.contains("nosuid,nodev,noexec"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(set.release().is_empty());
+}
+
+#[test]
+fn what_a_hook_mounts_is_in_the_snapshot_or_told() {
+    let mut bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let (memory, disk) = (bench.rig.source.join("memory"), bench.rig.source.join("disk"));
+    let other = volume!(VolumeKind::Ext4, 16);
+    std::fs::write(other.root().join("on-ext4"), "x").unwrap();
+    for place in [&memory, &disk] {
+        std::fs::create_dir(place).unwrap();
+        std::fs::write(place.join("hidden"), "hidden").unwrap();
+    }
+    let mounts = format!(
+        "mount -t tmpfs none '{0}' && echo x > '{0}/in-memory' && mount --bind '{1}' '{2}'",
+        memory.display(),
+        other.root().display(),
+        disk.display()
+    );
+    let shadow = bench.rig.shadow.as_mut().unwrap();
+    shadow.hooks.before_shadow = vec![mounts.into()];
+    shadow.hooks.after_run = vec![format!("umount '{}' '{}'", memory.display(), disk.display()).into()];
+    let error = bench.backup().unwrap_err();
+    assert!(error.to_string().contains(disk.to_str().unwrap()), "{error}");
+    bench.rig.shadow.as_mut().unwrap().mode = Mode::WhenAvailable;
+    let report = bench.backup().unwrap();
+    let tree = bench.stored(&report);
+    assert!(tree.join("memory/in-memory").is_file() && !tree.join("memory/hidden").exists());
+    assert!(tree.join("disk/on-ext4").is_file() && !tree.join("disk/hidden").exists());
+    let shadow = report.shadow.unwrap().report;
+    assert_eq!((shadow.live.len(), shadow.in_memory), (1, vec![memory]));
+}
+
+#[test]
+fn what_another_run_left_is_in_no_backup() {
+    let bench = Bench::new(volume!(VolumeKind::Btrfs, 300));
+    let name = ".hardback-shadow-0123456789abcdef-0";
+    run!("btrfs", "subvolume", "snapshot", "-r", &bench.rig.source, bench.volume.root().join(name));
+    for shadow in [None, bench.rig.shadow.clone()] {
+        let rig = Rig { source: bench.volume.root().to_owned(), shadow, ..bench.rig.clone() };
+        let report = rig.backup(Seams::default()).unwrap();
+        let tree = rig.snapshot(report.snapshot.as_ref().unwrap()).join(FOLDER);
+        assert!(tree.join("home/one/file").is_file() && !tree.join(name).exists());
+    }
 }

@@ -428,3 +428,39 @@ fn a_hundred_aborted_runs_leave_nothing_behind() {
     assert!(run().status().unwrap().success());
     assert_eq!(list(&volume), before);
 }
+
+#[test]
+fn a_view_that_stays_on_one_volume_shows_nothing_of_others_and_no_view_lets_anything_be_written() {
+    let env = TestEnvironment::new();
+    let volume = subvolumes!();
+    let other = volume!(VolumeKind::Ext4, 16);
+    std::fs::write(other.root().join("file"), "live").unwrap();
+    let disk = volume.root().join("data/disk");
+    std::fs::create_dir(&disk).unwrap();
+    run!("mount", "--bind", other.root(), &disk);
+    let source = volume.root().join("data").display().to_string();
+    let with = |args: &[&str]| env.hardback(&[&["with-shadow", "--source", &source], args].concat());
+    // Frozen under `always`, as there is nothing else to be seen.
+    let ran = with(&["-x", "--", "sh", "-c", "cat {}/file; ls {}/inner {}/disk; touch {}/inner/x"]).exits(1);
+    assert_eq!((ran.stdout.contains("data"), ran.stdout.contains("live")), (true, false), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("file").count(), 0, "{}", ran.stdout);
+    assert!(ran.stderr.contains("cannot touch"), "{}", ran.stderr);
+    let ran = with(&["--shadow", "when-available", "--", "sh", "-c", "cat {}/disk/file; rm {}/disk/file"]).exits(1);
+    assert!(ran.stdout.contains("live") && ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
+    run!("umount", &disk);
+    assert!(other.root().join("file").exists());
+    let quiet = with(&["--", "true"]).exits(0);
+    assert!(quiet.stderr.contains("has no {} in it"), "{}", quiet.stderr);
+    let refused = with(&["--source", &format!("{source}/inner"), "--", "cat", "{}/file"]).exits(2);
+    assert!(refused.stderr.contains("write {1}, {2}"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_target_is_not_made_for_a_run_that_cannot_be() {
+    let env = TestEnvironment::new();
+    let volume = volume!(VolumeKind::Ext4, 16);
+    std::fs::write(volume.root().join("file"), "x").unwrap();
+    let source = volume.root().display().to_string();
+    env.hardback(&["backup", &source, "target", "--shadow", "always"]).exits(1).ignore();
+    assert!(!env.path("target").exists());
+}

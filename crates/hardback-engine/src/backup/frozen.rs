@@ -131,6 +131,14 @@ pub(super) fn with_frozen(
     with_outcome(ctx, shadow.mode, result, window.close(ended))
 }
 
+/// Refuses a job whose sources must be frozen and cannot be, before anything is made.
+pub fn check_shadow(job: &Job, excludes: &Excludes) -> Result<(), Error> {
+    let Some(shadow) = job.shadow.as_ref().filter(|shadow| shadow.mode == Mode::Always) else { return Ok(()) };
+    let wants = |source: usize, below: &Path| wants(job, excludes, source, below);
+    let request = request(job, &wants);
+    Ok(shadow.shadows.prepare(&request, Mode::Always).map(drop)?)
+}
+
 /// Says what would be read live although it is not to be; makes nothing. `None` where no shadow copies are wanted.
 pub(super) fn look_ahead(job: &Job, excludes: &Excludes) -> Result<Option<ShadowOutcome>, Error> {
     let Some(shadow) = job.shadow.as_ref().filter(|shadow| shadow.mode != Mode::Never) else { return Ok(None) };
@@ -145,7 +153,7 @@ pub(super) fn look_ahead(job: &Job, excludes: &Excludes) -> Result<Option<Shadow
 
 fn request<'a>(job: &Job, wants: &'a (dyn Fn(usize, &Path) -> bool + Sync)) -> Request<'a> {
     let sources = job.sources.iter().map(|source| source.path.clone()).collect();
-    Request { sources, one_file_system: job.options.one_file_system, wants }
+    Request { sources, one_file_system: job.options.one_file_system, shows_unwanted: true, wants }
 }
 
 /// Puts what became of the window into the report of the run; tells it where there is none.
@@ -159,6 +167,10 @@ fn with_outcome(
     let left: Vec<_> = left.into_iter().map(|(copy, error)| (copy.name, error.in_a_line())).collect();
     match result {
         Ok(of_run) => {
+            for path in &report.in_memory {
+                let path = path.display();
+                ctx.monitor.notice(&format!("{path} is in memory and was read as it is: no shadow copy has it"));
+            }
             let outcome = ShadowOutcome { mode, report, left, failed_hooks, swept };
             Ok(BackupReport { shadow: Some(outcome), ..of_run })
         }
@@ -246,7 +258,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let shadows = Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing)], temp.path().join("records"));
         let path = temp.path().to_owned();
-        let request = Request { sources: vec![path.clone()], one_file_system: false, wants: &|_, _| true };
+        let request =
+            Request { sources: vec![path.clone()], one_file_system: false, shows_unwanted: true, wants: &|_, _| true };
         let now = || Time { seconds: 0, nanos: 0 };
         let set = shadows.prepare(&request, Mode::Always).unwrap().freeze(Mode::Always, "test", &now).unwrap();
         assert!(matches!(set.report(), ShadowReport { made, .. } if made.len() == 1));

@@ -21,6 +21,7 @@ mod walk;
 mod worker;
 
 pub(crate) use collect::Appender;
+pub use frozen::check_shadow;
 pub use probe::check_new_target;
 
 use crate::Excludes;

@@ -294,7 +294,8 @@ impl Walk<'_> {
             Ok(opened) => opened,
             Err(error) => return self.unreadable(level, name, base_entry, in_adopted, &error),
         };
-        if metadata.id == self.target_id || self.shared.leaves_out(&metadata) {
+        let is_shadow_copy = hardback_shadow::is_name_of_copy(name);
+        if metadata.id == self.target_id || is_shadow_copy || self.shared.leaves_out(&metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.skip_entered(base_entry.is_some(), &in_adopted)?;
             self.left_out(name)?;
@@ -310,6 +311,7 @@ impl Walk<'_> {
         let stay_out = crosses && self.shared.options.one_file_system;
         let too_deep = level.folder.depth >= DEPTH_MAX;
         let listing = if stay_out {
+            self.tell_subvolume(level, name, &dir);
             Counters::add(&self.shared.sums.excluded, 1);
             Ok(Listing::default())
         } else if too_deep {
@@ -350,6 +352,17 @@ impl Walk<'_> {
             self.read_markers(&mut below, &source, level.rules.clone());
         }
         Ok(Some(below))
+    }
+
+    /// Tells of a part of the same file system that is stayed out of: many do not know that their folder is one.
+    fn tell_subvolume(&self, level: &Level, name: &[u8], dir: &Dir) {
+        let pool = |dir: &Dir| dir.volume().ok().and_then(|volume| volume.pool);
+        let around = level.folder.dir(Side::Source).ok().and_then(|around| pool(&around));
+        if around.is_some() && around == pool(dir) {
+            let path = hardback_platform::path::display(&level.folder.path_of(name)).to_string();
+            let what = "is a subvolume of its own: --one-file-system leaves out what is in it";
+            self.shared.ctx.monitor.notice(&format!("{path} {what}"));
+        }
     }
 
     /// A folder that cannot be opened or listed: a problem, and the base's version of all of it stands in.

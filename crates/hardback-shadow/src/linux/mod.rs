@@ -8,7 +8,7 @@ mod tool;
 mod zfs;
 
 use crate::error::ShadowError;
-use crate::machine::{Machine, Request, ViewPlan};
+use crate::machine::{Graft, Machine, Request, ViewPlan};
 use crate::provider::{MountedVolume, Place, ShadowProvider, ShadowSize};
 use crate::set::Shadows;
 use hardback_platform::{Dir, PathError, Seam};
@@ -32,8 +32,12 @@ const ENTER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXE
 /// How often the table of mounts is read anew where something was mounted meanwhile.
 const LOOKS: usize = 5;
 /// Flags of a mount that its view has too.
-const KEPT_FLAGS: [(&str, MountFlags); 3] =
-    [("nosuid", MountFlags::NOSUID), ("nodev", MountFlags::NODEV), ("noexec", MountFlags::NOEXEC)];
+const KEPT_FLAGS: [(&str, MountFlags); 4] = [
+    ("nosuid", MountFlags::NOSUID),
+    ("nodev", MountFlags::NODEV),
+    ("noexec", MountFlags::NOEXEC),
+    ("ro", MountFlags::RDONLY),
+];
 
 /// Returns what makes shadow copies on Linux.
 pub(super) fn system(records: PathBuf, size: ShadowSize) -> Shadows {
@@ -64,6 +68,10 @@ impl Machine for LinuxMachine {
             places.extend(survey_source(source, path, request)?);
         }
         Ok(places)
+    }
+
+    fn refresh(&self) {
+        self.namespace.end();
     }
 
     fn assemble(&self, plans: &[ViewPlan]) -> Result<Vec<PathBuf>, ShadowError> {
@@ -170,13 +178,31 @@ fn assemble(plan: &ViewPlan, place: &Path) -> Result<(), ShadowError> {
         let found = openat2(&top, &graft.below, LOOK, Mode::empty(), resolve);
         let shown = found
             .map_err(|e| ShadowError::system(format!("find the place of {}", graft.from.display()), e))
-            .and_then(|at| show(&graft.from, &at, &graft.flags));
+            .and_then(|at| show(&graft.from, &at, &graft_flags(graft)).and(check_live(graft)));
         match shown {
             Err(error) if graft.is_wanted => return Err(error),
             _ => {}
         }
     }
     Ok(())
+}
+
+fn graft_flags(graft: &Graft) -> String {
+    let is_protected = graft.live.is_some() && graft.is_read_only;
+    if is_protected { format!("{},ro", graft.flags) } else { graft.flags.clone() }
+}
+
+/// Makes sure that what is read live is what was looked at, and not the folder below a mount that is not seen here.
+fn check_live(graft: &Graft) -> Result<(), ShadowError> {
+    let Some(expected) = graft.live else { return Ok(()) };
+    let failed = |e: Errno| ShadowError::system(format!("look at {}", graft.from.display()), e);
+    let stat =
+        statx(rustix::fs::CWD, &graft.from, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).map_err(failed)?;
+    if ((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino) == expected {
+        return Ok(());
+    }
+    let message = format!("what is mounted at {} is another thing than a moment ago", graft.from.display());
+    Err(ShadowError::refused(message, "try again when it is quiet there"))
 }
 
 /// Shows a folder or a file at an open place, with flags of a mount.
@@ -217,31 +243,34 @@ fn look_at_source(source: usize, path: &Path, request: &Request<'_>) -> Result<O
     let cannot = |e: Errno| ShadowError::system(format!("look at {}", path.display()), e);
     let top = open(path, ENTER, Mode::empty()).map_err(cannot)?;
     let real = real_path(&top).map_err(cannot)?;
-    let (top_mount, top_device, _) = mount_of(&top).map_err(cannot)?;
+    let (top_mount, top_number, _) = mount_of(&top).map_err(cannot)?;
     let table = mount_table()?;
     let Some(mount) = table.iter().find(|mount| mount.id == top_mount) else { return Ok(None) };
-    let new_place = |mount: &Mount, path: PathBuf, (is_wanted, is_file): (bool, bool)| Place {
+    let new_place = |mount: &Mount, path: PathBuf, number, (is_wanted, is_file): (bool, bool)| Place {
         source,
         below: path.strip_prefix(&real).unwrap_or(Path::new("")).to_owned(),
-        volume: volume_of(mount, &path),
+        volume: MountedVolume { top: number, ..volume_of(mount, &path) },
         is_wanted,
         is_file,
         one_file_system: request.one_file_system,
         covered: Vec::new(),
         path,
     };
-    let mut places = vec![new_place(mount, real.clone(), (true, false))];
+    let mut places = vec![new_place(mount, real.clone(), top_number, (true, false))];
     for mount in table.iter().filter(|m| m.id != top_mount && m.point != real && m.point.starts_with(&real)) {
         let below = mount.point.strip_prefix(&real).unwrap_or(Path::new(""));
         let wants = |is_entered: bool| is_entered && (request.wants)(source, below);
         let looked = open(&mount.point, LOOK, Mode::empty()).and_then(mount_of);
-        let (is_wanted, is_file) = match looked {
+        let (number, is_wanted, is_file) = match looked {
             // Another mount hides it, or a folder above it.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Ok((id, ..)) if id != mount.id && table.iter().any(|other| other.id == id) => continue,
             Ok((id, ..)) if id != mount.id => return Ok(None),
-            Ok((_, device, is_dir)) => (wants(!request.one_file_system || device == top_device || !is_dir), !is_dir),
-            Err(_) => (wants(!request.one_file_system), false),
+            Ok((_, number, is_dir)) => {
+                let is_same = number.0 == top_number.0;
+                (number, wants(!request.one_file_system || is_same || !is_dir), !is_dir)
+            }
+            Err(_) => (Default::default(), wants(!request.one_file_system), false),
         };
         // A walk would wake it. What is mounted then is another mount, above this one.
         let is_woken = is_wanted
@@ -250,7 +279,7 @@ fn look_at_source(source: usize, path: &Path, request: &Request<'_>) -> Result<O
         if is_woken {
             return Ok(None);
         }
-        places.push(new_place(mount, mount.point.clone(), (is_wanted, is_file)));
+        places.push(new_place(mount, mount.point.clone(), number, (is_wanted, is_file)));
     }
     let paths: Vec<PathBuf> = places.iter().map(|place| place.path.clone()).collect();
     for place in &mut places {
@@ -268,6 +297,7 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
         device_id: mount.device_id,
         inside: if below.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(below) },
         // Of a network's or a stack's nobody knows who else writes to it.
+        top: Default::default(),
         is_read_only: mount.is_read_only() && mount.source.starts_with("/dev"),
         is_idmapped: mount.flags.split(',').any(|flag| flag == "idmapped"),
         flags: mount.flags.clone(),
@@ -282,12 +312,15 @@ fn real_path(dir: &OwnedFd) -> rustix::io::Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }
 
-/// Returns the number of the mount that something open is on, that of its device, and whether it is a folder.
-fn mount_of(dir: impl AsFd) -> rustix::io::Result<(u64, (u32, u32), bool)> {
+/// Number of a device (major, minor), and of a file on it.
+type Number = ((u32, u32), u64);
+
+/// Returns the number of the mount that something open is on, its own, and whether it is a folder.
+fn mount_of(dir: impl AsFd) -> rustix::io::Result<(u64, Number, bool)> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
     let stat = statx(dir, c"", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
     let is_dir = rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) == rustix::fs::FileType::Directory;
-    Ok((stat.stx_mnt_id, (stat.stx_dev_major, stat.stx_dev_minor), is_dir))
+    Ok((stat.stx_mnt_id, ((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino), is_dir))
 }
 
 /// Returns what is mounted at a path.

@@ -54,6 +54,11 @@ impl Namespace {
         }
     }
 
+    /// Ends it; the next that is made sees what is mounted then.
+    pub(super) fn end(&self) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
     /// Returns whether there is one.
     pub(super) fn is_started(&self) -> bool {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some()

@@ -12,8 +12,8 @@ use crate::ui::text;
 use hardback_engine::system::{last_component, path_bytes};
 use hardback_engine::{
     BackupOptions, BackupReport, Error, Excludes, Job, JobName, JobSource, Opened, PruneOptions, PruneReport,
-    ShadowOutcome, Target, backup, check_new_target, find_target, note_failed_run, open_or_create_target, preview,
-    prune,
+    ShadowOutcome, Target, backup, check_new_target, check_shadow, find_target, note_failed_run, open_or_create_target,
+    preview, prune,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,10 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let path = env.absolute(&args.places.target)?;
     if job.options.dry_run {
         return dry_run(&path, &job, &excludes, env);
+    }
+    if !has_target(&path) {
+        // A target is not made for a run that cannot be.
+        check_shadow(&job, &excludes)?;
     }
     let opened = open(&path, &job, env)?;
     let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
@@ -60,6 +64,10 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
 fn exit_of(report: &BackupReport) -> Exit {
     let is_as_wanted = report.shadow.as_ref().is_none_or(ShadowOutcome::is_as_wanted);
     if is_as_wanted { Exit::of_problems(report.totals.problems) } else { Exit::Incomplete }
+}
+
+fn has_target(path: &Path) -> bool {
+    matches!(find_target(path, None, Default::default()), Ok(Some(_)))
 }
 
 /// What became of the pruning behind a snapshot.

@@ -9,6 +9,7 @@ use hardback_engine::system::path_bytes;
 use hardback_engine::{JobShadow, ShadowOutcome, Time, timestamp};
 use hardback_shadow::{Copy, Listed, Live, Mode, ShadowSize, Shadows};
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 
 /// Returns what makes shadow copies on this computer.
@@ -49,6 +50,7 @@ pub(super) struct ShadowFields {
     spread_s: f64,
     copies: Vec<CopyFields>,
     live: Vec<LiveFields>,
+    in_memory: Vec<String>,
     left: Vec<LeftFields>,
     failed_hooks: Vec<HookFields>,
     swept: Vec<String>,
@@ -99,6 +101,7 @@ impl ShadowFields {
             spread_s: Duration::from_nanos(report.spread_ns).as_secs_f64(),
             copies: copies.collect(),
             live: live.collect(),
+            in_memory: report.in_memory.iter().map(|path| text::json_bytes(&path_bytes(path))).collect(),
             left: outcome.left.iter().map(|(name, why)| LeftFields { name: name.clone(), why: why.clone() }).collect(),
             failed_hooks: failed.collect(),
             swept: outcome.swept.clone(),
@@ -241,7 +244,8 @@ pub(super) fn list(env: &Env) -> anyhow::Result<Exit> {
     if !rows.is_empty() {
         text::table(heads, &rows).iter().try_for_each(|line| env.ui.line(line))?;
     } else if unread.is_empty() {
-        env.ui.message("there are no shadow copies of hardback");
+        let dir = env.state_dir().unwrap_or(Path::new("")).join("shadow");
+        env.ui.message(&format!("there are no shadow copies of hardback on record in {}", dir.display()));
     }
     unread.iter().for_each(|line| env.ui.problem_line(line));
     Ok(exit)

@@ -40,7 +40,12 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         return Ok(started(forward.run(command), &args.rsync, env));
     };
     let shadows = shadow::shadows(args.shadow_size, env)?;
-    let request = Request { sources: sources.clone(), one_file_system: args.one_file_system, wants: &|_, _| true };
+    let request = Request {
+        sources: sources.clone(),
+        one_file_system: args.one_file_system || (args.rsync_compat && stays_on_volume(&args.command)),
+        shows_unwanted: false,
+        wants: &|_, _| true,
+    };
     let plan = WindowPlan {
         shadows: &shadows,
         mode: args.shadow.mode(),
@@ -100,8 +105,14 @@ fn on_views(
         for made in set.report().made.iter().filter(|_| env.ui.is_verbose()) {
             env.ui.message(&format!("{} is frozen as {}", made.volume, made.name));
         }
+        for path in &set.report().in_memory {
+            env.ui.message(&format!("{} is in memory and is read as it is", path.display()));
+        }
         if in_place {
             set.show_in_place()?;
+        } else if !names_views(&args.command) {
+            env.ui
+                .message("the command has no {} in it: unless it looks at HARDBACK_SHADOW_1, it reads the live files");
         }
     }
     let view = |number: usize| match set.and_then(|set| set.view(number)) {
@@ -111,7 +122,7 @@ fn on_views(
     let views: Vec<PathBuf> = (0..sources.len()).map(view).collect();
     let (program, arguments) = match args.rsync_compat {
         true => (&args.rsync, args.command.clone()),
-        false => (&args.command[0], put_in(&args.command[1..], &views)),
+        false => (&args.command[0], put_in(&args.command[1..], &views)?),
     };
     let mut command = command(program, &arguments, env)?;
     for (number, view) in views.iter().enumerate() {
@@ -141,29 +152,57 @@ fn started(code: std::io::Result<u8>, program: &OsStr, env: &Env) -> Exit {
     }
 }
 
-/// Puts the views in the place of `{}`: all of them where it stands alone, the first where it is part of a word.
-fn put_in(arguments: &[OsString], views: &[PathBuf]) -> Vec<OsString> {
-    let mut out = Vec::new();
-    for argument in arguments {
-        if argument == "{}" {
-            out.extend(views.iter().map(|view| view.clone().into_os_string()));
-        } else {
-            out.push(views.first().map_or_else(|| argument.clone(), |view| replaced(argument, view)));
-        }
-    }
-    out
+/// Returns whether a command says where it wants to have the views.
+fn names_views(command: &[OsString]) -> bool {
+    let has = |word: &OsString, text: &str| word.to_string_lossy().contains(text);
+    command.iter().any(|word| has(word, "{}") || has(word, "{1}") || has(word, "HARDBACK_SHADOW"))
 }
 
-/// Replaces each `{}` in an argument, which may be no text.
-fn replaced(argument: &OsStr, view: &Path) -> OsString {
-    let Some(text) = argument.to_str().filter(|text| text.contains("{}")) else { return argument.to_owned() };
-    let mut out = OsString::new();
-    for (number, part) in text.split("{}").enumerate() {
-        if number > 0 {
-            out.push(view);
+/// Puts the views in the place of `{}`, all of them where it stands alone, and of `{1}`, `{2}`…
+fn put_in(arguments: &[OsString], views: &[PathBuf]) -> anyhow::Result<Vec<OsString>> {
+    let mut out = Vec::new();
+    for argument in arguments {
+        match (argument.to_str(), views) {
+            (Some("{}"), _) => out.extend(views.iter().map(|view| view.clone().into_os_string())),
+            (Some(text), [_, _, ..]) if text.contains("{}") => {
+                let hint =
+                    "with several sources write {1}, {2} … for the view of each, or {} as an argument of its own";
+                return Err(Usage::new(format!("it is not clear which source {text:?} means"), hint).into());
+            }
+            (Some(text), _) => out.push(replaced(text, views)),
+            (None, _) => out.push(argument.clone()),
         }
-        out.push(part);
     }
+    Ok(out)
+}
+
+/// Replaces each `{}`, `{1}`, `{2}`… in an argument; other braces stay.
+fn replaced(text: &str, views: &[PathBuf]) -> OsString {
+    let mut out = OsString::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (before, from_brace) = rest.split_at(start);
+        out.push(before);
+        let inner = from_brace[1..].split_once('}').map(|(inner, _)| inner);
+        let number = match inner {
+            Some("") => Some(1),
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<usize>().ok(),
+            _ => None,
+        };
+        let view = number.and_then(|number| views.get(number.checked_sub(1)?));
+        match (view, inner) {
+            (Some(view), Some(inner)) => {
+                out.push(view);
+                rest = &from_brace[inner.len() + 2..];
+            }
+            // Only the brace: there may be another one behind it.
+            _ => {
+                out.push("{");
+                rest = &from_brace[1..];
+            }
+        }
+    }
+    out.push(rest);
     out
 }
 
@@ -193,16 +232,18 @@ fn sources(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Option<Vec<PathBu
     if matches!(asked, Asked::Nothing) {
         return Ok(None);
     }
-    if !args.source.is_empty() {
-        return Ok(Some(args.source.iter().map(absolute).collect::<Result<_, _>>()?));
-    }
-    let mut sources: Vec<PathBuf> = Vec::new();
-    let Asked::For(paths) = asked else {
-        return Err(Usage::new(
-            "an rsync daemon does not say on its command line what it will read",
-            "name the folder of the module: with-shadow --source PATH --rsync-compat",
-        )
-        .into());
+    // What is named is frozen beside what is asked for.
+    let mut sources: Vec<PathBuf> = args.source.iter().map(absolute).collect::<Result<_, _>>()?;
+    let paths = match asked {
+        Asked::For(paths) => paths,
+        _ if !sources.is_empty() => Vec::new(),
+        _ => {
+            return Err(Usage::new(
+                "an rsync daemon does not say on its command line what it will read",
+                "name the folder of the module: with-shadow --source PATH --rsync-compat",
+            )
+            .into());
+        }
     };
     for path in paths {
         let path = env.absolute(Path::new(path))?;
@@ -246,6 +287,16 @@ fn asked_by_rsync(arguments: &[OsString]) -> Asked<'_> {
     Asked::For(dot.map(|dot| arguments[dot + 1..].iter().collect()).unwrap_or_default())
 }
 
+/// Returns whether rsync was told to stay on a file system: `-x`, among the short options before the `e` that ends them.
+fn stays_on_volume(arguments: &[OsString]) -> bool {
+    let is_so = |argument: &OsString| match argument.to_string_lossy().strip_prefix('-') {
+        Some(long) if long.starts_with('-') => long == "-one-file-system",
+        Some(short) => short.split('e').next().is_some_and(|letters| letters.contains('x')),
+        None => false,
+    };
+    arguments.iter().take_while(|argument| *argument != ".").any(is_so)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,10 +308,20 @@ mod tests {
     #[test]
     fn braces_become_the_views() {
         let views = [PathBuf::from("/v/0"), PathBuf::from("/v/1")];
-        let check = |text: &str, expected: &str| assert_eq!(put_in(&words(text), &views), words(expected));
+        let check = |text: &str, expected: &str| assert_eq!(put_in(&words(text), &views).unwrap(), words(expected));
         check("-C {} .", "-C /v/0 /v/1 .");
-        check("{}/a --x={}:{} {", "/v/0/a --x=/v/0:/v/0 {");
-        assert_eq!(put_in(&words("{}"), &views[..1]), words("/v/0"));
+        check("{2}/a --x={1}:{2} {3} {now} {{1}", "/v/1/a --x=/v/0:/v/1 {3} {now} {/v/0");
+        assert!(put_in(&words("{}/a"), &views).is_err());
+        assert_eq!(put_in(&words("{}/a --x={}:{} {"), &views[..1]).unwrap(), words("/v/0/a --x=/v/0:/v/0 {"));
+        assert_eq!(put_in(&words("{}"), &views[..1]).unwrap(), words("/v/0"));
+    }
+
+    #[test]
+    fn rsync_tells_whether_it_stays_on_a_file_system() {
+        let stays = |text: &str| stays_on_volume(&words(text));
+        assert!(stays("--server --sender -vlHogDtprxe.iLsfxCIvu --numeric-ids . /srv/"));
+        assert!(!stays("--server --sender -vlHogDtpre.iLsfxCIvu --numeric-ids . /srv/"));
+        assert!(!stays("--server --sender -vlHogDtpre.iLsfxCIvu . -x"));
     }
 
     #[test]
