@@ -257,7 +257,8 @@ fn look_at_source(source: usize, path: &Path, request: &Request<'_>) -> Result<O
         path,
     };
     let mut places = vec![new_place(mount, real.clone(), top_number, (true, false))];
-    for mount in table.iter().filter(|m| m.id != top_mount && m.point != real && m.point.starts_with(&real)) {
+    let is_below = |m: &&Mount| m.id != top_mount && m.point != real && m.point.starts_with(&real);
+    for mount in table.iter().filter(is_below).filter(|mount| !mount.is_automounted_snapshot()) {
         let below = mount.point.strip_prefix(&real).unwrap_or(Path::new(""));
         let wants = |is_entered: bool| is_entered && (request.wants)(source, below);
         let looked = open(&mount.point, LOOK, Mode::empty()).and_then(mount_of);
@@ -298,7 +299,7 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
         inside: if below.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(below) },
         // Of a network's or a stack's nobody knows who else writes to it.
         top: Default::default(),
-        is_read_only: mount.is_read_only() && mount.source.starts_with("/dev"),
+        is_read_only: mount.is_zfs_snapshot() || (mount.is_read_only() && mount.source.starts_with("/dev")),
         is_idmapped: mount.flags.split(',').any(|flag| flag == "idmapped"),
         flags: mount.flags.clone(),
         options: mount.options.clone(),

@@ -30,6 +30,17 @@ impl Mount {
     pub(super) fn is_read_only(&self) -> bool {
         self.options.split(',').any(|option| option == "ro")
     }
+
+    /// Returns whether it is a snapshot of a ZFS dataset: nothing can change in it.
+    pub(super) fn is_zfs_snapshot(&self) -> bool {
+        self.file_system == "zfs" && self.source.as_os_str().as_encoded_bytes().contains(&b'@')
+    }
+
+    /// Returns whether ZFS mounted it by itself, for somebody who looked into a snapshot: in a folder of the dataset that
+    /// no snapshot of it has.
+    pub(super) fn is_automounted_snapshot(&self) -> bool {
+        self.is_zfs_snapshot() && self.point.components().any(|component| component.as_os_str() == ".zfs")
+    }
 }
 
 /// Parses the table; a line that is none is left out, as a kernel may add what we do not know.
@@ -99,6 +110,17 @@ mod tests {
         assert_eq!(mounts[1].source.to_str(), Some("/dev/nvme0n1p2"));
         assert_eq!(mounts[2].point.to_str(), Some("/mnt/a b\\c"));
         assert_eq!(mounts.iter().map(Mount::is_read_only).collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn a_snapshot_of_zfs_is_known() {
+        let table = b"80 28 0:50 / /tank rw - zfs tank rw,xattr,noacl\n\
+            81 80 0:51 / /tank/.zfs/snapshot/monday ro - zfs tank@monday ro,xattr,noacl\n\
+            82 28 0:51 / /mnt/monday ro - zfs tank@monday ro,xattr,noacl\n\
+            83 28 0:52 / /srv/.zfs/x rw - ext4 /dev/a@b rw\n";
+        let mounts = parse(table);
+        assert_eq!(mounts.iter().map(Mount::is_zfs_snapshot).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(mounts.iter().map(Mount::is_automounted_snapshot).collect::<Vec<_>>(), [false, true, false, false]);
     }
 
     #[test]

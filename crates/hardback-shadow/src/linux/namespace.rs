@@ -6,7 +6,8 @@
 #![allow(unsafe_code, reason = "one system call: a thread leaves the namespaces of its process")]
 
 use crate::error::ShadowError;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::thread::UnshareFlags;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,13 +120,26 @@ pub(super) fn spawn_below(root: &Path, mut command: Command) -> io::Result<Child
     spawned.join().map_err(|_| io::Error::other("a thread panicked"))?
 }
 
+/// Unmounts a snapshot, if it is mounted; to be called inside.
+pub(super) fn unmount_frozen(point: &Path) -> Result<(), ShadowError> {
+    let unmounted = match unmount(point, UnmountFlags::empty()) {
+        // Somebody still has it open, and it goes when that ends.
+        Err(Errno::BUSY) => unmount(point, UnmountFlags::DETACH),
+        other => other,
+    };
+    match unmounted {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(e) => Err(ShadowError::system(format!("unmount {}", point.display()), e)),
+    }
+}
+
 /// Makes a folder and those above it.
 pub(super) fn make_dirs(path: &Path) -> Result<(), ShadowError> {
     let mut so_far = PathBuf::new();
     for component in path.components() {
         so_far.push(component);
         match rustix::fs::mkdir(&so_far, rustix::fs::Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(ShadowError::system(format!("make the folder {}", so_far.display()), e)),
         }
     }

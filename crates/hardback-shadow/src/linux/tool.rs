@@ -6,13 +6,19 @@ use crate::error::ShadowError;
 use crate::process::{Ended, run_and_read};
 use std::io::ErrorKind;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// How long a tool may take that only looks, or works on what nobody uses.
 pub(super) const TOOL_LIMIT: Duration = Duration::from_secs(60);
 
+/// How often removing is tried, and how long is waited in between: others (udev, a process that just ended) are on a
+/// snapshot for a moment.
+pub(super) const REMOVE_TRIES: u32 = 20;
+const REMOVE_PAUSE: Duration = Duration::from_millis(500);
+
 /// Where tools are looked for, whatever the environment says: schedulers leave out the administrator's folders.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/current-system/sw/sbin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/current-system/sw/sbin";
 
 /// Longest part of what a tool said that is put into an error, in bytes.
 const SAID_BYTES_MAX: usize = 2000;
@@ -28,6 +34,13 @@ pub(super) struct Tool {
     pub(super) hint: &'static str,
     /// How long it may take.
     pub(super) limit: Duration,
+}
+
+/// Waits a moment before removing is tried again.
+pub(super) fn pause() {
+    // Nobody sends anything.
+    let (_sender, nothing) = channel::<()>();
+    nothing.recv_timeout(REMOVE_PAUSE).ok();
 }
 
 /// What a tool did.

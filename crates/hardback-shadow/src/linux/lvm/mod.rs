@@ -9,18 +9,16 @@ mod report;
 mod room;
 
 use super::mount_table;
-use super::namespace::{BASE, Namespace, make_dirs};
-use super::tool::{Done, TOOL_LIMIT, Tool};
+use super::namespace::{BASE, Namespace, make_dirs, unmount_frozen};
+use super::tool::{Done, REMOVE_TRIES, TOOL_LIMIT, Tool, pause};
 use crate::error::ShadowError;
 use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume};
 use report::{FIELDS, LogicalVolume};
 use rustix::fs::{Mode, OFlags, open, syncfs};
-use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Fields of a [`Volume`] of this provider.
@@ -35,10 +33,6 @@ const TAG: &str = "hardback";
 /// How long the freezing may take: the file system writes what it has in memory, and killing the tool in the middle of
 /// that could leave the volume suspended.
 const FREEZE_LIMIT: Duration = Duration::from_secs(300);
-
-/// How often removing is tried, and how long is waited in between: others (udev) look at new volumes for a moment.
-const REMOVE_TRIES: u32 = 20;
-const REMOVE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Kinds of file systems, and how a frozen one is mounted without anything being written or replayed: the freezing has
 /// left nothing to replay.
@@ -264,26 +258,6 @@ fn mount_frozen(device: &Path, point: &Path, kind: &str) -> Result<(), ShadowErr
     let options = CString::new(options_of(kind).unwrap_or_default()).unwrap_or_default();
     mount(device, point, kind, flags, options.as_c_str())
         .map_err(|e| ShadowError::system(format!("mount the snapshot {} read-only", device.display()), e))
-}
-
-/// Unmounts a snapshot, if it is mounted.
-fn unmount_frozen(point: &Path) -> Result<(), ShadowError> {
-    let unmounted = match unmount(point, UnmountFlags::empty()) {
-        // Somebody still has it open, and it goes when that ends.
-        Err(Errno::BUSY) => unmount(point, UnmountFlags::DETACH),
-        other => other,
-    };
-    match unmounted {
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(e) => Err(ShadowError::system(format!("unmount {}", point.display()), e)),
-    }
-}
-
-/// Waits a moment.
-fn pause() {
-    // Nobody sends anything.
-    let (_sender, nothing) = channel::<()>();
-    nothing.recv_timeout(REMOVE_PAUSE).ok();
 }
 
 #[cfg(test)]
