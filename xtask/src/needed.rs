@@ -100,12 +100,53 @@ pub fn apt_install(packages: &[impl AsRef<str>]) -> Result<()> {
 }
 
 /// Fetches the package files of `packages` into `dir`.
-pub fn apt_download(packages: &[impl AsRef<str>], dir: &Path) -> Result<()> {
+pub fn apt_download(packages: &[String], dir: &Path) -> Result<()> {
     run(apt_get()
         // apt's own user need not be able to write where we unpack.
         .args(["-o", "APT::Sandbox::User=root", "download", "-q"])
-        .args(packages.iter().map(AsRef::as_ref))
+        .args(packages)
         .current_dir(dir))
+}
+
+/// Lists of packages of our own, beside those of the system.
+pub struct Lists {
+    options: Vec<String>,
+}
+
+impl Lists {
+    /// Makes the lists of `sources` (lines as in `sources.list`) in `dir`.
+    pub fn new(dir: &Path, sources: &str) -> Result<Self> {
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(dir.join(folder))?;
+        }
+        let list = dir.join("sources.list");
+        fs::write(&list, sources)?;
+        let option = |name: &str, value: &Path| format!("{name}={}", value.display());
+        let options = vec![
+            option("Dir::Etc::sourcelist", &list),
+            option("Dir::Etc::sourceparts", Path::new("/dev/null")),
+            option("Dir::State::lists", &dir.join("lists")),
+            option("Dir::Cache", &dir.join("cache")),
+        ];
+        Ok(Self { options })
+    }
+
+    /// Fetches the lists.
+    pub fn update(&self) -> Result<()> {
+        run(self.apt_get().args(["update", "-q"]))
+    }
+
+    /// Fetches the package files of `packages` into `dir`.
+    pub fn download(&self, packages: &[String], dir: &Path) -> Result<()> {
+        run(self.apt_get().args(["download", "-q"]).args(packages).current_dir(dir))
+    }
+
+    fn apt_get(&self) -> Command {
+        let mut apt_get = apt_get();
+        apt_get.args(["-o", "APT::Sandbox::User=root"]);
+        apt_get.args(self.options.iter().flat_map(|option| ["-o", option]));
+        apt_get
+    }
 }
 
 /// The package files in `dir`.

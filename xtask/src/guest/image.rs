@@ -1,7 +1,7 @@
 //! The guest's only file system: an archive that the kernel unpacks into its
 //! memory (cpio in the "newc" form, as its documentation describes it).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::zfs;
 use crate::process::{command, output, run, workspace_root};
 
 /// Programs of the packages, which stay where they are.
@@ -24,6 +25,9 @@ const PROGRAMS: &[&str] = &[
     "usr/sbin/pdata_tools",
 ];
 
+/// Programs of ZFS, where the guest has it.
+const ZFS_PROGRAMS: &[&str] = &["sbin/zfs", "sbin/zpool"];
+
 /// Symlinks to them.
 const SYMLINKS: &[(&str, &str)] = &[
     ("sbin/lvchange", "lvm"),
@@ -33,6 +37,8 @@ const SYMLINKS: &[(&str, &str)] = &[
     ("sbin/pvcreate", "lvm"),
     ("sbin/vgcreate", "lvm"),
     ("sbin/mkfs.ext4", "mke2fs"),
+    // ZFS mounts what is looked into by this.
+    ("usr/bin/env", "/bin/busybox"),
     ("usr/sbin/thin_check", "pdata_tools"),
 ];
 
@@ -47,20 +53,34 @@ const INIT: &str = "xtask/guest/init.sh";
 /// Where the packages have the loader of programs.
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 
+/// What the archive is made of.
+pub(super) struct Parts<'a> {
+    /// The packages.
+    pub(super) root: &'a Path,
+    /// Those of ZFS, where the guest has it.
+    pub(super) zfs: Option<&'a Path>,
+    pub(super) hardback: &'a Path,
+    /// The tests.
+    pub(super) script: &'a str,
+}
+
 /// Makes the archive; returns the kernel that goes with it.
-pub(super) fn build(root: &Path, hardback: &Path, script: &str, image: &Path) -> Result<PathBuf> {
+pub(super) fn build(parts: &Parts<'_>, image: &Path) -> Result<PathBuf> {
+    let Parts { root, zfs, hardback, script } = *parts;
     let mut archive = Archive::default();
-    let library_dirs = [root.join("lib/x86_64-linux-gnu"), root.join("usr/lib/x86_64-linux-gnu")];
-    let mut libraries = BTreeSet::new();
-    for program in PROGRAMS {
-        let path = root.join(program);
+    let dirs = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+    let roots = [Some(root), zfs].into_iter().flatten();
+    let library_dirs: Vec<PathBuf> = roots.flat_map(|root| dirs.map(|dir| root.join(dir))).collect();
+    let mut libraries = BTreeMap::new();
+    let of_zfs = zfs.into_iter().flat_map(|zfs| ZFS_PROGRAMS.iter().map(move |program| (zfs, program)));
+    for (root_of, program) in PROGRAMS.iter().map(|program| (root, program)).chain(of_zfs) {
+        let path = root_of.join(program);
         archive.file(program, &path)?;
         libraries.extend(libraries_of(root, &library_dirs, &path)?);
     }
     archive.file("bin/hardback", hardback)?;
     libraries.extend(libraries_of(root, &library_dirs, hardback)?);
-    for library in libraries {
-        let name = library.file_name().and_then(|name| name.to_str()).context("a library has no name")?;
+    for (name, library) in libraries {
         archive.file(&format!("lib/x86_64-linux-gnu/{name}"), &library)?;
     }
     archive.file(LOADER, &root.join(LOADER))?;
@@ -70,9 +90,16 @@ pub(super) fn build(root: &Path, hardback: &Path, script: &str, image: &Path) ->
     let init = fs::read(workspace_root().join(INIT)).with_context(|| format!("cannot read {INIT}"))?;
     archive.add("init", 0o100_755, init);
     archive.add("tests.sh", 0o100_755, script.as_bytes().to_vec());
-    let (kernel, modules) = kernel(root)?;
+    let version = kernel_version(root)?;
+    let mut modules = BTreeMap::new();
+    find_modules(&root.join(format!("lib/modules/{version}/kernel")), &mut modules)?;
+    let mut wanted = MODULES.to_vec();
+    if let Some(zfs) = zfs {
+        find_modules(&zfs.join(zfs::MODULES), &mut modules)?;
+        wanted.push("zfs");
+    }
     let mut order = String::new();
-    for (name, file) in modules_in_order(&modules)? {
+    for (name, file) in modules_in_order(&wanted, &modules)? {
         archive.file(&format!("modules/{name}.ko"), &file)?;
         order.push_str(&format!("/modules/{name}.ko\n"));
     }
@@ -81,7 +108,7 @@ pub(super) fn build(root: &Path, hardback: &Path, script: &str, image: &Path) ->
         archive.dir(dir);
     }
     archive.write(image).with_context(|| format!("cannot write {}", image.display()))?;
-    Ok(kernel)
+    Ok(root.join(format!("boot/vmlinuz-{version}")))
 }
 
 /// What is in the archive by its path: mode and content. Folders come before
@@ -141,37 +168,36 @@ fn write_entry(out: &mut impl Write, inode: usize, name: &str, mode: u32, conten
 
 /// The shared libraries that a program needs, as the packages' own loader finds
 /// them.
-fn libraries_of(root: &Path, dirs: &[PathBuf], program: &Path) -> Result<Vec<PathBuf>> {
+fn libraries_of(root: &Path, dirs: &[PathBuf], program: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let path = dirs.iter().map(|dir| dir.to_string_lossy()).collect::<Vec<_>>().join(":");
     let mut loader = command(root.join(LOADER));
     let Ok(list) = output(loader.arg("--library-path").arg(path).arg("--list").arg(program)) else {
         // A static one has none.
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     };
     ensure!(!list.contains("not found"), "{} needs libraries that are missing: {list}", program.display());
     let found = list.lines().filter_map(|line| line.split_once("=> ")?.1.split(" (").next());
-    Ok(found.map(PathBuf::from).collect())
+    let named = |path: &str| Some((path.rsplit('/').next()?.to_owned(), PathBuf::from(path)));
+    Ok(found.filter_map(named).collect())
 }
 
-/// The kernel, and the folder of its modules.
-fn kernel(root: &Path) -> Result<(PathBuf, PathBuf)> {
+/// Which kernel was unpacked.
+pub(super) fn kernel_version(root: &Path) -> Result<String> {
     let mut kernels = Vec::new();
     for entry in fs::read_dir(root.join("boot"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         kernels.extend(name.strip_prefix("vmlinuz-").map(str::to_owned));
     }
     let [version] = &kernels[..] else { anyhow::bail!("not one kernel was unpacked: {kernels:?}") };
-    Ok((root.join(format!("boot/vmlinuz-{version}")), root.join(format!("lib/modules/{version}/kernel"))))
+    Ok(version.clone())
 }
 
 /// The modules that are wanted and those that they need, each after what it
 /// needs.
-fn modules_in_order(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut files = BTreeMap::new();
-    find_modules(dir, &mut files)?;
+fn modules_in_order(wanted: &[&str], files: &BTreeMap<String, PathBuf>) -> Result<Vec<(String, PathBuf)>> {
     let mut order = Vec::new();
-    for name in MODULES {
-        add_module(name, &files, &mut order)?;
+    for name in wanted {
+        add_module(name, files, &mut order)?;
     }
     Ok(order)
 }

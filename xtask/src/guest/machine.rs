@@ -29,7 +29,7 @@ const DISKS_MIB: &[(&str, u64)] = &[("thick", 1536), ("thin", 1536), ("target", 
 pub(super) fn run(dir: &Path, kernel: &Path, image: &Path, only: &[String]) -> Result<String> {
     let mut qemu = command(PROGRAM);
     // KVM inside of a virtual machine may hang.
-    qemu.args(["-accel", "tcg", "-m", "1024", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
+    qemu.args(["-accel", "tcg", "-m", "1536", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
     qemu.args(["-no-reboot", "-serial", "stdio"]).arg("-kernel").arg(kernel).arg("-initrd").arg(image);
     // Only what is in a panic is worth a line of the kernel's own.
     let only = only.join(",");

@@ -1,4 +1,4 @@
-//! `cargo xtask guest`: what needs a kernel of its own (LVM), in a virtual machine.
+//! `cargo xtask guest`: what needs a kernel of its own (LVM, ZFS), in a virtual machine.
 //!
 //! The machine is made of Debian's packages: its kernel, the tools, and the
 //! hardback of this workspace, in one initial file system. A script in it runs
@@ -8,6 +8,7 @@ mod image;
 mod machine;
 mod packages;
 mod verdict;
+mod zfs;
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use crate::steps::{Steps, no_skip_from_env};
 
 /// The tests, which are a script for the guest.
 const SCRIPT: &str = "xtask/guest/lvm.sh";
+/// Those of ZFS, which go on where the others end.
+const ZFS_SCRIPT: &str = "xtask/guest/zfs.sh";
 
 /// Runs the tests in the guest; `cargo xtask guest NAME...` only some of them.
 pub fn main(arguments: &[String]) -> Result<()> {
@@ -32,17 +35,16 @@ pub fn main(arguments: &[String]) -> Result<()> {
 
 /// The step of the nightly run.
 pub fn step(steps: &mut Steps, only: &[String]) {
-    steps.step("LVM in a guest", |steps| match run_tests(only)? {
-        None => Ok(()),
-        Some(why) => {
-            steps.skip("the tests of LVM in a guest", why);
-            Ok(())
+    steps.step("LVM and ZFS in a guest", |steps| {
+        if let Some(why) = run_tests(steps, only)? {
+            steps.skip("the tests of LVM and ZFS in a guest", why);
         }
+        Ok(())
     });
 }
 
 /// Runs the tests; returns why they cannot be run here, if they cannot.
-fn run_tests(only: &[String]) -> Result<Option<String>> {
+fn run_tests(steps: &mut Steps, only: &[String]) -> Result<Option<String>> {
     if let Some(why) = why_not()? {
         return Ok(Some(why));
     }
@@ -52,14 +54,29 @@ fn run_tests(only: &[String]) -> Result<Option<String>> {
         Outcome::Missing(why) => return Ok(Some(why)),
     };
     run(cargo().args(["build", "-q", "-p", "hardback"]))?;
-    let script = fs::read_to_string(workspace_root().join(SCRIPT)).with_context(|| format!("cannot read {SCRIPT}"))?;
+    let mut script = read_script(SCRIPT)?;
+    let zfs = match zfs::set_up(&dir.join("zfs"), &image::kernel_version(&root)?)? {
+        Outcome::Unpacked(zfs) => Some(zfs),
+        Outcome::Missing(why) => {
+            steps.skip("the tests of ZFS in a guest", why);
+            None
+        }
+    };
+    if zfs.is_some() {
+        script.push_str(&read_script(ZFS_SCRIPT)?);
+    }
     let tests: Vec<String> = verdict::tests_of(&script).into_iter().filter(|t| is_wanted(t, only)).collect();
     ensure!(!tests.is_empty(), "{SCRIPT} has no such test");
     let image = dir.join("initramfs");
-    let kernel = image::build(&root, &hardback()?, &script, &image)?;
+    let parts = image::Parts { root: &root, zfs: zfs.as_deref(), hardback: &hardback()?, script: &script };
+    let kernel = image::build(&parts, &image)?;
     let said = machine::run(&dir, &kernel, &image, only)?;
     verdict::judge(&tests, &said)?;
     Ok(None)
+}
+
+fn read_script(path: &str) -> Result<String> {
+    fs::read_to_string(workspace_root().join(path)).with_context(|| format!("cannot read {path}"))
 }
 
 fn is_wanted(test: &str, only: &[String]) -> bool {

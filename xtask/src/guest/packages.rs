@@ -58,7 +58,8 @@ pub(super) fn set_up(dir: &Path) -> Result<Outcome> {
         None => needed::apt_update(),
         Some(_) => Ok(()),
     };
-    if let Err(error) = updated.and_then(|()| download(&files)) {
+    let fetched = updated.and_then(|()| download(&files, PACKAGES, FOLLOWED, &needed::apt_download));
+    if let Err(error) = fetched {
         return Ok(Outcome::Missing(format!("Debian's packages cannot be fetched: {error:#}")));
     }
     for package in needed::package_files(&files)? {
@@ -70,17 +71,22 @@ pub(super) fn set_up(dir: &Path) -> Result<Outcome> {
 }
 
 /// Fetches the packages, and what they need of the kinds that are followed.
-fn download(dir: &Path) -> Result<()> {
-    let mut wanted: Vec<String> = PACKAGES.iter().map(ToString::to_string).collect();
+pub(super) fn download(
+    dir: &Path,
+    packages: &[impl AsRef<str>],
+    followed: &[&str],
+    fetch: &dyn Fn(&[String], &Path) -> Result<()>,
+) -> Result<()> {
+    let mut wanted: Vec<String> = packages.iter().map(|name| name.as_ref().to_owned()).collect();
     let mut fetched = BTreeSet::new();
     while !wanted.is_empty() {
-        needed::apt_download(&wanted, dir)?;
+        fetch(&wanted, dir)?;
         fetched.extend(wanted.drain(..));
         for package in needed::package_files(dir)? {
             for field in ["Depends", "Pre-Depends"] {
                 let relations = output(command("dpkg-deb").arg("-f").arg(&package).arg(field))?;
                 for name in needed::first_alternatives(&relations) {
-                    let is_followed = FOLLOWED.iter().any(|prefix| name.starts_with(prefix));
+                    let is_followed = followed.iter().any(|prefix| name.starts_with(prefix));
                     if is_followed && !fetched.contains(name) && !wanted.iter().any(|known| known == name) {
                         wanted.push(name.to_owned());
                     }
