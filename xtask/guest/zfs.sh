@@ -112,6 +112,21 @@ zfs_killed_anywhere() {
     echo "info: $left of 8 kills left snapshots, which were swept"
 }
 
+# What a program wrote by a mapping is in the snapshot, also what ZFS was not given yet.
+zfs_mapped() {
+    mkfifo /tmp/hold
+    mapped /mnt/zfs/z/mapped < /tmp/hold > /tmp/said &
+    exec 3> /tmp/hold
+    while ! grep -q mapped /tmp/said; do true; done
+    (backup zfs 0 --shadow always)
+    code=$?
+    exec 3>&-
+    wait
+    rm /tmp/hold /mnt/zfs/z/mapped
+    [ $code = 0 ] || exit 1
+    [ "$(head -c 4 "$(latest zfs)/z/mapped")" = mmmm ] || fail "the snapshot lacks what was written by a mapping"
+}
+
 # Any command on a frozen view, in which nothing can be written.
 zfs_with_shadow() {
     hardback with-shadow --source /mnt/zfs -- sh -c 'cmp "$1/files/1" /mnt/zfs/files/1 && touch "$1/x" && exit 9; exit 7' x {}
@@ -159,5 +174,6 @@ run_test zfs-legacy zfs_legacy
 run_test zfs-looked-into zfs_looked_into
 run_test zfs-killed zfs_killed
 run_test zfs-killed-anywhere zfs_killed_anywhere
+run_test zfs-mapped zfs_mapped
 run_test zfs-with-shadow zfs_with_shadow
 run_test zfs-no-tools zfs_no_tools

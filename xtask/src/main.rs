@@ -45,7 +45,11 @@ const COMMANDS: &[Command] = &[
         main: bench::main,
     },
     #[cfg(target_os = "linux")]
-    Command { name: "guest", about: "LVM in a virtual machine of Debian's packages; takes minutes", main: guest::main },
+    Command {
+        name: "guest",
+        about: "LVM and ZFS in a virtual machine of Debian's packages; takes minutes",
+        main: guest::main,
+    },
     Command { name: "nightly", about: "the slow suites", main: nightly::main },
     Command { name: "tidy", about: "the house rules that no compiler checks", main: tidy::main },
 ];

@@ -79,6 +79,9 @@ pub(super) fn build(parts: &Parts<'_>, image: &Path) -> Result<PathBuf> {
         libraries.extend(libraries_of(root, &library_dirs, &path)?);
     }
     archive.file("bin/hardback", hardback)?;
+    if let Some(zfs) = zfs {
+        archive.file("bin/mapped", &zfs.join(zfs::MAPPED))?;
+    }
     libraries.extend(libraries_of(root, &library_dirs, hardback)?);
     for (name, library) in libraries {
         archive.file(&format!("lib/x86_64-linux-gnu/{name}"), &library)?;

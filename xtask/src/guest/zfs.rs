@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::packages::{self, Outcome};
 use crate::needed;
-use crate::process::{command, find_program, output, run};
+use crate::process::{command, find_program, output, run, workspace_root};
 
 /// The sources of the modules, and the tools; the libraries that these need follow.
 const PACKAGES: &[&str] = &["zfs-dkms", "zfsutils-linux"];
@@ -24,6 +24,10 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where the modules are in the end, below the folder of the packages.
 pub(super) const MODULES: &str = "modules";
+
+/// A program for a test, and where it is in the end.
+const MAPPED_SOURCE: &str = "xtask/guest/mapped.c";
+pub(super) const MAPPED: &str = "mapped";
 
 /// Written last; without it, or for another kernel, a folder is done again.
 const STAMP: &str = "complete";
@@ -61,6 +65,8 @@ pub(super) fn set_up(dir: &Path, kernel: &str) -> Result<Outcome> {
     }
     fs::remove_dir_all(&files)?;
     build(&root, kernel)?;
+    let source = workspace_root().join(MAPPED_SOURCE);
+    run(command("gcc").args(["-O1", "-static", "-o"]).arg(root.join(MAPPED)).arg(source))?;
     fs::write(dir.join(STAMP), kernel)?;
     Ok(Outcome::Unpacked(root))
 }

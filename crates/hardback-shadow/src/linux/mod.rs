@@ -14,7 +14,7 @@ use crate::set::Shadows;
 use hardback_platform::{Dir, PathError, Seam};
 use mounts::Mount;
 use namespace::{BASE, Namespace, make_dirs};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx, syncfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_bind_recursive, mount_remount, unmount};
 use std::ffi::OsString;
@@ -335,6 +335,21 @@ fn source_of(path: &Path) -> Result<PathBuf, ShadowError> {
 fn options_of(dir: &OwnedFd) -> Result<String, ShadowError> {
     let (id, ..) = mount_of(dir).map_err(|e| ShadowError::system("look at a mount", e))?;
     Ok(mount_table()?.into_iter().find(|mount| mount.id == id).map(|mount| mount.options).unwrap_or_default())
+}
+
+/// Writes what a mounted file system has in memory, before it is frozen.
+fn flush(is_it: impl Fn(&Mount) -> bool) -> Result<(), ShadowError> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    for mount in mount_table()?.iter().filter(|mount| is_it(mount)) {
+        let Ok(top) = open(&mount.point, flags, Mode::empty()) else { continue };
+        // Another mount may hide this one.
+        if mount_of(&top).is_ok_and(|(id, ..)| id == mount.id) {
+            let failed =
+                |e: Errno| ShadowError::system(format!("write what is in memory of {}", mount.point.display()), e);
+            return syncfs(&top).map_err(failed);
+        }
+    }
+    Err(ShadowError::refused("it is mounted nowhere that can be reached", "is it unmounted just now? try again"))
 }
 
 fn mount_table() -> Result<Vec<Mount>, ShadowError> {

@@ -8,13 +8,12 @@ mod device;
 mod report;
 mod room;
 
-use super::mount_table;
+use super::flush;
 use super::namespace::{BASE, Namespace, make_dirs, unmount_frozen};
 use super::tool::{Done, REMOVE_TRIES, TOOL_LIMIT, Tool, pause};
 use crate::error::ShadowError;
 use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume};
 use report::{FIELDS, LogicalVolume};
-use rustix::fs::{Mode, OFlags, open, syncfs};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -129,7 +128,10 @@ impl ShadowProvider for Lvm {
             origins.push(found_in(listed.clone(), |volume| volume.uuid == uuid, &copy.volume.shown)?);
         }
         let extents = room::extents(&origins.iter().collect::<Vec<_>>(), self.size);
-        origins.iter().for_each(flush);
+        // The freezing is shorter then, and so is the spread of a set. What cannot be written now, that writes.
+        for origin in &origins {
+            flush(|mount| origin.is_device(mount.device_id)).ok();
+        }
         for ((copy, origin), extents) in copies.iter().zip(&origins).zip(extents) {
             create(&copy.name, origin, extents)?;
         }
@@ -210,16 +212,6 @@ fn volume_of(volume: &LogicalVolume, kind: &str) -> Volume {
         shown: format!("logical volume {}", volume.path()),
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
     }
-}
-
-/// Writes what a file system has in memory before it is frozen: that is shorter then, and so is the spread of a set.
-fn flush(volume: &LogicalVolume) {
-    // What cannot be written now, the freezing writes.
-    let Ok(table) = mount_table() else { return };
-    let mount = table.iter().find(|mount| volume.is_device(mount.device_id));
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Some(Ok(top)) = mount.map(|mount| open(&mount.point, flags, Mode::empty())) else { return };
-    syncfs(&top).ok();
 }
 
 /// Makes a snapshot.
