@@ -32,8 +32,17 @@ pub(super) const MAPPED: &str = "mapped";
 /// Written last; without it, or for another kernel, a folder is done again.
 const STAMP: &str = "complete";
 
-/// Builds the modules for a kernel below `dir`, unless that has been done.
+/// Builds the modules for a kernel below `dir`, unless that has been done, and the program of the tests.
 pub(super) fn set_up(dir: &Path, kernel: &str) -> Result<Outcome> {
+    let outcome = set_up_modules(dir, kernel)?;
+    if let Outcome::Unpacked(root) = &outcome {
+        let source = workspace_root().join(MAPPED_SOURCE);
+        run(command("gcc").args(["-O1", "-static", "-o"]).arg(root.join(MAPPED)).arg(source))?;
+    }
+    Ok(outcome)
+}
+
+fn set_up_modules(dir: &Path, kernel: &str) -> Result<Outcome> {
     let root = dir.join("root");
     if fs::read_to_string(dir.join(STAMP)).is_ok_and(|done| done == kernel) {
         println!("    ZFS for {kernel}: {}", root.display());
@@ -65,8 +74,6 @@ pub(super) fn set_up(dir: &Path, kernel: &str) -> Result<Outcome> {
     }
     fs::remove_dir_all(&files)?;
     build(&root, kernel)?;
-    let source = workspace_root().join(MAPPED_SOURCE);
-    run(command("gcc").args(["-O1", "-static", "-o"]).arg(root.join(MAPPED)).arg(source))?;
     fs::write(dir.join(STAMP), kernel)?;
     Ok(Outcome::Unpacked(root))
 }
