@@ -51,8 +51,8 @@ fn set_up_modules(dir: &Path, kernel: &str) -> Result<Outcome> {
     if let Some(program) = BUILT_WITH.iter().find(|program| find_program(program).is_none()) {
         return Ok(Outcome::Missing(format!("there is no {program} to build it with")));
     }
-    let Some(suite) = suite() else {
-        return Ok(Outcome::Missing("this is no Debian, or its keys are not there".into()));
+    let Some(source) = source() else {
+        return Ok(Outcome::Missing("this is no Debian, or its keys or lists are not there".into()));
     };
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
@@ -60,7 +60,7 @@ fn set_up_modules(dir: &Path, kernel: &str) -> Result<Outcome> {
     let files = dir.join("files");
     fs::create_dir_all(&files)?;
     fs::create_dir_all(&root)?;
-    let lists = needed::Lists::new(&dir.join("apt"), &source_of(&suite))?;
+    let lists = needed::Lists::new(&dir.join("apt"), &source)?;
     let headers = [format!("linux-headers-{kernel}")];
     let fetched = lists
         .update()
@@ -78,17 +78,22 @@ fn set_up_modules(dir: &Path, kernel: &str) -> Result<Outcome> {
     Ok(Outcome::Unpacked(root))
 }
 
-/// The name of this machine's release of Debian.
-fn suite() -> Option<String> {
+/// Where this machine has its release of Debian from, with the section that its own lists may lack.
+fn source() -> Option<String> {
     let release = fs::read_to_string("/etc/os-release").ok().filter(|_| Path::new(KEYRING).is_file())?;
     let field =
         |name: &str| release.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_matches('"').to_owned()));
     field("ID=").filter(|id| id == "debian")?;
-    field("VERSION_CODENAME=")
+    let suite = field("VERSION_CODENAME=")?;
+    let format = "$(REPO_URI) $(CODENAME) $(COMPONENT) $(CREATED_BY)";
+    let targets = output(command("apt-get").args(["indextargets", "--format", format])).ok()?;
+    source_among(&targets, &suite)
 }
 
-fn source_of(suite: &str) -> String {
-    format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main contrib\n")
+/// Picks the release among apt's lists of packages.
+fn source_among(targets: &str, suite: &str) -> Option<String> {
+    let place = targets.lines().find_map(|line| line.strip_suffix(&format!(" {suite} main Packages")))?;
+    Some(format!("deb [signed-by={KEYRING}] {place} {suite} main contrib\n"))
 }
 
 /// Builds the modules, and leaves nothing else of their sources.
@@ -137,4 +142,18 @@ fn modules_below(dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_the_release_is_that_of_the_systems_own_lists() {
+        let targets = "http://a/security/ x-security main Packages\nhttp://a/debian/ x main DEP-11\n\
+            http://a/debian/ x main Packages\n";
+        let source = source_among(targets, "x").unwrap();
+        assert!(source.ends_with("] http://a/debian/ x main contrib\n"), "{source}");
+        assert_eq!(source_among(targets, "y"), None);
+    }
 }
