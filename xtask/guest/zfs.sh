@@ -112,6 +112,33 @@ zfs_killed_anywhere() {
     echo "info: $left of 8 kills left snapshots, which were swept"
 }
 
+# An encrypted dataset, of which ZFS has the key.
+zfs_encrypted() {
+    echo correct-horse | zfs create -o encryption=on -o keyformat=passphrase -o mountpoint=/mnt/zfs-crypt other/crypt
+    populate /mnt/zfs-crypt
+    (try_encrypted)
+    code=$?
+    zfs destroy other/crypt
+    [ $code = 0 ] || exit 1
+}
+
+try_encrypted() {
+    backup zfs-crypt 0 --shadow always
+    backup zfs-crypt 0 --shadow always
+    [ "$(count linked)" = 303 ] || fail "$(count linked) files were linked, not 303"
+    cmp /mnt/zfs-crypt/files/1 "$(latest zfs-crypt)/files/1" || fail "a file has another content"
+}
+
+# Mounts are shared, as systemd has it.
+zfs_shared() {
+    mount --make-rshared /
+    grep -q ' /mnt/zfs .* shared:' /proc/self/mountinfo || fail "nothing is shared: the test shows nothing"
+    (zfs_killed && zfs_looked_into)
+    code=$?
+    mount --make-rprivate /
+    [ $code = 0 ] || exit 1
+}
+
 # What a program wrote by a mapping is in the snapshot, also what ZFS was not given yet.
 zfs_mapped() {
     mkfifo /tmp/hold
@@ -174,6 +201,8 @@ run_test zfs-legacy zfs_legacy
 run_test zfs-looked-into zfs_looked_into
 run_test zfs-killed zfs_killed
 run_test zfs-killed-anywhere zfs_killed_anywhere
+run_test zfs-encrypted zfs_encrypted
+run_test zfs-shared zfs_shared
 run_test zfs-mapped zfs_mapped
 run_test zfs-with-shadow zfs_with_shadow
 run_test zfs-no-tools zfs_no_tools
