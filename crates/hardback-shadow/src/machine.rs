@@ -35,7 +35,7 @@ pub struct ViewPlan {
     pub source: usize,
     /// Where the source's top is read from.
     pub top: PathBuf,
-    /// Flags of the mount that the top is on, with commas between them.
+    /// Flags that the view's mount of it is to have, with commas between them.
     pub flags: String,
     /// What is put into it, those above first.
     pub grafts: Vec<Graft>,
@@ -48,14 +48,12 @@ pub struct Graft {
     pub below: PathBuf,
     /// Where it is read from.
     pub from: PathBuf,
-    /// Flags of the mount that it is on, with commas between them.
+    /// Flags that the view's mount of it is to have, with commas between them.
     pub flags: String,
     /// Whether anything in it is to be read: what is not may be missing.
     pub is_wanted: bool,
     /// Of what is read live: number of its device (major, minor) and of its top, when it was looked at.
     pub live: Option<((u32, u32), u64)>,
-    /// Nothing may be written there through the view.
-    pub is_read_only: bool,
 }
 
 /// A computer: its mounts, and views that are made of them.

@@ -103,23 +103,8 @@ impl Prepared<'_> {
             self.places.push(Looked { place, parts: None });
             return;
         }
-        if place.is_file {
-            let error = ShadowError::refused("a single file is mounted there", "leave it out with --exclude");
-            self.live.push(Live::of(&place, &error));
-            self.places.push(Looked { place, parts: None });
-            return;
-        }
-        if place.volume.is_idmapped {
-            let hint = "name a path on a mount that maps no users";
-            let error = ShadowError::refused("its mount shows other users than the disk has", hint);
-            self.live.push(Live::of(&place, &error));
-            self.places.push(Looked { place, parts: None });
-            return;
-        }
-        let answers = self.shadows.providers.iter().map(|provider| provider.look(&place, wants));
-        let answer = answers.into_iter().find(|answer| !matches!(answer, Answer::NotMine));
-        let parts = match answer {
-            Some(Answer::Can(pieces)) => {
+        let parts = match self.answer(&place, wants) {
+            Ok(pieces) => {
                 let part = |piece: Piece| {
                     let from = match piece.read {
                         Read::Live => From::Live,
@@ -129,16 +114,29 @@ impl Prepared<'_> {
                 };
                 Some(pieces.into_iter().map(part).collect())
             }
-            Some(Answer::Cannot(error)) => {
+            Err(error) => {
                 self.live.push(Live::of(&place, &error));
-                None
-            }
-            Some(Answer::NotMine) | None => {
-                self.live.push(Live::of(&place, &no_provider(&place, &self.shadows.providers)));
                 None
             }
         };
         self.places.push(Looked { place, parts });
+    }
+
+    /// Returns what a provider can freeze of a place, or why none can.
+    fn answer(&self, place: &Place, wants: &dyn Fn(&Path) -> bool) -> Result<Vec<Piece>, ShadowError> {
+        if place.is_file {
+            return Err(ShadowError::refused("a single file is mounted there", "leave it out with --exclude"));
+        }
+        if place.volume.is_idmapped {
+            let hint = "name a path on a mount that maps no users";
+            return Err(ShadowError::refused("its mount shows other users than the disk has", hint));
+        }
+        let mut answers = self.shadows.providers.iter().map(|provider| provider.look(place, wants));
+        match answers.find(|answer| !matches!(answer, Answer::NotMine)) {
+            Some(Answer::Can(pieces)) => Ok(pieces),
+            Some(Answer::Cannot(error)) => Err(error),
+            Some(Answer::NotMine) | None => Err(no_provider(place, &self.shadows.providers)),
+        }
     }
 
     /// Returns the number of the copy of a volume: each is frozen once.

@@ -194,55 +194,8 @@ impl ShadowSet {
         self.let_children_hold(false).map_err(cannot)?;
         let paths = paths?;
         self.report.spread_ns = hardback_platform::monotonic_now().saturating_sub(began);
-        let lost = |from: &From| matches!(from, From::Copy(at, _) if paths[*at].is_err());
-        let mut plans: Vec<ViewPlan> = Vec::new();
-        for source in 0..self.views.len() {
-            let of_source = || places.iter().filter(|looked| looked.place.source == source);
-            let has_frozen = of_source().any(|l| {
-                l.parts.iter().flatten().any(|(_, from)| matches!(from, From::Copy(at, _) if paths[*at].is_ok()))
-            });
-            if !has_frozen {
-                continue;
-            }
-            let mut parts: Vec<Graft> = Vec::new();
-            for Looked { place, parts: of_place } in of_source() {
-                let graft = Graft {
-                    below: place.below.clone(),
-                    from: place.path.clone(),
-                    flags: place.volume.flags.clone(),
-                    is_wanted: place.is_wanted,
-                    live: Some(place.volume.top),
-                    is_read_only: !is_in_memory(place),
-                };
-                let Some(of_place) = of_place.as_ref().filter(|p| !p.iter().any(|(_, from)| lost(from))) else {
-                    if place.is_wanted || self.shows_unwanted || is_of_kernel(place) {
-                        parts.push(graft);
-                    }
-                    continue;
-                };
-                for (below, from) in of_place {
-                    let below =
-                        if below.as_os_str().is_empty() { place.below.clone() } else { place.below.join(below) };
-                    let (is_wanted, live) = (matches!(from, From::Copy(..)), None);
-                    let from = match from {
-                        From::Live if !self.shows_unwanted => continue,
-                        From::Live => place.path.join(below.strip_prefix(&place.below).unwrap_or(&below)),
-                        From::Copy(at, inside) => {
-                            let top = paths[*at].as_ref().map_err(|_| ShadowError::Interrupted)?;
-                            if inside.as_os_str().is_empty() { top.clone() } else { top.join(inside) }
-                        }
-                    };
-                    parts.push(Graft { below, from, is_wanted, live, ..graft.clone() });
-                }
-            }
-            // Those above first: a mount hides what is mounted below it before.
-            parts.sort_by_key(|part| part.below.components().count());
-            let Graft { from: top, mut flags, live, is_read_only, .. } = parts.remove(0);
-            if live.is_some() && is_read_only {
-                flags.push_str(",ro");
-            }
-            plans.push(ViewPlan { source, top, flags, grafts: parts });
-        }
+        let plans: Vec<ViewPlan> =
+            (0..self.views.len()).filter_map(|source| self.plan(source, places, &paths)).collect();
         self.tell_lost(places, &paths, mode)?;
         let views = self.shadows.machine.assemble(&plans)?;
         // What they need beside the views themselves is nobody's business.
@@ -253,6 +206,45 @@ impl ShadowSet {
         let tops = places.iter().filter(|looked| looked.place.below.as_os_str().is_empty());
         self.paths = tops.map(|looked| looked.place.path.clone()).collect();
         Ok(())
+    }
+
+    /// Returns how the view of a source is put together; `None` where nothing of it is frozen.
+    fn plan(&self, source: usize, places: &[Looked], paths: &[Result<PathBuf, Live>]) -> Option<ViewPlan> {
+        let mut parts: Vec<Graft> =
+            places.iter().filter(|looked| looked.place.source == source).flat_map(|l| self.grafts(l, paths)).collect();
+        // Those that are read live have a number to compare, or are not wanted.
+        let is_frozen = |part: &Graft| part.is_wanted && part.live.is_none();
+        if !parts.iter().any(is_frozen) {
+            return None;
+        }
+        // Those above first: a mount hides what is mounted below it before.
+        parts.sort_by_key(|part| part.below.components().count());
+        let Graft { from: top, flags, .. } = parts.remove(0);
+        Some(ViewPlan { source, top, flags, grafts: parts })
+    }
+
+    /// Returns what of a place is put into a view: its frozen parts, or all of it as it is where one of them is lost.
+    fn grafts(&self, Looked { place, parts }: &Looked, paths: &[Result<PathBuf, Live>]) -> Vec<Graft> {
+        let flags = place.volume.flags.clone();
+        let is_lost = |(_, from): &(PathBuf, From)| matches!(from, From::Copy(at, _) if paths[*at].is_err());
+        let Some(parts) = parts.as_ref().filter(|parts| !parts.iter().any(is_lost)) else {
+            if !place.is_wanted && !self.shows_unwanted && !is_of_kernel(place) {
+                return Vec::new();
+            }
+            // What is on a disk is not to be changed through a view.
+            let flags = if is_in_memory(place) { flags } else { format!("{flags},ro") };
+            let (below, from, live) = (place.below.clone(), place.path.clone(), Some(place.volume.top));
+            return vec![Graft { below, from, flags, is_wanted: place.is_wanted, live }];
+        };
+        let graft = |(within, from): &(PathBuf, From)| {
+            let (from, is_wanted) = match from {
+                From::Live if !self.shows_unwanted => return None,
+                From::Live => (joined(&place.path, within), false),
+                From::Copy(at, inside) => (joined(paths[*at].as_ref().ok()?, inside), true),
+            };
+            Some(Graft { below: joined(&place.below, within), from, flags: flags.clone(), is_wanted, live: None })
+        };
+        parts.iter().filter_map(graft).collect()
     }
 
     /// Makes the copies, provider by provider; of each the path, or why there is none.
@@ -421,6 +413,11 @@ impl ShadowSet {
         }
         failed
     }
+}
+
+/// Joins two paths; an empty one leaves no slash behind.
+pub(crate) fn joined(path: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
 }
 
 impl Drop for ShadowSet {

@@ -111,7 +111,9 @@ impl<'a> Window<'a> {
     pub fn open(&mut self) -> Result<(), ShadowError> {
         self.sweep();
         // What cannot be is said before a hook holds up anything.
-        drop(self.prepare()?);
+        if !self.plan.hooks.is_empty() {
+            drop(self.prepare()?);
+        }
         self.check_stop()?;
         (self.began, self.holds) = (true, true);
         let frozen = self.run_hooks(HookTime::BeforeShadow, None).and_then(|()| self.freeze());
@@ -156,8 +158,10 @@ impl<'a> Window<'a> {
     }
 
     fn freeze(&mut self) -> Result<(), ShadowError> {
-        // A hook may have made a volume, or mounted one.
-        self.plan.shadows.refresh();
+        if !self.plan.hooks.before_shadow.is_empty() {
+            // A hook may have made a volume, or mounted one.
+            self.plan.shadows.refresh();
+        }
         let set = match self.prepare()? {
             Some(prepared) => prepared.freeze(self.plan.mode, &self.plan.purpose, self.plan.now)?,
             None => return Ok(()),

@@ -10,7 +10,7 @@ mod zfs;
 use crate::error::ShadowError;
 use crate::machine::{Graft, Machine, Request, ViewPlan};
 use crate::provider::{MountedVolume, Place, ShadowProvider, ShadowSize};
-use crate::set::Shadows;
+use crate::set::{Shadows, joined};
 use hardback_platform::{Dir, PathError, Seam};
 use mounts::Mount;
 use namespace::{BASE, Namespace, make_dirs};
@@ -178,18 +178,13 @@ fn assemble(plan: &ViewPlan, place: &Path) -> Result<(), ShadowError> {
         let found = openat2(&top, &graft.below, LOOK, Mode::empty(), resolve);
         let shown = found
             .map_err(|e| ShadowError::system(format!("find the place of {}", graft.from.display()), e))
-            .and_then(|at| show(&graft.from, &at, &graft_flags(graft)).and(check_live(graft)));
+            .and_then(|at| show(&graft.from, &at, &graft.flags).and(check_live(graft)));
         match shown {
             Err(error) if graft.is_wanted => return Err(error),
             _ => {}
         }
     }
     Ok(())
-}
-
-fn graft_flags(graft: &Graft) -> String {
-    let is_protected = graft.live.is_some() && graft.is_read_only;
-    if is_protected { format!("{},ro", graft.flags) } else { graft.flags.clone() }
 }
 
 /// Makes sure that what is read live is what was looked at, and not the folder below a mount that is not seen here.
@@ -296,9 +291,9 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
         file_system: mount.file_system.clone(),
         device: mount.source.clone(),
         device_id: mount.device_id,
-        inside: if below.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(below) },
-        // Of a network's or a stack's nobody knows who else writes to it.
+        inside: joined(&mount.root, below),
         top: Default::default(),
+        // Of a network's or a stack's nobody knows who else writes to it.
         is_read_only: mount.is_zfs_snapshot() || (mount.is_read_only() && mount.source.starts_with("/dev")),
         is_idmapped: mount.flags.split(',').any(|flag| flag == "idmapped"),
         flags: mount.flags.clone(),
@@ -308,8 +303,7 @@ fn volume_of(mount: &Mount, path: &Path) -> MountedVolume {
 
 /// Returns the path of an open folder, without symlinks.
 fn real_path(dir: &OwnedFd) -> rustix::io::Result<PathBuf> {
-    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(dir));
-    let path = rustix::fs::readlink(link, Vec::new())?;
+    let path = rustix::fs::readlink(fd_path(dir), Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }
 
