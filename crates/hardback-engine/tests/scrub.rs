@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use support::*;
 
 fn share(share: u32) -> ScrubOptions {
@@ -151,21 +151,6 @@ fn records_that_cannot_be_read_are_problems_and_not_the_end() {
     let report = run_scrub(&bench, &share(10_000));
     assert_eq!(found(&report.problems), [(ProblemKind::Damaged, first)]);
     assert!((54..=55).contains(&report.files_read), "{}", report.files_read);
-}
-
-/// Remembers which files of the target are read.
-#[derive(Default)]
-struct Reads(Mutex<BTreeSet<u64>>);
-
-impl Watch for Reads {
-    fn before(&self, call: &Call<'_>) -> Verdict {
-        if call.op == Op::Read
-            && let Ok(file) = fs::metadata(format!("/proc/self/fd/{}", call.handle))
-        {
-            self.0.lock().unwrap().insert(file.ino());
-        }
-        Verdict::Go
-    }
 }
 
 /// Returns which files the snapshots have.

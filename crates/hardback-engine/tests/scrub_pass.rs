@@ -28,21 +28,6 @@ fn run_watched(bench: &Bench, seam: Seam, share: u32) -> ScrubReport {
     with_context(|ctx| scrub(ctx, &target, &ScrubOptions { job: None, share, workers: 0 })).unwrap()
 }
 
-/// Remembers which files of the target are read.
-#[derive(Default)]
-struct Reads(Mutex<BTreeSet<u64>>);
-
-impl Watch for Reads {
-    fn before(&self, call: &Call<'_>) -> Verdict {
-        if call.op == Op::Read
-            && let Ok(file) = fs::metadata(format!("/proc/self/fd/{}", call.handle))
-        {
-            self.0.lock().unwrap().insert(file.ino());
-        }
-        Verdict::Go
-    }
-}
-
 /// Runs scrubs until the pass is whole; returns the last report, and the files that were read.
 fn to_the_end(bench: &Bench) -> (ScrubReport, BTreeSet<u64>) {
     let reads = Arc::new(Reads::default());

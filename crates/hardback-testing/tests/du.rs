@@ -149,15 +149,21 @@ fn check(volume: &Volume, target: &Path, gone: &[String], all: &[String], exactl
     }
 }
 
+/// Returns a new source, kept by its folder, and a target on a volume, with the bench of both.
+fn bench_on(volume: &Volume) -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf, Bench) {
+    let temp = tempfile::tempdir().unwrap();
+    let (source, target) = (temp.path().join("docs"), volume.root().join("target"));
+    fs::create_dir(&source).unwrap();
+    let mut bench = Bench::new(&source, &target);
+    bench.inventories = false;
+    (temp, source, target, bench)
+}
+
 #[test]
 fn a_removal_frees_what_was_told() {
     for kind in VolumeKind::NATIVE {
         let volume = volume!(kind, 400);
-        let temp = tempfile::tempdir().unwrap();
-        let (source, target) = (temp.path().join("docs"), volume.root().join("target"));
-        fs::create_dir(&source).unwrap();
-        let mut bench = Bench::new(&source, &target);
-        bench.inventories = false;
+        let (_temp, source, target, bench) = bench_on(&volume);
         let names = snapshots(&source, &bench);
         let [first, second, third, fourth, fifth, last] = &names[..] else { panic!("{names:?}") };
         check(&volume, &target, std::slice::from_ref(third), &names, true);
@@ -175,11 +181,7 @@ fn small_files_of_which_only_the_mode_changed_are_told_as_they_are_freed() {
     const SPARSE: u64 = 300;
     for kind in VolumeKind::NATIVE {
         let volume = volume!(kind, 400);
-        let temp = tempfile::tempdir().unwrap();
-        let (source, target) = (temp.path().join("docs"), volume.root().join("target"));
-        fs::create_dir(&source).unwrap();
-        let mut bench = Bench::new(&source, &target);
-        bench.inventories = false;
+        let (_temp, source, target, bench) = bench_on(&volume);
         for n in 0..SMALL {
             fs::write(source.join(format!("small-{n}")), noise(4096, n)).unwrap();
         }
@@ -207,11 +209,7 @@ fn small_files_of_which_only_the_mode_changed_are_told_as_they_are_freed() {
 fn what_is_told_of_all_snapshots_is_what_the_volume_has_in_use() {
     for kind in VolumeKind::NATIVE {
         let volume = volume!(kind, 400);
-        let temp = tempfile::tempdir().unwrap();
-        let (source, target) = (temp.path().join("docs"), volume.root().join("target"));
-        fs::create_dir(&source).unwrap();
-        let mut bench = Bench::new(&source, &target);
-        bench.inventories = false;
+        let (_temp, source, target, bench) = bench_on(&volume);
         let names = snapshots(&source, &bench);
         volume.remount("");
         let report = with(|ctx| du(ctx, &open(&target), &DuOptions::default()));

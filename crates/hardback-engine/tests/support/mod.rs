@@ -15,10 +15,11 @@ use hardback_engine::{
 };
 use hardback_platform::{Call, Dir, Op, Seam, Time, Verdict, Watch};
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub(crate) struct Quiet;
 
@@ -337,4 +338,19 @@ pub(crate) fn three_snapshots() -> (Bench, [String; 3]) {
 /// Returns the names of a damaged file.
 pub(crate) fn names(damage: &Damage) -> Vec<String> {
     damage.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// Remembers which files of the target are read.
+#[derive(Default)]
+pub(crate) struct Reads(pub(crate) Mutex<BTreeSet<u64>>);
+
+impl Watch for Reads {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::Read
+            && let Ok(file) = fs::metadata(format!("/proc/self/fd/{}", call.handle))
+        {
+            self.0.lock().unwrap().insert(file.ino());
+        }
+        Verdict::Go
+    }
 }
