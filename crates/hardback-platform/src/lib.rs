@@ -14,10 +14,12 @@ pub mod error;
 mod listing;
 pub mod metadata;
 pub mod name;
+pub mod ntfs;
 pub mod path;
 mod read;
 #[cfg(any(windows, test))]
 mod records;
+pub mod reparse;
 pub mod seam;
 mod volume;
 

@@ -5,6 +5,7 @@ pub(crate) mod dir;
 pub(crate) mod extents;
 pub(crate) mod file;
 pub(crate) mod lock;
+pub(crate) mod ntfs;
 pub(crate) mod owner;
 pub(crate) mod privilege;
 pub(crate) mod volume;

@@ -4,7 +4,8 @@ use crate::error::PathError;
 use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
 use crate::records;
 use crate::seam::{Op, Seam};
-use crate::system::{os_error, sys, unsupported};
+use crate::system::{facts, os_error, sys, unsupported};
+use std::ffi::OsString;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::ops::Range;
@@ -17,6 +18,8 @@ use windows_sys::Win32::Foundation as code;
 #[derive(Debug)]
 pub struct FileRead {
     pub(crate) file: File,
+    /// By which it was opened.
+    pub(crate) path: OsString,
     pub(crate) seam: Seam,
 }
 
@@ -24,6 +27,8 @@ pub struct FileRead {
 #[derive(Debug)]
 pub struct FileWrite {
     pub(crate) file: File,
+    /// By which it was made.
+    pub(crate) path: OsString,
     pub(crate) seam: Seam,
 }
 
@@ -80,10 +85,10 @@ impl FileRead {
         Err(fail("look for shared blocks in")(unsupported()))
     }
 
-    /// Reads all extended attributes: none, as NTFS keeps such things in named streams.
+    /// Reads what NTFS has of the file: see [`crate::ntfs`].
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;
-        Ok(Xattrs::new())
+        facts::read_all(&self.path, Some(&self.file)).map_err(fail("read the extended attributes of"))
     }
 
     /// Reads the attribute bits; none where the volume has none.
@@ -175,10 +180,10 @@ impl FileWrite {
         set_mtime(&self.file, mtime).map_err(fail("set the times of"))
     }
 
-    /// Sets one extended attribute: not on Windows.
-    pub fn set_xattr(&self, _name: &[u8], _value: &[u8]) -> Result<(), PathError> {
+    /// Sets one of what NTFS has of the file.
+    pub fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "set an extended attribute of")?;
-        Err(fail("set an extended attribute of")(unsupported()))
+        facts::set(&self.path, name, value).map_err(fail("set an extended attribute of"))
     }
 
     /// Sets the attribute bits: not on Windows.
