@@ -59,11 +59,13 @@ pub(crate) fn decide(
     }
     let Some((xattrs, link_text)) = full else { return Action::Look };
     if source.kind != Kind::File {
-        let same =
-            same_stat && base.xattrs() == xattrs && base.link_text() == link_text && base.device() == source.device;
+        let same = same_stat
+            && base.still_has_xattrs(xattrs)
+            && base.link_text() == link_text
+            && base.device() == source.device;
         return if same { Action::Link } else { Action::Copy };
     }
-    let same_metadata = same_stat && base.xattrs() == xattrs;
+    let same_metadata = same_stat && base.still_has_xattrs(xattrs);
     // A changed mode explains a changed ctime; nothing explains another file, or a ctime that moved alone.
     let explained = same_file && !same_metadata;
     let unreliable_but_same = same_file && same_metadata && !rules.reliable_ctime;

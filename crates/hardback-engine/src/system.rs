@@ -112,6 +112,7 @@ pub fn kind_code(kind: Kind) -> &'static str {
         Kind::CharDevice => "char-device",
         Kind::BlockDevice => "block-device",
         Kind::Socket => "socket",
+        Kind::Reparse => "reparse",
         Kind::Other => "other",
     }
 }

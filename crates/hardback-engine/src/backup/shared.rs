@@ -31,6 +31,8 @@ pub(super) struct TargetFacts {
     pub(super) ignored: Ignored,
     /// Names that Windows cannot hold are stored escaped, whoever mounts the volume now.
     pub(super) windows_names: bool,
+    /// The volume keeps what NTFS has: it is one, and whoever mounted it lets us.
+    pub(super) keeps_ntfs: bool,
     /// Most names that a file gets.
     pub(super) links_max: Option<u64>,
     /// Cloning failed once as the volume does not know it.

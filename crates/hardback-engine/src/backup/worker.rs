@@ -12,7 +12,7 @@ use crate::manifest::{Entry, Unstored};
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
+use hardback_platform::{Dir, Kind, Metadata, PathError, Time, ntfs, reparse};
 use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
@@ -88,8 +88,12 @@ impl<'a> Worker<'a> {
         let Some(source) = &at.source else { return self.carry(at, item, None) };
         let metadata = match look_first(at, source, &mut item) {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
-                let what = "is not what it was when its folder was listed, or of an unknown kind";
-                let kind = if metadata.kind == Kind::Dir { ProblemKind::Replaced } else { ProblemKind::Unsupported };
+                let (kind, what) = match metadata.kind {
+                    Kind::Dir => {
+                        (ProblemKind::Replaced, "it is a folder now, and was none when its folder was listed".into())
+                    }
+                    _ => (ProblemKind::Unsupported, why_unknown(source, &item.name)),
+                };
                 self.shared.problem(Problem::with_detail(&at.folder.path_of(&item.name), kind, what));
                 return self.carry(at, item, Some(kind));
             }
@@ -268,7 +272,7 @@ impl<'a> Worker<'a> {
         {
             return self.source_failed(at, item, &error);
         }
-        let same = base.mode == entry.mode && base.owner == entry.owner && base.xattrs() == entry.xattrs();
+        let same = base.mode == entry.mode && base.owner == entry.owner && base.still_has_xattrs(entry.xattrs());
         if same { self.link_or_refill(at, item, entry, metadata) } else { self.refill(at, item, entry, metadata) }
     }
 
@@ -553,6 +557,15 @@ fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
 pub(super) fn is_gone(error: &PathError) -> bool {
     use hardback_platform::Faults;
     matches!(error.fault(), Faults::Vanished | Faults::WrongKind)
+}
+
+/// Returns why an entry of an unknown kind cannot be backed up.
+fn why_unknown(source: &Dir, name: &[u8]) -> String {
+    let xattrs = source.xattrs(name).unwrap_or_default();
+    match ntfs::get(&xattrs, ntfs::REPARSE).and_then(reparse::tag_in) {
+        Some(tag) => format!("only Windows can read its content, which is behind the reparse point {tag:#010x}"),
+        None => "it is of an unknown kind, or became one since its folder was listed".to_owned(),
+    }
 }
 
 /// Returns what is known about an entry. A file that nobody knows yet is opened for it, as it will be read anyway.

@@ -105,7 +105,7 @@ fn push_octal(out: &mut Vec<u8>, mode: u32) {
     }
 }
 
-/// Returns the mtree name of a kind; `other` is ours.
+/// Returns the mtree name of a kind; `reparse` and `other` are ours.
 pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
@@ -115,6 +115,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::CharDevice => "char",
         Kind::BlockDevice => "block",
         Kind::Socket => "socket",
+        Kind::Reparse => "reparse",
         Kind::Other => "other",
     }
 }
@@ -128,6 +129,7 @@ fn kind_from_name(name: &[u8]) -> Option<Kind> {
         b"char" => Kind::CharDevice,
         b"block" => Kind::BlockDevice,
         b"socket" => Kind::Socket,
+        b"reparse" => Kind::Reparse,
         b"other" => Kind::Other,
         _ => return None,
     })

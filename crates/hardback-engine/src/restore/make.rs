@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::manifest::{Digest, Entry};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError, ntfs};
 use std::sync::Arc;
 
 /// Longest name that file systems have.
@@ -61,12 +61,17 @@ impl<'a, 'r> Maker<'a, 'r> {
         let temporary = self.shared.temporary_name();
         let made = match entry.kind {
             Kind::Symlink => match link_text(at, entry) {
-                Ok(text) => place.symlink(&text, &temporary),
+                Ok(text) => match make_reparse(place, entry, &temporary) {
+                    Err(error) if error.fault() == Faults::Unsupported => place.symlink(&text, &temporary),
+                    made => made,
+                },
                 Err(error) => {
                     self.shared.problem(Problem::new(&at.path_of(entry), ProblemKind::Missing, &error));
                     return Ok(Made::Nothing);
                 }
             },
+            // Only an NTFS has these; where it is none, that says so.
+            Kind::Reparse => make_reparse(place, entry, &temporary),
             kind => place.make_node(&temporary, kind, 0o600, entry.device().unwrap_or_default()),
         };
         if let Err(error) = made {
@@ -197,6 +202,7 @@ impl<'a, 'r> Maker<'a, 'r> {
     /// Sets what may only be set when an entry has its name: attributes; of a file with several names at the very end,
     /// as an immutable file gets no more names.
     pub(super) fn finish(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<(), Error> {
+        clear_archive(place, entry);
         let attributes = entry.attributes();
         if attributes.0 == 0 || entry.kind != Kind::File {
             return Ok(());
@@ -312,6 +318,24 @@ fn give_name(at: &At<'_>, place: &Dir, entry: &Entry, temporary: &[u8], name: &[
     place.rename_new(temporary, place, name)?;
     claims.claim(id, name);
     Ok(())
+}
+
+/// Takes the archive attribute of NTFS away again: a file gets it with each new name.
+pub(super) fn clear_archive(place: &Dir, entry: &Entry) {
+    if let Some(wanted) = ntfs::get(entry.xattrs(), ntfs::ATTRIBUTES)
+        && ntfs::attributes_in(entry.xattrs()) & ntfs::ARCHIVE == 0
+    {
+        // Where there are no such attributes that was told when all of them were set.
+        place.set_xattr(&entry.name, ntfs::ATTRIBUTES, wanted).ok();
+    }
+}
+
+/// Makes an entry that is a reparse point.
+fn make_reparse(place: &Dir, entry: &Entry, name: &[u8]) -> Result<(), PathError> {
+    let Some(reparse) = ntfs::get(entry.xattrs(), ntfs::REPARSE) else {
+        return Err(PathError::new("make the reparse point", name, std::io::ErrorKind::Unsupported));
+    };
+    place.make_reparse(name, ntfs::attributes_in(entry.xattrs()) & ntfs::DIRECTORY != 0, reparse)
 }
 
 fn stored_file(at: &At<'_>, entry: &Entry) -> Result<hardback_platform::FileRead, PathError> {
