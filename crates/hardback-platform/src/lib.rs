@@ -44,4 +44,7 @@ pub use system::file::{FileRead, FileWrite};
 pub use system::lock::Lock;
 pub use system::owner::{group_id, group_name, user_id, user_name};
 pub use system::privilege::{Inherited, clear_umask, is_privileged, lower_thread_priority, raise_open_file_limit};
+/// Whether this system has the content of a placeholder fetched when it is read.
+pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
+
 pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

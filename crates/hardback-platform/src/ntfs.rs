@@ -59,6 +59,18 @@ pub fn attributes_in(xattrs: &[(Vec<u8>, Vec<u8>)]) -> u32 {
     get(xattrs, ATTRIBUTES).and_then(number).unwrap_or(0)
 }
 
+/// Makes the record of an entry that of one whose content is here: without its reparse point, and what comes with it.
+pub fn drop_reparse(xattrs: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+    if get(xattrs, REPARSE).is_none() {
+        return;
+    }
+    let attributes = attributes_in(xattrs) & !(REPARSE_POINT | crate::reparse::REMOTE);
+    xattrs.retain(|(name, _)| name != REPARSE);
+    for (_, value) in xattrs.iter_mut().filter(|(name, _)| name == ATTRIBUTES) {
+        *value = attributes.to_be_bytes().to_vec();
+    }
+}
+
 /// Returns whether an attribute is one of NTFS, and not a stream.
 pub fn is_fact(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
@@ -338,6 +350,21 @@ mod tests {
         let record: Vec<_> = names.iter().map(|name| (name.to_vec(), Vec::new())).collect();
         let order: Vec<_> = in_order(&record).map(|(name, _)| &name[..]).collect();
         assert_eq!(order, [EA, b"user.zone", REPARSE, CREATED, ATTRIBUTES, ACL]);
+    }
+
+    #[test]
+    fn a_placeholder_that_was_fetched_is_an_ordinary_file() {
+        let mut record = vec![
+            (ATTRIBUTES.to_vec(), 0x40_1620u32.to_be_bytes().to_vec()),
+            (REPARSE.to_vec(), 0x9000_601Au32.to_le_bytes().to_vec()),
+            (b"user.note".to_vec(), b"x".to_vec()),
+        ];
+        drop_reparse(&mut record);
+        assert_eq!(attributes_in(&record), 0x220);
+        assert_eq!(record.len(), 2);
+        let before = record.clone();
+        drop_reparse(&mut record);
+        assert_eq!(record, before);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::ntfs::{DIRECTORY, REPARSE, REPARSE_POINT, attributes_in, get, u16_at,
 
 /// Attributes that say that the content must be fetched from elsewhere: `FILE_ATTRIBUTE_OFFLINE`, `RECALL_ON_OPEN` and
 /// `RECALL_ON_DATA_ACCESS`.
-const REMOTE: u32 = 0x1000 | 0x4_0000 | 0x40_0000;
+pub(crate) const REMOTE: u32 = 0x1000 | 0x4_0000 | 0x40_0000;
 
 /// `IO_REPARSE_TAG_MOUNT_POINT`: a junction, or a volume mounted in a folder.
 pub(crate) const TAG_MOUNT_POINT: u32 = 0xA000_0003;

@@ -12,11 +12,11 @@
     reason = "tests look at the disk with other code than the product's"
 )]
 
-use hardback_engine::BackupReport;
+use hardback_engine::{BackupReport, Efs, Placeholders};
 use hardback_testing::bench::Bench;
 use hardback_testing::ntfs_zoo::{self, NtfsZoo};
-use hardback_testing::volume;
 use hardback_testing::volume::{Volume, VolumeKind};
+use hardback_testing::{skip, volume};
 use std::fs;
 use std::path::PathBuf;
 
@@ -167,4 +167,47 @@ fn what_only_windows_can_read_is_a_problem_and_a_stream_that_is_too_long_too() {
     assert_eq!(restored.made, 2);
     let fits = ntfs_zoo::read_all(&back.root().join("restored/source")).remove(&b"fits"[..]).unwrap();
     assert_eq!(fits["stream stream"].len(), 4 << 20);
+}
+
+#[test]
+fn files_that_are_in_a_cloud_only_are_kept_as_they_are_and_listed() {
+    let (from, to) = (volume!(VolumeKind::NtfsStreams, MIB), volume!(VolumeKind::Ext4, MIB));
+    let zoo = NtfsZoo::make(&from.root().join("zoo"));
+    let mut bench = Bench::new(zoo.root(), &to.root().join("target"));
+    for _ in 0..2 {
+        let report = bench.backup_all();
+        assert_eq!(report.placeholders.first, [b"zoo/reparse/cloud.jpg"]);
+        assert_eq!(report.placeholders.entries, 1);
+        assert!(!bench.stored(&report, "reparse/cloud.jpg").exists(), "a placeholder is no file");
+    }
+    bench.options.placeholders = Placeholders::Download;
+    let refusal = bench.try_backup().unwrap_err();
+    assert!(refusal.to_string().contains("by Windows alone"), "{refusal}");
+}
+
+#[test]
+fn files_that_are_encrypted_at_the_source_are_listed_or_left_out() {
+    let to = volume!(VolumeKind::Ext4, MIB);
+    // As root, who mounts it so, has the bytes as they are on the disk.
+    let from = match Volume::mount_with(VolumeKind::NtfsStreams, MIB, ",efs_raw") {
+        Ok(volume) => volume,
+        Err(why) => skip!("{why}"),
+    };
+    let source = from.dir("source");
+    fs::write(source.join("plain"), "content").unwrap();
+    // Whole sectors, and how many bytes of the last one are none of the file's.
+    fs::write(source.join("secret"), [&[7; 512][..], &[12, 0]].concat()).unwrap();
+    let mut keys = [1; 640];
+    keys[..4].copy_from_slice(&640u32.to_le_bytes());
+    ntfs_zoo::set(&source.join("secret"), "user.ntfs.efsinfo", &keys);
+    let mut bench = Bench::new(&source, &to.root().join("target"));
+    for _ in 0..2 {
+        let report = bench.backup_all();
+        assert_eq!((report.encrypted.entries, &report.encrypted.first[..]), (1, &[b"source/secret".to_vec()][..]));
+        assert_eq!(fs::read(bench.stored(&report, "secret")).unwrap(), fs::read(source.join("secret")).unwrap());
+    }
+    bench.options.efs = Efs::Skip;
+    let report = bench.backup_all();
+    assert_eq!((report.encrypted.entries, report.totals.excluded, report.totals.entries), (0, 1, 2));
+    assert!(!bench.stored(&report, "secret").exists());
 }

@@ -146,6 +146,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
 pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
+    super::elsewhere::check(options)?;
     for (path, root) in roots {
         check_apart(&target.root, &target.path, path, root, options)?;
         if is_above(&target.root, root).under(path.as_bytes())? {

@@ -75,7 +75,11 @@ impl<'a> Worker<'a> {
             if self.shared.is_stopped() {
                 break;
             }
-            outcomes.extend(self.item(at, item)?);
+            let outcome = self.item(at, item)?;
+            if let Some(outcome) = &outcome {
+                self.note_elsewhere(at, &outcome.entry);
+            }
+            outcomes.extend(outcome);
             Counters::add(&self.shared.ctx.counters.entries, 1);
         }
         Ok(())
@@ -86,7 +90,8 @@ impl<'a> Worker<'a> {
             return self.source_failed(at, item, error);
         }
         let Some(source) = &at.source else { return self.carry(at, item, None) };
-        let metadata = match look_first(at, source, &mut item) {
+        let looked = look_first(at, source, &mut item).and_then(|metadata| self.fetch(source, &mut item, metadata));
+        let metadata = match looked {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
                 let (kind, what) = match metadata.kind {
                     Kind::Dir => {
@@ -100,7 +105,7 @@ impl<'a> Worker<'a> {
             Ok(metadata) => metadata,
             Err(error) => return self.source_failed(at, item, &error),
         };
-        if self.shared.leaves_out(&metadata) {
+        if self.shared.leaves_out(&metadata) || self.skips_encrypted(source, &item, &metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.unstored.push((Unstored::Excluded, item.name));
             return Ok(None);
@@ -197,7 +202,10 @@ impl<'a> Worker<'a> {
     /// Reads what `stat` does not tell.
     pub(super) fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
         let source = at.source.as_ref().expect("looked at only with a source");
-        let xattrs = source.xattrs(&entry.name)?;
+        let mut xattrs = source.xattrs(&entry.name)?;
+        if entry.kind == Kind::File {
+            ntfs::drop_reparse(&mut xattrs);
+        }
         if !xattrs.is_empty() {
             entry.extra_mut().xattrs = xattrs;
         }
@@ -333,7 +341,10 @@ impl<'a> Worker<'a> {
         entry.hot = self.is_hot(at, &before);
         match file.xattrs() {
             Ok(xattrs) if xattrs.is_empty() => {}
-            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+            Ok(mut xattrs) => {
+                ntfs::drop_reparse(&mut xattrs);
+                entry.extra_mut().xattrs = xattrs;
+            }
             Err(error) => {
                 self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
                 entry.extra_mut().problem = Some(ProblemKind::Metadata);

@@ -221,6 +221,12 @@ impl Dir {
         }
     }
 
+    /// Opens a placeholder so that its content is fetched: Windows alone does that.
+    pub fn open_placeholder(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        Err(fail("open", name)(Errno::OPNOTSUPP))
+    }
+
     /// Reads the text of a symlink.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
         self.pass(Op::ReadLink, "read the symlink", name)?;

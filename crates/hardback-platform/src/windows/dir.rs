@@ -237,6 +237,22 @@ impl Dir {
         Ok((file, metadata))
     }
 
+    /// Opens a placeholder so that its content is fetched while it is read, and returns what is known about that file.
+    pub fn open_placeholder(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let open = || {
+            let path = self.child(name)?;
+            // Not as itself: then the program of the cloud is asked for it.
+            let flags = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
+            let file = open(&path, fs::FILE_GENERIC_READ, flags)?;
+            let metadata = Metadata { kind: Kind::File, ..super::metadata_of(&file)? };
+            let size_bytes = file.metadata()?.len();
+            Ok((file, path, Metadata { size_bytes, ..metadata }))
+        };
+        let (file, path, metadata) = open().map_err(fail("open", name))?;
+        Ok((FileRead { file, path, seam: self.seam.clone() }, metadata))
+    }
+
     /// Reads the text of a symlink or junction.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
         self.pass(Op::ReadLink, "read the symlink", name)?;

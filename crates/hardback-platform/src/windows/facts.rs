@@ -143,6 +143,9 @@ fn stream_path(path: &OsStr, name: &[u16]) -> io::Result<OsString> {
 pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
     if let Some(stream) = name.strip_prefix(ntfs::STREAM_PREFIX) {
         let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+        if !calls::has_streams(&open(path, fs::FILE_READ_ATTRIBUTES)?)? {
+            return Err(unsupported());
+        }
         // Never "create always": that asks for the attributes of the file too.
         let mut file = open_stream(path, &stream, OpenOptions::new().write(true).create(true).truncate(false))?;
         file.set_len(0)?;

@@ -18,6 +18,7 @@ use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
 use windows_sys::Win32::System::Ioctl as ioctl;
+use windows_sys::Win32::System::SystemServices::FILE_NAMED_STREAMS;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// Most bytes of the extended attributes of one file.
@@ -130,6 +131,18 @@ pub(super) fn stream_information(file: &File) -> io::Result<Vec<u8>> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Returns whether the volume of an open entry has named streams. Where it has none, a name with `:` may be taken for that
+/// of another file (Wine).
+pub(super) fn has_streams(file: &File) -> io::Result<bool> {
+    let mut flags = 0;
+    // SAFETY: the handle is open while `file` lives; the call writes one number, and nothing where it is given null.
+    check(unsafe {
+        let (text, number) = (ptr::null_mut(), ptr::null_mut());
+        fs::GetVolumeInformationByHandleW(handle(file), text, 0, number, number, &raw mut flags, text, 0)
+    })?;
+    Ok(flags & FILE_NAMED_STREAMS != 0)
 }
 
 /// Sets the time of creation with `FileBasicInfo`, and nothing else.
