@@ -96,6 +96,9 @@ pub enum Efs {
     Plain,
     /// Leave them out.
     Skip,
+    /// Store them encrypted, as Windows hands them out for a backup; with the keys of their users they can be restored,
+    /// by Windows alone.
+    Raw,
 }
 
 /// Default of [`BackupOptions::hot_window_s`]: four times the time after which Linux writes dirty pages back.

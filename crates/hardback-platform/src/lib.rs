@@ -47,4 +47,7 @@ pub use system::privilege::{Inherited, clear_umask, is_privileged, lower_thread_
 /// Whether this system has the content of a placeholder fetched when it is read.
 pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
 
+/// Whether this system has the raw stream of an encrypted file for everybody who may back it up.
+pub const EXPORTS_ENCRYPTED: bool = cfg!(windows);
+
 pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

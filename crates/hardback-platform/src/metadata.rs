@@ -143,6 +143,8 @@ pub struct Metadata {
     /// Attribute bits that the same call tells (Linux: immutable, append, nodump, compress); the rest needs
     /// [`crate::FileRead::attributes`].
     pub attributes: Attributes,
+    /// The content is the raw stream of an encrypted file, which has so many bytes for who can read it.
+    pub raw_of: Option<u64>,
     /// 512-byte blocks that are allocated; fewer than the size for a sparse file.
     pub blocks: u64,
 }

@@ -22,6 +22,8 @@ pub const CREATED: &[u8] = b"system.ntfs_crtime_be";
 pub const EA: &[u8] = b"system.ntfs_ea";
 /// The reparse point: `REPARSE_DATA_BUFFER` (MS-FSCC 2.1.2).
 pub const REPARSE: &[u8] = b"system.ntfs_reparse_data";
+/// The keys of an encrypted file (`$EFS`), where its content is read as it is on the disk: with ntfs-3g's `efs_raw`.
+pub const EFS: &[u8] = b"user.ntfs.efsinfo";
 /// How names of attributes begin that are named streams.
 pub const STREAM_PREFIX: &[u8] = b"user.";
 /// Longest stream that is kept as an attribute. Linux has no longer attributes, but ntfs-3g shows streams as files too.
@@ -47,6 +49,11 @@ pub const ENCRYPTED: u32 = 0x4000;
 const WISHES: u32 = 0x18_0000;
 /// Attributes that can be set as such: read-only, hidden, system, archive, temporary, offline, not indexed.
 pub const SETTABLE: u32 = 0x3127;
+
+/// Returns the stream that an attribute is.
+pub(crate) fn stream_in(name: &[u8]) -> Option<&[u8]> {
+    name.strip_prefix(STREAM_PREFIX).filter(|_| name != EFS)
+}
 
 /// Returns the value of an attribute.
 pub fn get<'x>(xattrs: &'x [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'x [u8]> {
@@ -109,7 +116,7 @@ pub fn is_late(name: &[u8]) -> bool {
 pub fn in_order(xattrs: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
     let rank = |name: &[u8]| match LATE.iter().position(|late| *late == name) {
         Some(place) => 2 + place,
-        None => usize::from(name == REPARSE),
+        None => usize::from([EFS, REPARSE].contains(&name)),
     };
     (0..2 + LATE.len()).flat_map(move |wanted| xattrs.iter().filter(move |(name, _)| rank(name) == wanted))
 }

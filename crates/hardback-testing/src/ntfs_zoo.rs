@@ -326,6 +326,7 @@ fn read_below(root: &Path, path: &Path, all: &mut BTreeMap<Vec<u8>, Facts>, file
         let value = get(path, &format!("system.ntfs_{name}"));
         facts.extend(value.map(|value| (name.to_owned(), value)));
     }
+    facts.extend(get(path, "user.ntfs.efsinfo").map(|value| ("efsinfo".to_owned(), value)));
     facts.insert("modified".into(), format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec()).into());
     if !metadata.is_dir() {
         // Which names are one file: that of the first of them.

@@ -16,8 +16,9 @@ use hardback_engine::{BackupReport, Efs, Placeholders};
 use hardback_testing::bench::Bench;
 use hardback_testing::ntfs_zoo::{self, NtfsZoo};
 use hardback_testing::volume::{Volume, VolumeKind};
-use hardback_testing::{skip, volume};
+use hardback_testing::{is_slow_run, skip, volume};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 const MIB: u64 = 200;
@@ -186,7 +187,7 @@ fn files_that_are_in_a_cloud_only_are_kept_as_they_are_and_listed() {
 }
 
 #[test]
-fn files_that_are_encrypted_at_the_source_are_listed_or_left_out() {
+fn files_that_are_encrypted_at_the_source_come_back_so_or_are_left_out() {
     let to = volume!(VolumeKind::Ext4, MIB);
     // As root, who mounts it so, has the bytes as they are on the disk.
     let from = match Volume::mount_with(VolumeKind::NtfsStreams, MIB, ",efs_raw") {
@@ -201,13 +202,60 @@ fn files_that_are_encrypted_at_the_source_are_listed_or_left_out() {
     keys[..4].copy_from_slice(&640u32.to_le_bytes());
     ntfs_zoo::set(&source.join("secret"), "user.ntfs.efsinfo", &keys);
     let mut bench = Bench::new(&source, &to.root().join("target"));
+    let expected = ntfs_zoo::read_all(&source);
+    assert_eq!(expected[&b"secret"[..]]["efsinfo"].len(), 640);
     for _ in 0..2 {
+        // What is on the disk, and the keys: nothing of it is in plain.
         let report = bench.backup_all();
-        assert_eq!((report.encrypted.entries, &report.encrypted.first[..]), (1, &[b"source/secret".to_vec()][..]));
-        assert_eq!(fs::read(bench.stored(&report, "secret")).unwrap(), fs::read(source.join("secret")).unwrap());
+        assert_eq!(report.encrypted.entries, 0);
+        let back = Volume::mount_with(VolumeKind::NtfsStreams, MIB, ",efs_raw").unwrap();
+        let restored = bench.restore_all(&report, &back.root().join("restored"));
+        assert_eq!(ntfs_zoo::differences(&expected, &ntfs_zoo::read_all(&restored)), [""; 0]);
     }
     bench.options.efs = Efs::Skip;
     let report = bench.backup_all();
     assert_eq!((report.encrypted.entries, report.totals.excluded, report.totals.entries), (0, 1, 2));
     assert!(!bench.stored(&report, "secret").exists());
+}
+
+/// Makes snapshots of one file on NTFS; returns how many names each stored file of it has, in the order of the runs.
+fn names_after_runs(runs: usize, max_links: Option<u64>) -> Option<Vec<u64>> {
+    let to = match ntfs_zoo::mount(MIB) {
+        Ok(volume) => volume,
+        Err(why) => {
+            hardback_testing::skipped(&why);
+            return None;
+        }
+    };
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("file"), "content").unwrap();
+    let mut bench = Bench::new(temp.path(), &to.root().join("target"));
+    bench.inventories = false;
+    bench.options.max_links = max_links;
+    let mut files: Vec<(u64, u64)> = Vec::new();
+    for _ in 0..runs {
+        let stored = fs::metadata(bench.stored(&bench.backup_all(), "file")).unwrap();
+        match files.iter_mut().find(|(file, _)| *file == stored.ino()) {
+            Some((_, names)) => *names = stored.nlink(),
+            None => files.push((stored.ino(), stored.nlink())),
+        }
+    }
+    bench.verify_all();
+    Some(files.into_iter().map(|(_, names)| names).collect())
+}
+
+#[test]
+fn a_file_on_ntfs_has_no_more_names_than_it_may() {
+    let Some(names) = names_after_runs(10, Some(3)) else { return };
+    assert_eq!(names, [3, 3, 3, 1]);
+}
+
+#[test]
+fn a_file_on_ntfs_has_no_more_names_than_windows_allows() {
+    // In the gate the rule is tried on numbers (fresh_copies_of_a_tree_are_spread_over_runs).
+    let runs = if is_slow_run() { 1100 } else { 20 };
+    let Some(names) = names_after_runs(runs, None) else { return };
+    assert_eq!(names.iter().sum::<u64>(), runs as u64);
+    assert!(names.iter().all(|&names| names <= 1000), "{names:?}");
+    assert_eq!(names.len(), if runs > 1000 { 2 } else { 1 }, "{names:?}");
 }

@@ -19,6 +19,9 @@ pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, s
     if metadata.attributes.0 != 0 {
         entry.extra_mut().attributes = metadata.attributes;
     }
+    if metadata.raw_of.is_some() {
+        entry.extra_mut().raw_of = metadata.raw_of;
+    }
     if metadata.device.is_some() {
         entry.extra_mut().device = metadata.device;
     }

@@ -1,6 +1,7 @@
 //! Stores one entry: looks at the source, asks the plan, obeys.
 
 use super::copy::{Buffers, CopyError, ReadFrom, Sink, copy_content};
+use super::elsewhere;
 use super::folder::{Folder, Side};
 use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
@@ -333,7 +334,7 @@ impl<'a> Worker<'a> {
         let source = at.source.as_ref().expect("copied only with a source");
         let opened = match item.opened.take() {
             Some(opened) => Ok(opened),
-            None => source.open_file_and_look(&entry.name),
+            None => elsewhere::open(source, &entry.name, entry.raw_of().is_some()),
         };
         let (file, before) = opened.map_err(CopyError::Source)?;
         let rules = at.facts.rules;
@@ -414,7 +415,7 @@ impl<'a> Worker<'a> {
         metadata: &Metadata,
     ) -> Result<Option<crate::manifest::Digest>, CopyError> {
         let source = at.source.as_ref().expect("compared only with a source");
-        let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
+        let (file, _) = elsewhere::open(source, &entry.name, metadata.raw_of.is_some()).map_err(CopyError::Source)?;
         let read = copy_content(
             self.shared,
             (ReadFrom::Source, &file),

@@ -85,6 +85,8 @@ pub struct Extra {
     pub absent: bool,
     /// What went wrong.
     pub problem: Option<ProblemKind>,
+    /// The content is the raw stream of an encrypted file, which has so many bytes for who can read it.
+    pub raw_of: Option<u64>,
     /// Number of the source's volume, on a directory whose parent lies on another one.
     pub volume: Option<u64>,
 }
@@ -138,6 +140,11 @@ impl Entry {
         let found = || found.iter().filter(|(name, _)| counts(name));
         wanted().count() == found().count()
             && wanted().zip(found()).all(|(a, b)| a.0 == b.0 && ntfs::is_kept(&a.0, &a.1, &b.1))
+    }
+
+    /// Returns the bytes of the plain content, where what is stored is the raw stream of an encrypted file.
+    pub fn raw_of(&self) -> Option<u64> {
+        self.extra.as_ref()?.raw_of
     }
 
     /// Returns the attribute bits.

@@ -248,6 +248,10 @@ fn push_extra(out: &mut Vec<u8>, extra: &Extra) {
         out.extend_from_slice(b" stored=");
         escape(out, stored);
     }
+    if let Some(bytes) = extra.raw_of {
+        out.extend_from_slice(b" efs=");
+        push_number(out, bytes);
+    }
     if extra.absent {
         out.extend_from_slice(b" absent");
     }
@@ -447,6 +451,7 @@ fn parse_extra(entry: &mut Entry, key: &[u8], value: &[u8]) -> Option<()> {
             }
             entry.extra_mut().stored = Some(stored);
         }
+        b"efs" => entry.extra_mut().raw_of = Some(number(value)?),
         b"absent" => entry.extra_mut().absent = true,
         b"problem" => entry.extra_mut().problem = Some(ProblemKind::from_code(value)),
         _ => {
@@ -518,6 +523,9 @@ mod tests {
                 entry.content = content.filter(|_| size > 0);
                 if !xattrs.is_empty() {
                     entry.extra_mut().xattrs = xattrs;
+                }
+                if size == 3 {
+                    entry.extra_mut().raw_of = Some(1 << 40);
                 }
                 entry
             },

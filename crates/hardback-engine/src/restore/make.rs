@@ -55,7 +55,12 @@ impl<'a, 'r> Maker<'a, 'r> {
         sync: bool,
     ) -> Result<Made, Error> {
         if entry.kind == Kind::File {
-            return self.file(at, place, entry, name, sync);
+            let is_raw = entry.raw_of().is_some();
+            return if is_raw {
+                self.encrypted(at, place, entry, name, sync)
+            } else {
+                self.file(at, place, entry, name, sync)
+            };
         }
         // These have no mark of being unfinished: they get their name when they are whole.
         let temporary = self.shared.temporary_name();
@@ -92,6 +97,36 @@ impl<'a, 'r> Maker<'a, 'r> {
         }
         self.shared.place_failed(&path(), error)?;
         Ok(Made::Nothing)
+    }
+
+    /// Makes an encrypted file of its raw stream, which is proven while it is copied beside it.
+    fn encrypted(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8], sync: bool) -> Result<Made, Error> {
+        let stream = self.shared.temporary_name();
+        let mut content = Entry { owner: None, mode: None, extra: None, ..entry.clone() };
+        content.extra_mut().stored = Some(entry.stored_name().to_vec());
+        let made = self.file(at, place, &content, &stream, sync)?;
+        if !matches!(made, Made::Whole | Made::Damaged) {
+            return Ok(made);
+        }
+        let imported = place.open_file(&stream).and_then(|stream| place.import_encrypted(&stream, name));
+        self.remove(at, place, entry, &stream)?;
+        let path = || at.path_of(entry);
+        let owner = at.folder.standing.default_owner;
+        let finished =
+            imported.and_then(|()| metadata::apply(self.shared, &metadata::At::Name(place, name), entry, owner, &path));
+        match finished {
+            Ok(()) => Ok(made),
+            Err(error) if error.fault() == Faults::Exists => Ok(Made::Occupied),
+            Err(error) if error.fault() == Faults::Unsupported => {
+                let what = "it is stored encrypted, and only Windows can restore it";
+                self.shared.problem(Problem::with_detail(&path(), ProblemKind::NotRestored, what));
+                Ok(Made::Nothing)
+            }
+            Err(error) => {
+                self.shared.place_failed(&path(), error)?;
+                Ok(Made::Nothing)
+            }
+        }
     }
 
     fn file(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8], sync: bool) -> Result<Made, Error> {

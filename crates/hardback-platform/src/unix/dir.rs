@@ -227,6 +227,17 @@ impl Dir {
         Err(fail("open", name)(Errno::OPNOTSUPP))
     }
 
+    /// Opens the raw stream of an encrypted file: Windows alone has one.
+    pub fn open_encrypted(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.open_placeholder(name)
+    }
+
+    /// Makes an encrypted file of its raw stream: Windows alone can do that.
+    pub fn import_encrypted(&self, _stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        Err(fail("create", name)(Errno::OPNOTSUPP))
+    }
+
     /// Reads the text of a symlink.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
         self.pass(Op::ReadLink, "read the symlink", name)?;

@@ -61,6 +61,9 @@ pub(crate) fn read_all(place: Place<'_>, view: View) -> io::Result<Xattrs> {
     if ntfs::attributes_in(&all) & ntfs::REPARSE_POINT != 0 {
         all.extend(read(place, ntfs::REPARSE)?.map(|value| (ntfs::REPARSE.to_vec(), value)));
     }
+    if ntfs::attributes_in(&all) & ntfs::ENCRYPTED != 0 && ntfs::get(&all, ntfs::EFS).is_none() {
+        all.extend(read(place, ntfs::EFS)?.map(|value| (ntfs::EFS.to_vec(), value)));
+    }
     if view == View::AsFiles {
         read_streams(place, &mut all)?;
     }
@@ -137,7 +140,7 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
     if view == View::NotNtfs {
         return place.set(name, value);
     }
-    if let (View::AsFiles, Some(stream)) = (view, name.strip_prefix(ntfs::STREAM_PREFIX)) {
+    if let (View::AsFiles, Some(stream)) = (view, ntfs::stream_in(name)) {
         let file = open_stream(place, stream, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
         return io::Write::write_all(&mut std::fs::File::from(file), value);
     }
@@ -159,7 +162,7 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
 
 /// Removes one attribute.
 pub(crate) fn remove(place: Place<'_>, view: View, name: &[u8]) -> io::Result<()> {
-    match (view, name.strip_prefix(ntfs::STREAM_PREFIX)) {
+    match (view, ntfs::stream_in(name)) {
         (View::AsFiles, Some(stream)) => Ok(rustix::fs::unlink(stream_path(place, stream)?.as_c_str())?),
         _ => place.remove(name),
     }

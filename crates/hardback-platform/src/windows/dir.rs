@@ -8,7 +8,7 @@ use crate::path::RelPath;
 use crate::records;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
-use crate::system::{facts, os_error, sys, unsupported, volume};
+use crate::system::{encrypted, facts, os_error, sys, unsupported, volume};
 use crate::volume::{FreeSpace, VolumeTraits};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -227,7 +227,7 @@ impl Dir {
             Ok((file, path))
         };
         let (file, path) = open().map_err(fail("open", name))?;
-        Ok(FileRead { file, path, seam: self.seam.clone() })
+        Ok(FileRead { file, raw_of: None, path, seam: self.seam.clone() })
     }
 
     /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
@@ -250,7 +250,29 @@ impl Dir {
             Ok((file, path, Metadata { size_bytes, ..metadata }))
         };
         let (file, path, metadata) = open().map_err(fail("open", name))?;
-        Ok((FileRead { file, path, seam: self.seam.clone() }, metadata))
+        Ok((FileRead { file, raw_of: None, path, seam: self.seam.clone() }, metadata))
+    }
+
+    /// Opens the raw stream of an encrypted file, which everybody may have who may back the file up. It is put into a
+    /// temporary file first, encrypted as it is, as Windows hands it out from start to end only.
+    pub fn open_encrypted(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let open = || {
+            let path = self.child(name)?;
+            let file = open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF)?;
+            refuse_all_but_files(&file)?;
+            let raw = encrypted::export(&path)?;
+            Ok(FileRead { file: raw, raw_of: Some(file), path, seam: self.seam.clone() })
+        };
+        let raw = open().map_err(fail("open", name))?;
+        let metadata = raw.metadata().map_err(|e| e.under(name))?;
+        Ok((raw, metadata))
+    }
+
+    /// Makes an encrypted file of its raw stream; an entry of that name is an error.
+    pub fn import_encrypted(&self, stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        self.child(name).and_then(|path| encrypted::import(&path, &stream.file)).map_err(fail("create", name))
     }
 
     /// Reads the text of a symlink or junction.

@@ -141,7 +141,7 @@ fn stream_path(path: &OsStr, name: &[u16]) -> io::Result<OsString> {
 
 /// Sets one attribute.
 pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
-    if let Some(stream) = name.strip_prefix(ntfs::STREAM_PREFIX) {
+    if let Some(stream) = ntfs::stream_in(name) {
         let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
         if !calls::has_streams(&open(path, fs::FILE_READ_ATTRIBUTES)?)? {
             return Err(unsupported());
@@ -236,7 +236,7 @@ fn set_security(path: &OsStr, value: &[u8]) -> io::Result<()> {
 
 /// Removes one attribute.
 pub(super) fn remove(path: &OsStr, name: &[u8]) -> io::Result<()> {
-    let Some(stream) = name.strip_prefix(ntfs::STREAM_PREFIX) else { return Err(unsupported()) };
+    let Some(stream) = ntfs::stream_in(name) else { return Err(unsupported()) };
     let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
     std::fs::remove_file(stream_path(path, &stream)?)
 }

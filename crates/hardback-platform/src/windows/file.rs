@@ -18,6 +18,8 @@ use windows_sys::Win32::Foundation as code;
 #[derive(Debug)]
 pub struct FileRead {
     pub(crate) file: File,
+    /// The encrypted file, if what is read is its raw stream.
+    pub(crate) raw_of: Option<File>,
     /// By which it was opened.
     pub(crate) path: OsString,
     pub(crate) seam: Seam,
@@ -50,7 +52,13 @@ impl FileRead {
     /// Returns what is known about the open file.
     pub fn metadata(&self) -> Result<Metadata, PathError> {
         self.pass(Op::Stat, "read the metadata of")?;
-        super::metadata_of(&self.file).map_err(fail("read the metadata of"))
+        let metadata = || {
+            let Some(encrypted) = &self.raw_of else { return super::metadata_of(&self.file) };
+            let plain = super::metadata_of(encrypted)?;
+            let (raw_of, size_bytes) = (Some(plain.size_bytes), self.file.metadata()?.len());
+            Ok(Metadata { raw_of, size_bytes, blocks: size_bytes.div_ceil(512), ..plain })
+        };
+        metadata().map_err(fail("read the metadata of"))
     }
 
     /// Reads up to a buffer of bytes at an offset; 0 at the end.
@@ -88,7 +96,8 @@ impl FileRead {
     /// Reads what NTFS has of the file: see [`crate::ntfs`].
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;
-        facts::read_all(&self.path, Some(&self.file)).map_err(fail("read the extended attributes of"))
+        facts::read_all(&self.path, Some(self.raw_of.as_ref().unwrap_or(&self.file)))
+            .map_err(fail("read the extended attributes of"))
     }
 
     /// Reads the attribute bits; none where the volume has none.

@@ -13,6 +13,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod dir;
+mod encrypted;
 mod facts;
 pub(crate) mod file;
 pub(crate) mod lock;
@@ -141,6 +142,7 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
         owner: None,
         device: None,
         attributes: Attributes::default(),
+        raw_of: None,
         // Rounded up: NTFS keeps a small file in less than a block.
         blocks: standard[0].div_ceil(512),
     })

@@ -19,6 +19,8 @@ pub(crate) enum EfsMode {
     Plain,
     /// Leave them out
     Skip,
+    /// Store them encrypted; only Windows can restore them, and only their users can read them
+    Raw,
 }
 
 /// What to do with both.
@@ -43,6 +45,7 @@ impl ElsewhereArgs {
         let efs = match self.efs {
             EfsMode::Plain => Efs::Plain,
             EfsMode::Skip => Efs::Skip,
+            EfsMode::Raw => Efs::Raw,
         };
         (placeholders, efs)
     }
