@@ -4,6 +4,7 @@
 //! reports. Read `backup` first: it names the steps in order.
 
 mod backup;
+mod case;
 pub mod catalog;
 mod clock;
 mod content;
@@ -40,6 +41,7 @@ mod verify;
 mod versions;
 
 pub use backup::{backup, check_new_target, check_shadow, preview};
+pub use case::ignores_case;
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use damage::{Damage, GoodCopy};
