@@ -18,6 +18,7 @@ mod purge;
 mod repair;
 mod reports;
 mod restore;
+mod rights;
 mod scrub;
 mod shadow;
 mod snapshots;

@@ -18,6 +18,7 @@ pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod privilege;
 mod sys;
+mod token;
 pub(crate) mod volume;
 
 use crate::error::Faults;
