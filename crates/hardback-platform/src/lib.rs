@@ -46,4 +46,5 @@ pub use system::owner::{group_id, group_name, user_id, user_name};
 pub use system::privilege::{
     Inherited, clear_umask, is_privileged, lower_thread_priority, missing_rights, raise_open_file_limit,
 };
+pub use system::special::{Held, encrypt, hold_exclusively, system_version};
 pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

@@ -4,6 +4,7 @@ mod bit_rot;
 mod notes;
 mod protect;
 mod retention;
+mod selftest;
 mod shadow;
 mod sources;
 mod values;
@@ -12,6 +13,7 @@ pub(crate) use bit_rot::{DrillArgs, RepairArgs, ScrubArgs};
 pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
 pub(crate) use retention::RetentionArgs;
+pub(crate) use selftest::SelftestArgs;
 pub(crate) use shadow::{HookArgs, ShadowCommand, ShadowMode, WithShadowArgs};
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
@@ -85,6 +87,7 @@ pub(crate) enum Command {
     Shadow(ShadowCommand),
     #[command(subcommand)]
     Filter(FilterCommand),
+    Selftest(SelftestArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

@@ -10,6 +10,9 @@ use crate::process::{command, output, workspace_root};
 /// Reads what a program for Windows imports; it is in the package of the linker.
 const OBJDUMP: &str = "x86_64-w64-mingw32-objdump";
 
+/// Where the standard library is built from where Debian's Rust builds it.
+const RUST_OF_DEBIAN: &str = "target/windows-toolchain/root/usr/lib/rustlib/src/rust";
+
 /// What every Windows since 10 has. mingw's own runtimes (libgcc, libstdc++, libwinpthread) are not here: a user does
 /// not have them.
 const SYSTEM_LIBRARIES: &[&str] = &[
@@ -40,7 +43,12 @@ const MANIFEST: [&str; 3] =
 /// What cargo is told for a release, for each `--config`: no names of this machine's folders in the program, no debug
 /// information, and for Windows no time of the build.
 pub(super) fn settings(target: &str, for_windows: bool) -> Vec<String> {
-    let mut flags = vec![format!("--remap-path-prefix={}=hardback", workspace_root().display())];
+    let here = workspace_root().display();
+    // The last that fits counts.
+    let mut flags = vec![
+        format!("--remap-path-prefix={here}=hardback"),
+        format!("--remap-path-prefix={here}/{RUST_OF_DEBIAN}=rust"),
+    ];
     let cargo_home = std::env::var_os("CARGO_HOME").map(Into::into).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(Path::new(&home).join(".cargo"))

@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod privilege;
+pub(crate) mod special;
 pub(crate) mod volume;
 pub(crate) mod xattr;
 

@@ -17,6 +17,7 @@ pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod privilege;
+pub(crate) mod special;
 mod sys;
 mod token;
 pub(crate) mod volume;
