@@ -109,8 +109,11 @@ impl Descriptor {
                 put(&mut bytes, at, &acl);
             }
         }
-        put(&mut bytes, 4, &self.owner);
-        put(&mut bytes, 8, &self.group);
+        for (at, who) in [(4, &self.owner), (8, &self.group)] {
+            if !who.is_empty() {
+                put(&mut bytes, at, who);
+            }
+        }
         bytes[2..4].copy_from_slice(&control.to_le_bytes());
         bytes
     }

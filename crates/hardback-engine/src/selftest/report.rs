@@ -118,7 +118,19 @@ fn hidden(text: &str, path: &str) -> String {
     if plain.is_empty() {
         return text.to_owned();
     }
-    text.replace(plain, "FOLDER").replace(&plain.replace('\\', "/"), "FOLDER")
+    let text = text.replace(plain, "FOLDER").replace(&plain.replace('\\', "/"), "FOLDER");
+    text.split_inclusive(char::is_whitespace).map(without_path).collect()
+}
+
+/// Writes `PATH` for a word that is a path of this computer, other than that of a device.
+fn without_path(word: &str) -> String {
+    let begin = word.trim_start_matches(['(', '"', '\'']);
+    let is_drive = matches!(begin.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    let is_path = begin.len() > 1 && begin.starts_with('/') && !begin.starts_with("/dev/");
+    match is_path || is_drive {
+        true => format!("PATH{}", &word[word.trim_end().len()..]),
+        false => word.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +144,8 @@ mod tests {
             r"cannot open \\?\C:\Users\anna\Temp\hardback-selftest-1\a, C:/Users/anna/Temp/hardback-selftest-1/b";
         assert_eq!(hidden(text, path), r"cannot open \\?\FOLDER\a, FOLDER/b");
         assert_eq!(hidden("cannot open /tmp/x/a", "/tmp/x"), "cannot open FOLDER/a");
+        let others = "its volume /srv/anna/disk (fuse), \"C:\\Users\\anna\\x\" and /dev/sda1 have none; I/O error";
+        assert_eq!(hidden(others, "/tmp/x"), "its volume PATH (fuse), PATH and /dev/sda1 have none; I/O error");
         let mut report = SelftestReport::default();
         report.check("a", CheckOutcome::failed("/tmp/x", "not /tmp/x/y"));
         report.check("b", CheckOutcome::not_possible("/tmp/x is full"));

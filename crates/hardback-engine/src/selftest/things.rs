@@ -172,7 +172,11 @@ fn kinds() -> Vec<Thing> {
         Thing::new("sparse file", Where::Everywhere, make_sparse, |dir| {
             let found = dir.stat(FILE)?;
             let room = found.blocks.saturating_mul(512);
-            Ok((room > SPARSE_BYTES / 2).then(|| format!("a file of {} bytes that takes {room}", found.size_bytes)))
+            if room > SPARSE_BYTES / 2 {
+                return Ok(Some(format!("a file of {} bytes that takes {room}", found.size_bytes)));
+            }
+            // Room may be saved below Windows, and a copy there would not know.
+            if super::is_windows() { has_attribute(dir, SPARSE) } else { Ok(None) }
         }),
     ]
 }
@@ -309,6 +313,7 @@ fn make_junction(dir: &Dir, _: &Path) -> Made {
 }
 
 const DIRECTORY_COMPRESSED: u32 = 0x810;
+const SPARSE: u32 = 0x200;
 const COMPRESSED: u32 = 0x800;
 const ENCRYPTED: u32 = 0x4000;
 
@@ -339,7 +344,7 @@ fn has_attribute(dir: &Dir, bit: u32) -> Instead {
     let xattrs = dir.xattrs(FILE)?;
     let value = xattrs.iter().find(|(name, _)| name == ATTRIBUTES).map(|(_, value)| &value[..]);
     let number = value.and_then(|value| value.try_into().ok()).map_or(0, u32::from_be_bytes);
-    Ok((number & bit == 0).then(|| format!("attributes {}", shown_value(value))))
+    Ok((number & bit == 0).then(|| format!("a file with the attributes: {}", shown_value(value))))
 }
 
 /// A file with an extended attribute.

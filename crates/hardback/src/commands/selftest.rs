@@ -73,7 +73,17 @@ fn line_of(check: &Check) -> String {
     match outcome {
         CheckOutcome::Passed => format!("  passed        {what}"),
         CheckOutcome::Failed { .. } => format!("  FAILED        {what}"),
-        CheckOutcome::NotPossible { why } => format!("  not possible  {what} ({})", why.replace('\n', "; ")),
+        CheckOutcome::NotPossible { why } => format!("  not possible  {what} ({})", short(why)),
+    }
+}
+
+/// A reason in one line: names of files may be long, and JSON has all of it.
+fn short(why: &str) -> String {
+    const SHOWN_CHARACTERS: usize = 160;
+    let line = why.replace('\n', "; ");
+    match line.char_indices().nth(SHOWN_CHARACTERS) {
+        None => line,
+        Some((at, _)) => format!("{}…", &line[..at]),
     }
 }
 
