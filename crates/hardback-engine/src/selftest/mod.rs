@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::excludes::Excludes;
 use crate::job::{BackupOptions, Job, JobName, JobSource};
 use crate::problem::Problem;
-use crate::report::{BackupReport, Monitor, Phase};
+use crate::report::{BackupReport, Counters, Monitor, Phase};
 use crate::system::path_bytes;
 use crate::target::{Target, open_or_create_target};
 use hardback_platform::{PathError, Seam, VolumeKind, is_privileged, missing_rights, system_version};
@@ -60,7 +60,9 @@ pub fn selftest(ctx: &Context<'_>, options: &SelftestOptions) -> Result<Selftest
     let began_ns = hardback_platform::monotonic_now();
     let folder = TestFolder::make(&options.folder)?;
     // What goes wrong is a check that failed, and told as that; some of it is meant to go wrong.
-    let ctx = Context { monitor: &Silent, ..*ctx };
+    // What a progress display says of them would be of many small runs.
+    let counters = Counters::default();
+    let ctx = Context { monitor: &Silent, counters: &counters, ..*ctx };
     let kind = folder.open().and_then(|dir| dir.volume()).map_or(VolumeKind::Other, |traits| traits.kind);
     let bench = Bench { ctx, folder, kind, is_privileged: is_privileged(), shadows: options.shadows.clone() };
     let mut report = SelftestReport {
@@ -71,7 +73,7 @@ pub fn selftest(ctx: &Context<'_>, options: &SelftestOptions) -> Result<Selftest
         ..SelftestReport::default()
     };
     let tested = bench.test(&mut report);
-    let removed = match bench.folder.remove(&ctx) {
+    let removed = match bench.folder.remove() {
         Ok(None) => CheckOutcome::Passed,
         Ok(Some(left)) => CheckOutcome::failed("nothing stays", left),
         Err(error) => CheckOutcome::failed("nothing stays", shown(&error)),

@@ -1,6 +1,5 @@
 //! The folder of a selftest: everything is made in it, and it goes when the test does.
 
-use crate::context::Context;
 use crate::error::Error;
 use crate::system::path_bytes;
 use crate::target::trash;
@@ -47,7 +46,7 @@ impl TestFolder {
     }
 
     /// Removes it with all that is in it; says what stays.
-    pub(super) fn remove(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
+    pub(super) fn remove(&self) -> Result<Option<String>, Error> {
         let removed = || -> Result<Option<String>, PathError> {
             let dir = self.open()?;
             remove_what_is_in(&dir);
@@ -60,7 +59,6 @@ impl TestFolder {
             }
             Ok(first)
         };
-        ctx.counters.set_current(b"");
         Ok(removed()?)
     }
 }
