@@ -235,3 +235,28 @@ fn path_with(first: &Path) -> OsString {
     }
     path
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yaml_rust2::YamlLoader;
+
+    #[test]
+    fn the_workflow_for_hosted_runners_parses_and_pins_its_actions() {
+        let text = std::fs::read_to_string(workspace_root().join(".github/workflows/windows.yml")).unwrap();
+        assert!(text.starts_with("# Not run where hardback is developed"), "it says that nobody here has run it");
+        let [workflow] = &YamlLoader::load_from_str(&text).unwrap()[..] else { panic!("not one document") };
+        let job = &workflow["jobs"]["windows"];
+        assert_eq!(job["runs-on"].as_str(), Some("windows-latest"));
+        assert_eq!(job["env"]["RUSTUP_TOOLCHAIN"].as_str(), Some(format!("stable-{TARGET}").as_str()));
+        let steps = job["steps"].as_vec().unwrap();
+        let commands: String = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+        assert!(commands.contains("cargo test --workspace") && commands.contains("hardback.exe selftest"));
+        let actions: Vec<_> = steps.iter().filter_map(|step| step["uses"].as_str()).collect();
+        assert_eq!(actions.len(), 2);
+        for action in actions {
+            let (_, version) = action.split_once("@v").unwrap();
+            assert_eq!(version.split('.').count(), 3, "{action} is not one version");
+        }
+    }
+}
