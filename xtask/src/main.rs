@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod dist;
+#[cfg(target_os = "linux")]
 mod guest;
 mod needed;
 mod nightly;
@@ -37,6 +39,12 @@ const COMMANDS: &[Command] = &[
         name: "windows",
         about: "only the Windows part of test; `windows setup` prepares it and runs nothing",
         main: windows::main,
+    },
+    #[cfg(target_os = "linux")]
+    Command {
+        name: "dist",
+        about: "the files of a release, in target/dist; `dist --home URL` for manifests that can be published",
+        main: dist::main,
     },
     #[cfg(target_os = "linux")]
     Command {

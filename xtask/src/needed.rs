@@ -38,6 +38,7 @@ const NEEDED: &[Needed] = &[
     needed("openssh-client", &["ssh"], "tests that pull by ssh"),
     needed("rsnapshot", &["rsnapshot"], "tests that pull with rsnapshot"),
     needed("dirvish", &["/usr/sbin/dirvish", "dirvish"], "tests that pull with dirvish"),
+    needed("zip", &["zip"], "the release"),
     needed("zstd", &["zstd"], "tests that read manifests by other tools"),
     needed("gcc-mingw-w64-x86-64-win32", &["x86_64-w64-mingw32-gcc"], "the Windows build"),
     needed("g++-mingw-w64-x86-64-win32", &["x86_64-w64-mingw32-g++"], "the Windows build"),

@@ -4,6 +4,7 @@
 //! reports. Read `backup` first: it names the steps in order.
 
 mod backup;
+mod case;
 pub mod catalog;
 mod clock;
 mod content;
@@ -33,6 +34,7 @@ mod restore;
 pub mod retention;
 mod runs;
 mod scrub;
+mod selftest;
 pub mod system;
 mod target;
 mod tree_order;
@@ -40,6 +42,7 @@ mod verify;
 mod versions;
 
 pub use backup::{backup, check_new_target, check_shadow, preview};
+pub use case::ignores_case;
 pub use clock::{Clock, FixedClock, SystemClock, timestamp};
 pub use context::Context;
 pub use damage::{Damage, GoodCopy};
@@ -67,6 +70,7 @@ pub use restore::{
 };
 pub use runs::note_failed_run;
 pub use scrub::{SHARE_WHOLE, ScrubOptions, ScrubReport, ScrubbedJob, scrub, scrub_in_legs};
+pub use selftest::{Check, CheckOutcome, Measured, SelftestOptions, SelftestReport, selftest};
 pub use target::{Initialised, Opened, Target, find_target, init_target, open_or_create_target, open_target};
 pub use verify::{CHANGES_KEPT_MAX, SourceRead, VerifyLevel, VerifyOptions, VerifyReport, verify};
 pub use versions::{Version, VersionChange, Versions, versions};

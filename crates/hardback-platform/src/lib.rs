@@ -20,6 +20,7 @@ mod read;
 #[cfg(any(windows, test))]
 mod records;
 pub mod reparse;
+mod rights;
 pub mod seam;
 mod volume;
 
@@ -37,13 +38,17 @@ pub use error::{Faults, PathError};
 pub use listing::{ListedEntry, Listing};
 pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs};
 pub use path::RelPath;
+pub use rights::MissingRights;
 pub use seam::{Call, Op, Seam, Verdict, Watch};
 pub use system::clock::{local_host_name, monotonic_now, now};
 pub use system::dir::Dir;
 pub use system::file::{FileRead, FileWrite};
 pub use system::lock::Lock;
 pub use system::owner::{group_id, group_name, user_id, user_name};
-pub use system::privilege::{Inherited, clear_umask, is_privileged, lower_thread_priority, raise_open_file_limit};
+pub use system::privilege::{
+    Inherited, clear_umask, is_privileged, lower_thread_priority, missing_rights, raise_open_file_limit,
+};
+pub use system::special::{Held, encrypt, hold_exclusively, system_version};
 /// Whether this system has the content of a placeholder fetched when it is read.
 pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
 

@@ -5,6 +5,7 @@ mod elsewhere;
 mod notes;
 mod protect;
 mod retention;
+mod selftest;
 mod shadow;
 mod sources;
 mod values;
@@ -14,6 +15,7 @@ pub(crate) use elsewhere::ElsewhereArgs;
 pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
 pub(crate) use retention::RetentionArgs;
+pub(crate) use selftest::SelftestArgs;
 pub(crate) use shadow::{HookArgs, ShadowCommand, ShadowMode, WithShadowArgs};
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
@@ -87,6 +89,7 @@ pub(crate) enum Command {
     Shadow(ShadowCommand),
     #[command(subcommand)]
     Filter(FilterCommand),
+    Selftest(SelftestArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

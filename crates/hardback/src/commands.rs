@@ -18,7 +18,9 @@ mod purge;
 mod repair;
 mod reports;
 mod restore;
+mod rights;
 mod scrub;
+mod selftest;
 mod shadow;
 mod snapshots;
 mod verify;
@@ -54,6 +56,7 @@ pub(crate) fn run(command: Command, env: &Env) -> anyhow::Result<Exit> {
         Command::Shadow(ShadowCommand::Sweep(_)) => shadow::sweep(env),
         Command::Filter(FilterCommand::Explain(args)) => filter::explain(&args, env),
         Command::Filter(FilterCommand::Presets(args)) => filter::presets(&args, env),
+        Command::Selftest(args) => selftest::run(&args, env),
         Command::Completions(args) => completions::run(&args, env),
         Command::Man(args) => man::run(&args, env),
     }

@@ -636,6 +636,7 @@ fn every_json_field_is_documented() {
         &["backup", "source", "target", "--same-disk", "--keep-last", "1"],
         &["prune", "target", "--finish"],
         &["unpin", "target", "latest"],
+        &["selftest", "--folder", "."],
         &["du", "target", "latest", "--depth", "1"],
         &["du", "target"],
         &["purge", "target", "source/new"],

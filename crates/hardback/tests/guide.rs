@@ -74,6 +74,18 @@ hardback() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn on_windows_it_goes_as_the_guide_says_as_far_as_ntfs_on_linux_tells() {
+    use hardback_testing::volume::{Volume, VolumeKind};
+    let volume: Volume = hardback_testing::volume!(VolumeKind::Ntfs3g, 64);
+    let root = volume.root().display();
+    let profile = format!(
+        "SOURCE={root}/Documents TARGET=$HOME/backup\nmkdir \"$SOURCE\"\necho \"Dear Anna\" > \"$SOURCE/letter.txt\"\n"
+    );
+    pages::run("docs/guide/windows.md", &profile);
+}
+
+#[test]
 fn the_two_commands_of_the_readme_work() {
     // The build is not what is tested here.
     let cargo = r#"

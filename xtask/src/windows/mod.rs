@@ -20,7 +20,7 @@ use crate::steps::{NO_SKIP, Steps, no_skip_from_env};
 use wine::Wine;
 
 /// The target: -gnu, because Microsoft's SDK cannot be had everywhere.
-const TARGET: &str = "x86_64-pc-windows-gnu";
+pub const TARGET: &str = "x86_64-pc-windows-gnu";
 
 /// The C compiler and linker for [`TARGET`].
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
@@ -170,15 +170,36 @@ impl Toolchain {
         tests
     }
 
+    /// The build of `hardback.exe` as it is given away, with `settings` of
+    /// cargo's; and where it is then.
+    pub fn release(&self, settings: &[String]) -> (Command, PathBuf) {
+        let mut build = self.bare_cargo("build");
+        build
+            .args(["--release", "--locked", "--package", "hardback"])
+            .args(settings.iter().flat_map(|setting| ["--config", setting]));
+        (build, target_dir().join("windows").join(TARGET).join("release/hardback.exe"))
+    }
+
+    /// What `program` says under Wine when it is called with `arguments`.
+    pub fn output(&self, program: &Path, arguments: &[&str]) -> Result<String> {
+        self.wine.output(program, arguments, PROCESS_SECONDS_MAX)
+    }
+
     fn cargo(&self, subcommand: &str) -> Command {
+        let mut cargo = self.bare_cargo(subcommand);
+        cargo
+            .args(["--workspace", "--exclude", "xtask"])
+            .args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
+        cargo
+    }
+
+    fn bare_cargo(&self, subcommand: &str) -> Command {
         let mut cargo = match &self.compiler {
             Compiler::Own => cargo(),
             Compiler::Debian { root } => debian_cargo(root),
         };
         cargo
-            .arg(subcommand)
-            .args(["--target", TARGET, "--workspace", "--exclude", "xtask"])
-            .args(PROFILE.iter().flat_map(|setting| ["--config", setting]))
+            .args([subcommand, "--target", TARGET])
             .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER)
             .env("CARGO_TARGET_DIR", target_dir().join("windows"));
         if matches!(self.compiler, Compiler::Debian { .. }) {
@@ -213,4 +234,29 @@ fn path_with(first: &Path) -> OsString {
         path.push(rest);
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yaml_rust2::YamlLoader;
+
+    #[test]
+    fn the_workflow_for_hosted_runners_parses_and_pins_its_actions() {
+        let text = std::fs::read_to_string(workspace_root().join(".github/workflows/windows.yml")).unwrap();
+        assert!(text.starts_with("# Not run where hardback is developed"), "it says that nobody here has run it");
+        let [workflow] = &YamlLoader::load_from_str(&text).unwrap()[..] else { panic!("not one document") };
+        let job = &workflow["jobs"]["windows"];
+        assert_eq!(job["runs-on"].as_str(), Some("windows-latest"));
+        assert_eq!(job["env"]["RUSTUP_TOOLCHAIN"].as_str(), Some(format!("stable-{TARGET}").as_str()));
+        let steps = job["steps"].as_vec().unwrap();
+        let commands: String = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+        assert!(commands.contains("cargo test --workspace") && commands.contains("hardback.exe selftest"));
+        let actions: Vec<_> = steps.iter().filter_map(|step| step["uses"].as_str()).collect();
+        assert_eq!(actions.len(), 2);
+        for action in actions {
+            let (_, version) = action.split_once("@v").unwrap();
+            assert_eq!(version.split('.').count(), 3, "{action} is not one version");
+        }
+    }
 }

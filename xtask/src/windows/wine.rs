@@ -77,6 +77,19 @@ impl Wine {
         runner
     }
 
+    /// What `program` says when it is called with `arguments`.
+    pub(super) fn output(&self, program: &Path, arguments: &[&str], seconds_max: u32) -> Result<String> {
+        let mut timeout = command("timeout");
+        timeout
+            .args(["-k", &KILL_SECONDS.to_string(), &seconds_max.to_string()])
+            .arg(&self.programs.loader)
+            .arg(program)
+            .args(arguments)
+            .envs(self.environment())
+            .env_remove("DISPLAY");
+        output(&mut timeout)
+    }
+
     /// The environment that programs run in.
     pub(super) fn environment(&self) -> [(&'static str, OsString); 4] {
         [

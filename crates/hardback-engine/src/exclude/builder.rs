@@ -114,7 +114,7 @@ impl ExcludeBuilder {
                 }
                 List::Preset { name } => {
                     let preset =
-                        presets::find(name).ok_or_else(|| ExcludeError::UnknownPreset { name: name.clone() })?;
+                        presets::preset(name).ok_or_else(|| ExcludeError::UnknownPreset { name: name.clone() })?;
                     self.compile_preset(&mut rules, preset)?;
                 }
             }

@@ -30,7 +30,7 @@ pub use builder::ExcludeBuilder;
 pub use error::{ExcludeError, PatternFault};
 pub use explain::Explanation;
 pub use markers::{CACHEDIR_TAG_NAME, CACHEDIR_TAG_SIGNATURE, DirectoryMarkers, MarkerKind, is_cachedir_tag};
-pub use presets::{Preset, presets};
+pub use presets::{Preset, preset, presets};
 pub(crate) use rule::same_folded;
 pub use rule::{Rule, RuleOrigin, Verdict, WrittenPattern, WrittenRules};
 

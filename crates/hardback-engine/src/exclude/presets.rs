@@ -37,9 +37,9 @@ static PRESETS: [Preset; 5] = [
         case_insensitive: false,
     },
     Preset {
-        name: "windows-home",
+        name: "windows-user",
         summary: "caches and temporary files in Windows user profiles",
-        text: include_str!("presets/windows-home.txt"),
+        text: include_str!("presets/windows-user.txt"),
         case_insensitive: true,
     },
     Preset {
@@ -50,11 +50,16 @@ static PRESETS: [Preset; 5] = [
     },
 ];
 
+/// Names that presets had before: jobs that say them go on.
+const FORMER_NAMES: [(&str, &str); 1] = [("windows-home", "windows-user")];
+
 /// Returns all presets.
 pub fn presets() -> &'static [Preset] {
     &PRESETS
 }
 
-pub(super) fn find(name: &str) -> Option<&'static Preset> {
+/// Returns the preset of this name, or of this former name.
+pub fn preset(name: &str) -> Option<&'static Preset> {
+    let name = FORMER_NAMES.iter().find(|(former, _)| *former == name).map_or(name, |(_, name)| name);
     presets().iter().find(|preset| preset.name == name)
 }

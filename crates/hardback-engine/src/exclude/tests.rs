@@ -265,7 +265,7 @@ hint: separate names by '/', on Windows too; '\' is for the characters '*?[\!#' 
     assert_eq!(
         message(ExcludeBuilder::new().preset("linux")),
         "there is no exclude preset 'linux'\n\
-         hint: the presets are linux-home, linux-system, developer, windows-home, windows-system"
+         hint: the presets are linux-home, linux-system, developer, windows-user, windows-system"
     );
     let empty = ExcludeBuilder::new().pattern(b"", RuleOrigin::CommandLine { index: 0 });
     assert!(message(empty).starts_with("cannot use the exclude pattern '' (--exclude number 1): it names nothing"));
@@ -509,9 +509,9 @@ fn preset_developer() {
 }
 
 #[test]
-fn preset_windows_home() {
+fn preset_windows_user() {
     check_preset(
-        "windows-home",
+        "windows-user",
         &[
             "AppData/Local/Temp/x.tmp",
             "anna/appdata/local/temp/x",
@@ -533,6 +533,16 @@ fn preset_windows_home() {
             "Desktop/desktop.ini",
         ],
     );
+}
+
+#[test]
+fn a_preset_is_found_by_the_name_that_it_had() {
+    let names = ["windows-home", "windows-user"].map(|name| preset(name).unwrap().name);
+    assert_eq!(names, ["windows-user"; 2]);
+    let rules = |name| ExcludeBuilder::new().preset(name).build().unwrap();
+    assert_eq!(rules("windows-home").written(), rules("windows-user").written());
+    // It is offered by one name only.
+    assert_eq!(presets().iter().filter(|preset| preset.name.starts_with("windows-")).count(), 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod lock;
 pub(crate) mod ntfs;
 pub(crate) mod owner;
 pub(crate) mod privilege;
+pub(crate) mod special;
 pub(crate) mod volume;
 pub(crate) mod xattr;
 

@@ -1,5 +1,6 @@
 //! What this process may do.
 
+use crate::rights::MissingRights;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use std::io;
@@ -40,6 +41,11 @@ impl Inherited {
 /// Returns whether this process runs as root and may set owners and read everything.
 pub fn is_privileged() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Returns what this process may not do, and nothing would say so: here all of it is said where it is met.
+pub fn missing_rights() -> MissingRights {
+    MissingRights::default()
 }
 
 /// Lets created entries have exactly the mode that is asked for; called once by the binary, before any thread starts.

@@ -19,8 +19,10 @@ pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod privilege;
+pub(crate) mod special;
 mod sys;
 mod sys_facts;
+mod token;
 pub(crate) mod volume;
 
 use crate::error::Faults;

@@ -1,11 +1,19 @@
 //! What this process may do.
 
-use crate::system::sys;
+use crate::rights::{MissingRights, PRIVILEGES, missing_on_windows};
+use crate::system::{sys, token};
 
 /// Returns whether this process runs elevated, and so may ask for the rights of a backup.
 pub fn is_privileged() -> bool {
     // Who cannot even be asked is not privileged.
     sys::is_elevated().unwrap_or(false)
+}
+
+/// Returns what this process may not do, and nothing would say so.
+pub fn missing_rights() -> MissingRights {
+    // Who cannot even be asked holds nothing.
+    let held = token::held(&PRIVILEGES.map(|(name, _)| name)).unwrap_or_default();
+    missing_on_windows(is_privileged(), |name| held.contains(&name))
 }
 
 /// What this process was started with and has changed for itself: nothing.

@@ -5,7 +5,7 @@ use super::prune::{self as prune_command, PruneFields};
 use super::reports::{
     LimitationFields, NotedFields, ProblemFields, TotalsFields, limitation_lines, noted_lines, tell_problems,
 };
-use super::{scrub, shadow};
+use super::{rights, scrub, shadow};
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
     let excludes = excludes(&args.exclude, &sources, env)?;
     let path = env.absolute(&args.places.target)?;
+    rights::tell_missing(&env.ui);
     if job.options.dry_run {
         return dry_run(&path, &job, &excludes, env);
     }

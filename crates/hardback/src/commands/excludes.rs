@@ -4,15 +4,17 @@ use crate::args::ExcludeArgs;
 use crate::env::Env;
 use crate::failure::Usage;
 use anyhow::Context as _;
-use hardback_engine::Excludes;
 use hardback_engine::exclude::{DirectoryMarkers, ExcludeBuilder, RuleOrigin};
 use hardback_engine::system::{path_bytes, read_text_file};
+use hardback_engine::{Excludes, ignores_case};
 use std::path::{Path, PathBuf};
 
 /// Makes the excludes of sources at absolute paths. Presets come first, then files, then single patterns: what is
 /// nearer to the user wins.
 pub(crate) fn excludes(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> anyhow::Result<Excludes> {
-    let mut builder = args.preset.iter().fold(ExcludeBuilder::new(), |builder, name| builder.preset(name));
+    let any_case = any_case(args, sources, env);
+    let builder = ExcludeBuilder::new().case_insensitive(any_case);
+    let mut builder = args.preset.iter().fold(builder, |builder, name| builder.preset(name));
     // Rules are the same for all sources, so a pattern can spell out the path of a single source only.
     if let [source] = sources {
         builder = builder.source_root(&path_bytes(source));
@@ -26,8 +28,19 @@ pub(crate) fn excludes(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> an
         builder = builder.pattern(pattern.as_encoded_bytes(), RuleOrigin::CommandLine { index });
     }
     let if_present = args.exclude_if_present.iter().map(|name| name.as_encoded_bytes().to_vec()).collect();
-    let markers = DirectoryMarkers { if_present, caches: args.exclude_caches, ..DirectoryMarkers::default() };
+    let markers = DirectoryMarkers { if_present, caches: args.exclude_caches, case_insensitive: any_case };
     Ok(Excludes { rules: builder.build()?, markers })
+}
+
+/// Returns whether rules match in any case: as the volumes of the sources do it. Rules are the same for all sources, so
+/// where these differ, case counts, and too much is in the backup rather than too little.
+fn any_case(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> bool {
+    let ignoring = sources.iter().filter(|source| ignores_case(source)).count();
+    let has_rules = !(args.exclude.is_empty() && args.exclude_from.is_empty() && args.exclude_if_present.is_empty());
+    if has_rules && ignoring > 0 && ignoring < sources.len() {
+        env.ui.notice("capitals count in all exclude patterns, as they do on the volumes of some sources, not of all");
+    }
+    ignoring > 0 && ignoring == sources.len()
 }
 
 /// Such a pattern would match nothing, without a word.

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Usage;
 use crate::ui::text;
 use hardback_engine::Error;
-use hardback_engine::exclude::{DIRECTORY_FILE_NAME, ExcludeError, ExcludeRules, presets as all_presets};
+use hardback_engine::exclude::{DIRECTORY_FILE_NAME, ExcludeError, ExcludeRules, preset, presets as all_presets};
 use hardback_engine::system::{file_bytes, is_dir, read_text_file, snapshot_path};
 use serde::Serialize;
 use std::io::ErrorKind;
@@ -99,11 +99,10 @@ fn with_directory_files(mut rules: ExcludeRules, source: &Path, below: &Path) ->
 
 /// Prints the lists that come with hardback.
 pub(crate) fn presets(args: &PresetsArgs, env: &Env) -> anyhow::Result<Exit> {
-    let wanted = |name: &str| args.name.as_deref().is_none_or(|wanted| wanted == name);
-    let chosen: Vec<_> = all_presets().iter().filter(|preset| wanted(preset.name)).collect();
-    if let (true, Some(name)) = (chosen.is_empty(), &args.name) {
-        return Err(ExcludeError::UnknownPreset { name: name.clone() }.into());
-    }
+    let chosen = match &args.name {
+        Some(name) => vec![preset(name).ok_or_else(|| ExcludeError::UnknownPreset { name: name.clone() })?],
+        None => all_presets().iter().collect(),
+    };
     if env.ui.is_json() {
         for preset in &chosen {
             let item = PresetItem { name: preset.name, summary: preset.summary, patterns: preset.text };
