@@ -19,7 +19,11 @@ mod process;
 mod provider;
 mod record;
 mod set;
+#[cfg(any(windows, test))]
+mod vss;
 mod window;
+#[cfg(windows)]
+mod windows;
 
 pub use error::ShadowError;
 pub use forward::Forward;
@@ -27,7 +31,7 @@ pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
 pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
 pub use prepared::{Live, Prepared};
 pub use provider::{
-    Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
+    Answer, Copy, Meanwhile, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
     is_name_of_copy,
 };
 pub use record::{Listed, Record, Records};
@@ -45,7 +49,9 @@ pub fn system(records: PathBuf) -> Shadows {
 pub fn system_with_size(records: PathBuf, size: ShadowSize) -> Shadows {
     #[cfg(target_os = "linux")]
     return linux::system(records, size);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(windows)]
+    return windows::system(records, size);
+    #[cfg(not(any(target_os = "linux", windows)))]
     {
         // Nothing here makes any.
         let _: ShadowSize = size;

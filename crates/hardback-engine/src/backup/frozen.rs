@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::job::{BackupOptions, JobName, JobSource};
     use hardback_shadow::{
-        Answer, Copy, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
+        Answer, Copy, Meanwhile, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
     };
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -241,7 +241,7 @@ mod tests {
             Answer::Can(vec![Piece { below: PathBuf::new(), read: Read::Frozen { volume, inside: PathBuf::new() } }])
         }
 
-        fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+        fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
             Ok(copies.iter().map(|_| PathBuf::from("frozen")).collect())
         }
 
