@@ -1,0 +1,188 @@
+//! The real binary on Windows' shadow copies: on the stand-in for `vssapi.dll` (`xtask/windows/vssapi.cpp`), which serves
+//! a folder as the device of each copy.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "tests make trees, start the binary and stop at what is wrong"
+)]
+#![cfg(windows)]
+
+mod environment;
+
+use environment::{Output, TestEnvironment};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A source that has changed since it was frozen, and a folder that has the frozen one as it is below its volume.
+struct Bench {
+    env: TestEnvironment,
+    device: tempfile::TempDir,
+}
+
+impl Bench {
+    /// `None` where there is no stand-in.
+    fn new() -> Option<Self> {
+        if std::env::var_os("HARDBACK_TEST_VSS_STANDIN").is_none() {
+            hardback_testing::skipped("there is no stand-in for vssapi.dll");
+            return None;
+        }
+        let bench = Self { env: TestEnvironment::new(), device: tempfile::tempdir().unwrap() };
+        bench.env.write("source/same", "the same");
+        bench.env.write("source/changed", "live");
+        bench.env.write("source/new", "made later");
+        for (name, text) in [("same", "the same"), ("changed", "frozen"), ("below/gone", "removed later")] {
+            let path = bench.frozen("source").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Some(bench)
+    }
+
+    /// Returns where a path of the place is below the device.
+    fn frozen(&self, name: &str) -> PathBuf {
+        let path = self.env.path(name);
+        // Without the prefix and the drive.
+        self.device.path().join(path.components().skip(2).collect::<PathBuf>())
+    }
+
+    fn variables(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        let device = format!(r"\\?\{}", self.device.path().display());
+        let log = self.env.path("vss.log").display().to_string();
+        let own = [("HARDBACK_VSS_DEVICE", device.as_str()), ("HARDBACK_VSS_LOG", log.as_str())];
+        own.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn run(&self, more: &[(&str, &str)], args: &[&str]) -> Output {
+        let variables = self.variables(more);
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        self.env.hardback_with(&variables, args)
+    }
+
+    fn log(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.env.path("vss.log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn count(&self, call: &str) -> usize {
+        self.log().iter().filter(|line| line.split(' ').next() == Some(call)).count()
+    }
+
+    /// All that the service made is released, and nothing is on record.
+    #[track_caller]
+    fn assert_clean(&self) {
+        let log = self.log();
+        assert!(log.last().is_none_or(|line| line.ends_with("living=0")), "{log:#?}");
+        let listed = self.env.hardback(&["shadow", "list"]).exits(0);
+        assert!(listed.stderr.contains("there are no shadow copies"), "{}{}", listed.stdout, listed.stderr);
+    }
+}
+
+macro_rules! bench {
+    () => {
+        match Bench::new() {
+            Some(bench) => bench,
+            None => return,
+        }
+    };
+}
+
+const BACKUP: [&str; 6] = ["backup", "source", "target", "--same-disk", "--hot-window", "0"];
+
+/// Returns all files below a folder with what is in them.
+fn tree(top: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![top.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let name = path.strip_prefix(top).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push((name, std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn report(stdout: &str) -> Value {
+    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_backup_has_what_was_frozen_and_a_restore_gives_it_back() {
+    let bench = bench!();
+    let args = [&BACKUP[..], &["--shadow", "always"]].concat();
+    let done = bench.run(&[], &args).exits(0);
+    assert!(done.stdout.contains("frozen    at "), "{}", done.stdout);
+    bench.assert_clean();
+    let order = ["StartSnapshotSet", "DoSnapshotSet", "GetSnapshotProperties", "BackupComplete", "DeleteSnapshots"];
+    let log = bench.log();
+    let found = order.map(|call| log.iter().position(|line| line.starts_with(call)).unwrap());
+    assert!(found.is_sorted(), "{log:#?}");
+    bench.env.hardback(&["restore", "target", "source", "--to", "restored", "--job", "host"]).exits(0).ignore();
+    let frozen = tree(&bench.frozen("source"));
+    assert_eq!(frozen.len(), 3);
+    let restored = bench.env.path("restored");
+    let restored = if restored.join("source").exists() { restored.join("source") } else { restored };
+    assert_eq!(tree(&restored), frozen);
+    assert_ne!(tree(&bench.env.path("source")), frozen);
+    // The next run links to this one.
+    let again = [&["--json"], &args[..]].concat();
+    let writers = "Good,5,00000000;SqlServerWriter,9,800423f2";
+    let again = bench.run(&[("HARDBACK_VSS_WRITERS", writers)], &again).exits(0);
+    let report = report(&again.stdout);
+    assert_eq!((&report["linked"], &report["bytes_read"]), (&3.into(), &0.into()), "{report}");
+    assert_eq!(report["shadow"]["copies"][0]["provider"], "vss");
+    let warnings = report["shadow"]["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].as_str().unwrap().contains("SqlServerWriter"), "{warnings:?}");
+    assert!(again.stderr.contains("SqlServerWriter"), "{}", again.stderr);
+    bench.env.hardback(&["verify", "target"]).exits(0).ignore();
+    bench.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_frozen_stops_the_run_or_is_told() {
+    let bench = bench!();
+    let faults = [("HARDBACK_VSS_FAULTS", "DoSnapshotSet*=8004231f")];
+    let refused = bench.run(&faults, &[&BACKUP[..], &["--shadow", "always"]].concat()).exits(1);
+    assert!(refused.stderr.contains("there is not enough room for shadow copies"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("vssadmin"), "{}", refused.stderr);
+    assert_eq!((bench.count("AbortBackup"), bench.count("Release")), (1, 1));
+    bench.assert_clean();
+    let live = bench.run(&faults, &[&BACKUP[..], &["--shadow", "when-available"]].concat()).exits(3);
+    assert!(live.stderr.contains("was read live, without the shadow copy"), "{}", live.stderr);
+    assert!(live.stderr.contains("not enough room"), "{}", live.stderr);
+    bench.assert_clean();
+    let snapshot = bench.env.only_snapshot("target/host");
+    assert_eq!(tree(&bench.env.path(&format!("target/host/{snapshot}/source"))), tree(&bench.env.path("source")));
+    let denied = [("HARDBACK_VSS_FAULTS", "CreateVssBackupComponents=80070005")];
+    let refused = bench.run(&denied, &[&BACKUP[..], &["--shadow", "always"]].concat()).exits(1);
+    assert!(refused.stderr.contains("Run as administrator"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_copy_that_is_lost_meanwhile_makes_no_snapshot() {
+    let bench = bench!();
+    let faults = [("HARDBACK_VSS_FAULTS", "GetSnapshotProperties=80042308@2")];
+    let lost = bench.run(&faults, &[&BACKUP[..], &["--shadow", "always"]].concat()).exits(1);
+    assert!(lost.stderr.contains("was lost"), "{}", lost.stderr);
+    bench.assert_clean();
+}
+
+#[test]
+fn a_run_that_dies_leaves_nothing_that_the_next_does_not_clear_up() {
+    let bench = bench!();
+    let args = [&BACKUP[..], &["--shadow", "always"]].concat();
+    for call in ["StartSnapshotSet", "DoSnapshotSet", "GetSnapshotProperties", "BackupComplete"] {
+        bench.run(&[("HARDBACK_VSS_FAULTS", &format!("{call}$"))], &args).exits(99).ignore();
+        let listed = bench.env.hardback(&["shadow", "list"]).exits(0);
+        assert!(listed.stdout.contains("left by job host"), "{}", listed.stdout);
+        bench.run(&[], &args).exits(0).ignore();
+        bench.assert_clean();
+    }
+}
