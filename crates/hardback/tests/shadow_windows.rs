@@ -186,3 +186,45 @@ fn a_run_that_dies_leaves_nothing_that_the_next_does_not_clear_up() {
         bench.assert_clean();
     }
 }
+
+/// Sends Ctrl-C to the process whose command line has this word: Wine makes it of a signal, which Wine's own process ids
+/// know nothing of.
+fn interrupt(word: &str) {
+    let has_word = |path: &Path| {
+        std::fs::read(path.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+    };
+    let processes = std::fs::read_dir(r"Z:\proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let found: Vec<String> = processes
+        .filter(|path| {
+            path.file_name().unwrap().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) && has_word(path)
+        })
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    // Wine starts a program of the system below, and has no handle on it.
+    std::process::Command::new(r"Z:\bin\kill").args(["-INT", &found[0]]).status().ok();
+}
+
+#[test]
+fn ctrl_c_while_windows_makes_the_copy_ends_all_of_it() {
+    let bench = bench!();
+    if std::env::var_os("HARDBACK_TEST_WINE").is_none() {
+        hardback_testing::skip!("Ctrl-C is sent in Wine's way");
+    }
+    for call in ["GatherWriterMetadata", "DoSnapshotSet"] {
+        std::fs::remove_file(bench.env.path("vss.log")).ok();
+        let target = format!("target-{}-{call}", std::process::id());
+        let mut command = bench.env.start(&["backup", "source", &target, "--same-disk", "--shadow", "always"]);
+        command.envs(bench.variables(&[("HARDBACK_VSS_FAULTS", &format!("{call}!"))]));
+        let mut child = command.spawn().unwrap();
+        while bench.count(call) == 0 {
+            assert!(child.try_wait().unwrap().is_none(), "{:#?}", bench.log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        interrupt(&target);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{:#?}", bench.log());
+        assert_eq!(bench.count("AbortBackup"), usize::from(call == "DoSnapshotSet"), "{:#?}", bench.log());
+        assert_eq!((bench.count("Cancel"), bench.count("Release")), (1, 1));
+        bench.assert_clean();
+    }
+}
