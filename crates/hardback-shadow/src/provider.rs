@@ -225,6 +225,22 @@ pub trait ShadowProvider: Send + Sync + Debug {
     /// Lets go of all that is needed only to make views and to remove copies.
     fn rest(&self) {}
 
+    /// Chooses a drive letter for a copy whose root is at this path, and writes it into the copy, for the record.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    fn choose_letter(&self, _copy: &mut Copy, _root: &Path) -> Result<(), ShadowError> {
+        Err(ShadowError::refused("there are no drive letters here", "leave out --drive"))
+    }
+
+    /// Gives a copy the letter that was chosen, until it is removed; returns the path of its root.
+    ///
+    /// # Errors
+    /// It cannot have it.
+    fn give_letter(&self, copy: &Copy) -> Result<PathBuf, ShadowError> {
+        Err(ShadowError::refused(format!("{} gets no drive letter here", copy.volume.shown), "leave out --drive"))
+    }
+
     /// Tells whether a shadow copy is still good. Called from another thread than the rest, while that reads.
     ///
     /// # Errors

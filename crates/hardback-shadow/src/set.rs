@@ -54,6 +54,8 @@ pub struct ShadowSet {
     made: Vec<Copy>,
     shows_unwanted: bool,
     pub(crate) views: Vec<Option<PathBuf>>,
+    /// Names of the copies, and where each is read from.
+    roots: Vec<(String, PathBuf)>,
     paths: Vec<PathBuf>,
     pub(crate) report: ShadowReport,
 }
@@ -182,6 +184,7 @@ impl ShadowSet {
             made: Vec::new(),
             shows_unwanted,
             views: vec![None; sources],
+            roots: Vec::new(),
             paths: Vec::new(),
             report: ShadowReport { live, ..ShadowReport::default() },
         }
@@ -202,6 +205,8 @@ impl ShadowSet {
         let paths = self.create(copies, mode, meanwhile);
         self.let_children_hold(false).map_err(cannot)?;
         let paths = paths?;
+        let made = copies.iter().zip(&paths).filter_map(|(copy, path)| Some((copy.name.clone(), path.clone().ok()?)));
+        self.roots = made.collect();
         self.report.spread_ns = hardback_platform::monotonic_now().saturating_sub(began);
         let plans: Vec<ViewPlan> =
             (0..self.views.len()).filter_map(|source| self.plan(source, places, &paths)).collect();
@@ -387,6 +392,33 @@ impl ShadowSet {
         let views = self.paths.iter().zip(&self.views);
         let views = views.filter_map(|(path, view)| Some((path.clone(), view.clone()?)));
         self.shadows.machine.show_in_place(&views.collect::<Vec<_>>())
+    }
+
+    /// Gives each frozen volume a drive letter, for programs that know no other paths: from now on the views are there.
+    /// The letters are on record before they lead anywhere, and go with the copies.
+    ///
+    /// # Errors
+    /// There are none, or not enough.
+    pub fn give_letters(&mut self) -> Result<(), ShadowError> {
+        for (name, root) in &self.roots {
+            if !self.views.iter().flatten().any(|view| view.starts_with(root)) {
+                continue;
+            }
+            let Some(owned) = &mut self.owned else { continue };
+            let Some(copy) = owned.record.copies.iter_mut().find(|copy| copy.name == *name) else { continue };
+            let mut providers = self.shadows.providers.iter();
+            let Some(provider) = providers.find(|provider| provider.name() == copy.volume.provider) else { continue };
+            provider.choose_letter(copy, root)?;
+            let copy = copy.clone();
+            owned.write()?;
+            let letter = provider.give_letter(&copy)?;
+            for view in self.views.iter_mut().flatten() {
+                if let Ok(below) = view.strip_prefix(root) {
+                    *view = joined(&letter, below);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Starts a program that sees the views. Should this process be killed, the set is in use as long as it runs.

@@ -130,6 +130,14 @@ impl<'a> Window<'a> {
         self.set.as_ref()
     }
 
+    /// Gives each frozen volume a drive letter, as [`ShadowSet::give_letters`] does.
+    ///
+    /// # Errors
+    /// There are none, or not enough.
+    pub fn give_letters(&mut self) -> Result<(), ShadowError> {
+        self.set.as_mut().map_or(Ok(()), ShadowSet::give_letters)
+    }
+
     /// Removes the copies and runs the last hooks, which never stop a run: it is over. Handles in views must be closed.
     pub fn close(mut self, result: RunResult) -> Closed {
         self.end(result);

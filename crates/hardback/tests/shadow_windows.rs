@@ -211,10 +211,13 @@ fn ctrl_c_while_windows_makes_the_copy_ends_all_of_it() {
     if std::env::var_os("HARDBACK_TEST_WINE").is_none() {
         hardback_testing::skip!("Ctrl-C is sent in Wine's way");
     }
-    for call in ["GatherWriterMetadata", "DoSnapshotSet"] {
+    for (verb, call) in [("backup", "GatherWriterMetadata"), ("backup", "DoSnapshotSet"), ("with", "DoSnapshotSet")] {
         std::fs::remove_file(bench.env.path("vss.log")).ok();
-        let target = format!("target-{}-{call}", std::process::id());
-        let mut command = bench.env.start(&["backup", "source", &target, "--same-disk", "--shadow", "always"]);
+        let target = format!("target-{}-{verb}-{call}", std::process::id());
+        let mut command = match verb {
+            "backup" => bench.env.start(&["backup", "source", &target, "--same-disk", "--shadow", "always"]),
+            _ => bench.env.start(&["with-shadow", "--source", "source", "--", "cmd", "/c", "exit", &target]),
+        };
         command.envs(bench.variables(&[("HARDBACK_VSS_FAULTS", &format!("{call}!"))]));
         let mut child = command.spawn().unwrap();
         while bench.count(call) == 0 {
@@ -227,4 +230,36 @@ fn ctrl_c_while_windows_makes_the_copy_ends_all_of_it() {
         assert_eq!((bench.count("Cancel"), bench.count("Release")), (1, 1));
         bench.assert_clean();
     }
+}
+
+#[test]
+fn a_command_gets_a_path_or_a_drive_letter_which_is_free_again_after_it() {
+    let bench = bench!();
+    let with = |more: &[&str], faults: &str| {
+        let args = [&["with-shadow", "--source", "source"], more].concat();
+        bench.run(&[("HARDBACK_VSS_FAULTS", faults)], &args)
+    };
+    // Through the path of the device it reads what was frozen.
+    let read = with(&["--", "cmd", "/c", "type", r"{}\changed"], "").exits(0);
+    assert_eq!(read.stdout.trim_end(), "frozen", "{}", read.stderr);
+    let set = with(&["--", "cmd", "/c", "echo", "%HARDBACK_SHADOW_1%"], "").exits(0);
+    assert!(set.stdout.starts_with(r"\\?\"), "{}", set.stdout);
+    let letter = || {
+        let told = with(&["--drive", "--", "cmd", "/c", "echo", "{}"], "").exits(0);
+        let (letter, path) = told.stdout.split_once(':').unwrap_or_else(|| panic!("{}", told.stdout));
+        assert!(path.starts_with('\\') && path.trim_end().ends_with("source"), "{}", told.stdout);
+        letter.to_owned()
+    };
+    let first = letter();
+    assert_eq!(letter(), first, "it was taken back");
+    bench.assert_clean();
+    // The next run takes back what a killed one left: this one dies when its command has ended.
+    with(&["--drive", "--", "cmd", "/c", "exit 0"], "GetSnapshotProperties$@2").exits(99).ignore();
+    assert_eq!(letter(), first);
+    bench.assert_clean();
+    let ended = with(&["--drive", "--", "cmd", "/c", "exit 7"], "").exits(7);
+    assert_eq!(ended.stdout, "");
+    let refused = with(&["--in-place", "--", "cmd", "/c", "exit 0"], "").exits(125);
+    assert!(refused.stderr.contains("--drive"), "{}", refused.stderr);
+    bench.assert_clean();
 }

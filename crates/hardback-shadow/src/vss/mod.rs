@@ -7,6 +7,7 @@
 
 mod calls;
 mod codes;
+mod letters;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod session;
@@ -20,6 +21,8 @@ mod writers;
 pub(crate) use calls::{Called, Components, Id, Library, Operation, WriterStatus};
 #[cfg(windows)]
 pub(crate) use codes::Code;
+#[cfg(windows)]
+pub(crate) use letters::Letters;
 #[cfg(windows)]
 pub(crate) use session::{Failure, Limits};
 #[cfg(windows)]
@@ -160,6 +163,14 @@ impl ShadowProvider for Vss {
         std::mem::take(&mut *held(&self.warnings))
     }
 
+    fn choose_letter(&self, copy: &mut Copy, root: &Path) -> Result<(), ShadowError> {
+        letters::choose(&*self.tools.letters, copy, root)
+    }
+
+    fn give_letter(&self, copy: &Copy) -> Result<PathBuf, ShadowError> {
+        letters::give(&*self.tools.letters, copy)
+    }
+
     fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
         let all = held(&self.held);
         let of = |held: &Held| held.names.iter().find(|(name, _)| *name == copy.name).map(|(_, number)| *number);
@@ -175,6 +186,8 @@ impl ShadowProvider for Vss {
     }
 
     fn remove(&self, copy: &Copy) -> Result<(), ShadowError> {
+        // Nothing leads to it any more before it goes. What another process made went with that, but for its letter.
+        let taken_back = letters::take_back(&*self.tools.letters, copy);
         let mut all = held(&self.held);
         for held in all.iter_mut() {
             held.names.retain(|(name, _)| *name != copy.name);
@@ -183,9 +196,8 @@ impl ShadowProvider for Vss {
         *all = kept;
         drop(all);
         let done: Vec<Held> = done;
-        // What another process made went with it.
         done.into_iter().for_each(|held| held.worker.release());
-        Ok(())
+        taken_back
     }
 }
 

@@ -2,15 +2,20 @@
 
 use super::calls::Library;
 use super::codes::Code;
+use super::letters::tests::FakeLetters;
 use super::scripted::{FastTime, Fault, Scripted};
 use super::session::{Failure, Frozen, Limits, Session, Surroundings, freeze};
 use super::time::{RealTime, Stop, Time};
 use super::worker::Tools;
 use super::{NETWORK, Vss};
 use crate::error::ShadowError;
-use crate::provider::{Answer, Copy, Meanwhile, MountedVolume, Piece, Place, Read, ShadowProvider};
+use crate::machine::{Machine, PlainMachine, Request, ViewPlan};
+use crate::provider::{Answer, Copy, Meanwhile, Mode, MountedVolume, Piece, Place, Read, ShadowProvider};
+use crate::set::Shadows;
+use hardback_platform::{Dir, PathError, Seam};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -312,7 +317,8 @@ fn a_thousand_random_aborts_leave_nothing() {
 fn provider(scripted: &Scripted, is_privileged: fn() -> bool) -> Vss {
     let scripted = scripted.clone();
     let connect = move || Ok(Box::new(scripted.clone()) as Box<dyn Library>);
-    let tools = Tools { connect: Arc::new(connect), time: Arc::new(FastTime::default()), limits: Limits::default() };
+    let (time, letters) = (Arc::new(FastTime::default()), Arc::new(FakeLetters::default()));
+    let tools = Tools { connect: Arc::new(connect), letters, time, limits: Limits::default() };
     Vss::new(tools, is_privileged)
 }
 
@@ -450,4 +456,72 @@ fn a_panic_in_the_thread_is_an_error_here() {
     let error = vss.create(&copies(&vss, &["NTFS"]), &Meanwhile::ALONE).unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
     assert_eq!(scripted.living(), 0);
+}
+
+/// A computer on which each source is inside of a volume.
+#[derive(Debug)]
+struct TestMachine;
+
+impl Machine for TestMachine {
+    fn survey(&self, request: &Request<'_>) -> Result<Vec<Place>, ShadowError> {
+        Ok((0..request.sources.len()).map(|source| Place { source, ..place("NTFS") }).collect())
+    }
+    fn assemble(&self, plans: &[ViewPlan]) -> Result<Vec<PathBuf>, ShadowError> {
+        PlainMachine.assemble(plans)
+    }
+    fn show_in_place(&self, views: &[(PathBuf, PathBuf)]) -> Result<(), ShadowError> {
+        PlainMachine.show_in_place(views)
+    }
+    fn open(&self, path: &Path, seam: Seam) -> Result<Dir, PathError> {
+        PlainMachine.open(path, seam)
+    }
+    fn has(&self, _: &Path) -> bool {
+        true
+    }
+    fn spawn(&self, command: Command) -> std::io::Result<Child> {
+        PlainMachine.spawn(command)
+    }
+    fn dismantle(&self) -> Result<(), ShadowError> {
+        Ok(())
+    }
+    fn boot_id(&self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "tests look at the disk with other code than the product's")]
+fn a_letter_is_on_record_and_goes_with_the_set_or_by_the_next_sweep() {
+    let temp = tempfile::tempdir().unwrap();
+    let records = temp.path().join("records");
+    let scripted = Scripted::new(|_, _| Fault::None);
+    let letters = Arc::new(FakeLetters::default());
+    letters.set('Z', "other");
+    let mut vss = provider(&scripted, || true);
+    vss.tools.letters = letters.clone();
+    let shadows = Shadows::new(Arc::new(TestMachine), vec![Arc::new(vss)], records.clone());
+    let sources = vec![PathBuf::from("a"), PathBuf::from("b")];
+    let request = Request { sources, one_file_system: false, shows_unwanted: true, wants: &|_, _| true };
+    let now = || hardback_platform::Time { seconds: 0, nanos: 0 };
+    let freeze = || shadows.prepare(&request, Mode::Always).unwrap().freeze(Mode::Always, "test", &now).unwrap();
+    let mut set = freeze();
+    assert!(set.view(0).unwrap().to_str().unwrap().starts_with(r"\\?\GLOBALROOT"));
+    set.give_letters().unwrap();
+    assert_eq!(letters.all(), "YZ");
+    let view = Path::new(r"Y:\").join("users/anna");
+    assert_eq!((set.view(0), set.view(1)), (Some(&*view), Some(&*view)), "one volume, one letter");
+    let files: Vec<PathBuf> = std::fs::read_dir(&records).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let record = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "toml")).unwrap();
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert!(set.release().is_empty());
+    assert_eq!((letters.all().as_str(), scripted.living()), ("Z", 0));
+    // As if that run had been killed.
+    let target = r"\Device\HarddiskVolumeShadowCopy1";
+    for (leads_to, left) in [(target, "Z"), ("somewhere else", "YZ")] {
+        std::fs::write(&record, &text).unwrap();
+        letters.set('Y', leads_to);
+        assert_eq!(shadows.sweep().unwrap().removed.len(), 1);
+        assert_eq!(letters.all(), left);
+    }
+    assert!(shadows.records().list().unwrap().0.is_empty());
 }

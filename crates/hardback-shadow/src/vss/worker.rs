@@ -5,6 +5,7 @@
 
 use super::calls::Library;
 use super::codes::Code;
+use super::letters::Letters;
 use super::session::{Failure, Frozen, Limits, Session, Surroundings, freeze};
 use super::time::{Stop, Time};
 use crate::error::ShadowError;
@@ -29,6 +30,7 @@ const CHECKING: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Tools {
     pub(crate) connect: Arc<Connect>,
+    pub(crate) letters: Arc<dyn Letters>,
     pub(crate) time: Arc<dyn Time>,
     pub(crate) limits: Limits,
 }

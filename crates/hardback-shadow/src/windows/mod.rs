@@ -6,6 +6,7 @@
 #[allow(unsafe_code, reason = "declarations of COM interfaces")]
 mod bindings;
 mod com;
+mod letters;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -23,7 +24,12 @@ use std::sync::Arc;
 
 /// Returns what makes shadow copies on Windows. Their room is what Windows has set aside for them.
 pub(super) fn system(records: PathBuf, _size: ShadowSize) -> Shadows {
-    let tools = Tools { connect: Arc::new(com::connect), time: Arc::new(RealTime), limits: Limits::default() };
+    let tools = Tools {
+        connect: Arc::new(com::connect),
+        letters: Arc::new(letters::SystemLetters),
+        time: Arc::new(RealTime),
+        limits: Limits::default(),
+    };
     let vss: Arc<dyn ShadowProvider> = Arc::new(Vss::new(tools, hardback_platform::is_privileged));
     Shadows::new(Arc::new(WindowsMachine), vec![vss], records)
 }

@@ -7,6 +7,7 @@
 )]
 
 use super::com;
+use super::letters::SystemLetters;
 use crate::vss::scripted::FastTime;
 use crate::vss::session::{Failure, Frozen, Limits, Session, Surroundings, freeze};
 use crate::vss::time::{RealTime, Stop, Time};
@@ -255,19 +256,27 @@ fn a_volume_that_is_not_supported_is_not_added() {
 #[test]
 fn what_is_made_by_another_thread_is_held_and_released_by_the_provider() {
     use crate::provider::{Copy, Meanwhile, ShadowProvider, Volume};
+    use crate::vss::Letters;
     let stand_in = stand_in!(("HARDBACK_VSS_FAULTS", "GetSnapshotProperties=80042308@3"));
-    let tools = Tools { connect: Arc::new(com::connect), time: Arc::new(RealTime), limits: short() };
+    let letters = Arc::new(SystemLetters);
+    let tools = Tools { connect: Arc::new(com::connect), letters, time: Arc::new(RealTime), limits: short() };
     let vss = Vss::new(tools, || true);
     let copy = |number: usize| {
         let fields = [("volume".to_owned(), format!(r"\\?\Volume{{{number}}}\"))].into();
         let volume = Volume { provider: "vss".into(), shown: format!("volume {number}"), fields };
         Copy { name: format!("hardback-shadow-0123456789abcdef-{number}"), volume }
     };
-    let copies = [copy(0), copy(1)];
-    assert_eq!(vss.create(&copies, &Meanwhile::ALONE).unwrap().len(), 2);
+    let mut copies = [copy(0), copy(1)];
+    let roots = vss.create(&copies, &Meanwhile::ALONE).unwrap();
+    assert_eq!(roots.len(), 2);
+    vss.choose_letter(&mut copies[0], &roots[0]).unwrap();
+    let letter = vss.give_letter(&copies[0]).unwrap().to_str().unwrap().chars().next().unwrap();
+    let leads_to = SystemLetters.target(letter).unwrap();
+    assert_eq!(leads_to.as_deref(), Some(r"\Device\HarddiskVolumeShadowCopy1"));
     assert!(vss.check(&copies[1]).unwrap_err().in_a_line().contains("was lost"));
     vss.check(&copies[1]).unwrap();
     copies.iter().for_each(|copy| vss.remove(copy).unwrap());
+    assert_eq!(SystemLetters.target(letter).unwrap(), None);
     assert_eq!((stand_in.count("BackupComplete"), stand_in.count("DeleteSnapshots")), (1, 1));
     stand_in.assert_all_released();
     drop(vss.create(&copies[..1], &Meanwhile::ALONE).unwrap());
