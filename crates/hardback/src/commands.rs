@@ -21,6 +21,7 @@ mod restore;
 mod scrub;
 mod shadow;
 mod snapshots;
+mod system_excludes;
 mod verify;
 mod versions;
 mod with_shadow;

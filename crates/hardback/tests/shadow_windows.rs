@@ -263,3 +263,79 @@ fn a_command_gets_a_path_or_a_drive_letter_which_is_free_again_after_it() {
     assert!(refused.stderr.contains("--drive"), "{}", refused.stderr);
     bench.assert_clean();
 }
+
+/// Entries in Windows' lists, as long as this lives.
+struct Declared {
+    name: String,
+}
+
+const LISTS: &str = r"HKLM\SYSTEM\CurrentControlSet\Control\BackupRestore";
+
+impl Declared {
+    fn new(name: &str, entries: &[(&str, String)]) -> Self {
+        let declared = Self { name: format!("hardback {name} {}", std::process::id()) };
+        for (list, entry) in entries {
+            let key = format!(r"{LISTS}\{list}");
+            let args = ["add", &key, "/v", &declared.name, "/t", "REG_MULTI_SZ", "/d", entry, "/f"];
+            let added = std::process::Command::new("reg").args(args).output().unwrap();
+            assert!(added.status.success(), "{added:?}");
+        }
+        declared
+    }
+}
+
+impl Drop for Declared {
+    fn drop(&mut self) {
+        for list in ["FilesNotToBackup", "FilesNotToSnapshot"] {
+            let args = ["delete", &format!(r"{LISTS}\{list}"), "/v", &self.name, "/f"];
+            std::process::Command::new("reg").args(args).output().ok();
+        }
+    }
+}
+
+#[test]
+fn what_windows_declares_is_left_out_and_listed() {
+    let bench = bench!();
+    if std::env::var_os("HARDBACK_TEST_WINE").is_none() {
+        hardback_testing::skip!("it writes into the registry");
+    }
+    for name in ["cache/a", "cache/deep/b", "cache/keep/c", "logs/x.LOG", "logs/x.txt", "logs/sub.log/y", "mail.ost"] {
+        bench.env.write(&format!("source/{name}"), name);
+        let path = bench.frozen("source").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name).unwrap();
+    }
+    let source = bench.env.path("source").display().to_string();
+    let source = source.trim_start_matches(r"\\?\");
+    let not_to_backup = format!(r"{source}\Cache\* /s\0{source}\logs\*.log");
+    let entries =
+        [("FilesNotToBackup", not_to_backup), ("FilesNotToSnapshot", format!(r"%systemdrive%{}\*.ost", &source[2..]))];
+    let _declared = Declared::new("lists", &entries);
+    let backup = |target: &str, more: &[&str]| {
+        let drive = [("SystemDrive", "C:")];
+        let args = [&["--json", "backup", "source", target, "--same-disk", "--hot-window", "0"], more].concat();
+        let report = report(&bench.run(&drive, &args).exits(0).stdout);
+        let snapshot = bench.env.only_snapshot(&format!("{target}/host"));
+        let names =
+            tree(&bench.env.path(&format!("{target}/host/{snapshot}/source"))).into_iter().map(|(name, _)| name);
+        (names.filter(|name| name.contains(['/', '.'])).collect::<Vec<_>>(), report["system_excludes"].clone())
+    };
+    let (names, told) = backup("live", &[]);
+    assert_eq!(names, ["logs/sub.log/y", "logs/x.txt", "mail.ost"], "{told}");
+    assert_eq!(told.as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told[1]["list"], "FilesNotToBackup");
+    assert_eq!(told[1]["patterns"][0], "/Cache/**");
+    let (names, told) = backup("frozen", &["--shadow", "always"]);
+    assert_eq!(names, ["below/gone", "logs/sub.log/y", "logs/x.txt"], "{told}");
+    assert_eq!(told.as_array().unwrap().len(), 3, "{told}");
+    let (names, told) = backup("all", &["--no-system-excludes"]);
+    assert_eq!((names.len(), told.as_array().unwrap().len()), (7, 0), "{names:?}");
+    let (names, _) = backup("again", &["--exclude", "!/cache/", "--exclude", "!/cache/**"]);
+    assert!(names.contains(&"cache/keep/c".to_owned()), "what the user says comes later: {names:?}");
+    let said = bench.env.hardback(&["filter", "explain", "cache/a", "--source", "source"]).exits(0);
+    assert!(said.stdout.contains("excluded") && said.stdout.contains("Windows' FilesNotToBackup"), "{}", said.stdout);
+    // A source that is in such a folder is wanted all the same, and that is told.
+    let inside = ["backup", "source/cache", "inside", "--same-disk"];
+    let inside = bench.run(&[], &inside).exits(0);
+    assert!(inside.stderr.contains("is not followed: it would leave out all of"), "{}", inside.stderr);
+}

@@ -7,9 +7,12 @@
 mod bindings;
 mod com;
 mod letters;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod volume;
+
+pub(crate) use registry::{exclusions, long_path};
 
 use crate::error::ShadowError;
 use crate::machine::{Machine, PlainMachine, Request, ViewPlan};
@@ -81,6 +84,6 @@ impl Machine for WindowsMachine {
     }
 
     fn boot_id(&self) -> String {
-        String::new()
+        registry::boot_id()
     }
 }
