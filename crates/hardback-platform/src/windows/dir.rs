@@ -2,7 +2,7 @@
 
 use crate::error::PathError;
 use crate::listing::Listing;
-use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, XattrsRead};
 use crate::name::{bytes_from_os_str, os_str_from_bytes};
 use crate::path::RelPath;
 use crate::records;
@@ -271,6 +271,12 @@ impl Dir {
         Ok((raw, metadata))
     }
 
+    /// Has the system encrypt a file for its user, while nobody has it open.
+    pub fn encrypt(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "encrypt", name)?;
+        self.child(name).and_then(|path| facts::encrypt(&path)).map_err(fail("encrypt", name))
+    }
+
     /// Makes an encrypted file of its raw stream; an entry of that name is an error.
     pub fn import_encrypted(&self, stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
         self.pass(Op::CreateFile, "create", name)?;
@@ -451,12 +457,14 @@ impl Dir {
         file.and_then(|file| file::set_mtime(&file, mtime)).map_err(fail("set the times of", name))
     }
 
-    /// Reads what NTFS has of an entry, or of this directory where the name is empty: see [`crate::ntfs`].
-    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
+    /// Reads what NTFS has of an entry, or of this directory where the name is empty, as far as it can be: see
+    /// [`crate::ntfs`].
+    pub fn read_xattrs(&self, name: &[u8]) -> Result<XattrsRead, PathError> {
         let what = "read the extended attributes of";
         self.pass(Op::GetXattrs, what, name)?;
         let (path, same) = self.place(name).map_err(fail(what, name))?;
-        facts::read_all(&path, same).map_err(fail(what, name))
+        let (xattrs, lost) = facts::read_all(&path, same).map_err(fail(what, name))?;
+        Ok(XattrsRead { xattrs, lost: lost.map(fail(what, name)) })
     }
 
     /// Sets one of them.
