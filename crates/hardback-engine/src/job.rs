@@ -70,8 +70,35 @@ pub struct BackupOptions {
     pub workers: usize,
     /// Make no snapshot where nothing changed since the base.
     pub skip_unchanged: bool,
+    /// What to do with files that are in a cloud only.
+    pub placeholders: Placeholders,
+    /// What to do with files that are encrypted at the source.
+    pub efs: Efs,
     /// What may go when the target has no room for the new snapshot.
     pub prune: PruneOptions,
+}
+
+/// What to do with files of which there is only a placeholder here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placeholders {
+    /// Keep the placeholder, and list it.
+    #[default]
+    Keep,
+    /// Have the content fetched, and store that. Windows alone can do it.
+    Download,
+}
+
+/// What to do with files that are encrypted by EFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Efs {
+    /// Store what their user reads, and list them: whoever reads the target reads them.
+    #[default]
+    Plain,
+    /// Leave them out.
+    Skip,
+    /// Store them encrypted, as Windows hands them out for a backup; with the keys of their users they can be restored,
+    /// by Windows alone.
+    Raw,
 }
 
 /// Default of [`BackupOptions::hot_window_s`]: four times the time after which Linux writes dirty pages back.

@@ -54,7 +54,7 @@ pub use error::Error;
 pub use excludes::Excludes;
 pub use find::{FindOptions, FindReport, Found, find};
 pub use hardback_platform::Time;
-pub use job::{BackupOptions, HOT_WINDOW_S, Job, JobName, JobShadow, JobSource};
+pub use job::{BackupOptions, Efs, HOT_WINDOW_S, Job, JobName, JobShadow, JobSource, Placeholders};
 pub use notes::{Note, Notes, change_notes, notes};
 pub use problem::{Problem, ProblemKind};
 pub use prune::{
@@ -63,7 +63,7 @@ pub use prune::{
 pub use purge::{PurgeOptions, PurgeReport, Purged, purge};
 pub use repair::{RepairOptions, RepairReport, repair};
 pub use report::{
-    BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, PROBLEMS_KEPT_MAX, Phase, ShadowOutcome,
+    BackupReport, Cancel, Counters, Limitation, LimitationKind, Monitor, Noted, PROBLEMS_KEPT_MAX, Phase, ShadowOutcome,
 };
 pub use restore::{
     ACTIONS_KEPT_MAX, Answer, Overwrite, Place, Protected, RestoreAction, RestoreOptions, RestoreReport, restore,

@@ -59,11 +59,13 @@ pub(crate) fn decide(
     }
     let Some((xattrs, link_text)) = full else { return Action::Look };
     if source.kind != Kind::File {
-        let same =
-            same_stat && base.xattrs() == xattrs && base.link_text() == link_text && base.device() == source.device;
+        let same = same_stat
+            && base.still_has_xattrs(xattrs)
+            && base.link_text() == link_text
+            && base.device() == source.device;
         return if same { Action::Link } else { Action::Copy };
     }
-    let same_metadata = same_stat && base.xattrs() == xattrs;
+    let same_metadata = same_stat && base.still_has_xattrs(xattrs);
     // A changed mode explains a changed ctime; nothing explains another file, or a ctime that moved alone.
     let explained = same_file && !same_metadata;
     let unreliable_but_same = same_file && same_metadata && !rules.reliable_ctime;
@@ -80,6 +82,7 @@ fn is_usable(base: &Entry, source: &Metadata) -> bool {
     base.kind == source.kind
         && base.is_in_tree()
         && base.problem().is_none()
+        && base.raw_of() == source.raw_of
         && (base.kind != Kind::File || base.size_bytes == 0 || base.content.is_some())
 }
 
@@ -102,6 +105,7 @@ mod tests {
             owner: Some(Owner { uid: 1, gid: 2 }),
             device: None,
             attributes: Attributes(0),
+            raw_of: None,
             blocks: 8,
         }
     }
@@ -177,6 +181,9 @@ mod tests {
         check(Action::Copy, same, |b| b.content = None, RULES);
         check(Action::Copy, same, |b| b.extra_mut().absent = true, RULES);
         check(Action::Copy, same, |b| b.kind = Kind::Fifo, RULES);
+        // Stored in plain so far, and to be stored as it is on the disk from now on.
+        check(Action::Copy, |s| s.raw_of = Some(10), as_is, RULES);
+        check(Action::Link, |s| s.raw_of = Some(7), |b| b.extra_mut().raw_of = Some(7), RULES);
     }
 
     #[test]

@@ -221,6 +221,25 @@ impl Limitations {
     }
 }
 
+/// Entries that are no problem, and that the user should hear of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// How many.
+    pub entries: u64,
+    /// The first of them, in no order.
+    pub first: Vec<Vec<u8>>,
+}
+
+impl Noted {
+    /// Notes one.
+    pub(crate) fn note(&mut self, path: Vec<u8>) {
+        self.entries += 1;
+        if self.first.len() < PROBLEMS_KEPT_MAX {
+            self.first.push(path);
+        }
+    }
+}
+
 /// What a backup did.
 #[derive(Debug, Clone)]
 #[must_use = "the report says whether entries are missing"]
@@ -258,6 +277,10 @@ pub struct BackupReport {
     pub removed_for_room: Vec<String>,
     /// What the target cannot keep.
     pub limitations: Vec<Limitation>,
+    /// Files that are in a cloud only: of them the snapshot has the placeholder.
+    pub placeholders: Noted,
+    /// Files that are encrypted at the source, and not in the snapshot.
+    pub encrypted: Noted,
     /// The first problems; all are counted in the totals and marked in the manifest.
     pub problems: Vec<Problem>,
     /// What became of shadow copies and hooks, where the job has any; for a dry run, what would be read live.

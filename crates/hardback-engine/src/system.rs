@@ -113,6 +113,7 @@ pub fn kind_code(kind: Kind) -> &'static str {
         Kind::CharDevice => "char-device",
         Kind::BlockDevice => "block-device",
         Kind::Socket => "socket",
+        Kind::Reparse => "reparse",
         Kind::Other => "other",
     }
 }

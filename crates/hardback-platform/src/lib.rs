@@ -14,10 +14,12 @@ pub mod error;
 mod listing;
 pub mod metadata;
 pub mod name;
+pub mod ntfs;
 pub mod path;
 mod read;
 #[cfg(any(windows, test))]
 mod records;
+pub mod reparse;
 mod rights;
 pub mod seam;
 mod volume;
@@ -47,4 +49,10 @@ pub use system::privilege::{
     Inherited, clear_umask, is_privileged, lower_thread_priority, missing_rights, raise_open_file_limit,
 };
 pub use system::special::{Held, encrypt, hold_exclusively, system_version};
+/// Whether this system has the content of a placeholder fetched when it is read.
+pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
+
+/// Whether this system has the raw stream of an encrypted file for everybody who may back it up.
+pub const EXPORTS_ENCRYPTED: bool = cfg!(windows);
+
 pub use volume::{FreeSpace, VolumeKind, VolumeTraits};

@@ -17,8 +17,18 @@ pub enum Kind {
     BlockDevice,
     /// Unix socket.
     Socket,
-    /// Something that this system does not name (a foreign reparse point, a whiteout).
+    /// Entry of NTFS of which there is nothing but a reparse point: a file that is in a cloud only, an alias of a
+    /// program, a socket.
+    Reparse,
+    /// Something that this system does not name or cannot read (a file that a driver of Windows unpacks, a whiteout).
     Other,
+}
+
+impl Kind {
+    /// Returns whether an entry has permission bits of its own.
+    pub fn has_mode(self) -> bool {
+        !matches!(self, Self::Symlink | Self::Reparse)
+    }
 }
 
 /// A point in time: seconds since 1970 UTC and nanoseconds (0 to 999,999,999).
@@ -133,6 +143,8 @@ pub struct Metadata {
     /// Attribute bits that the same call tells (Linux: immutable, append, nodump, compress); the rest needs
     /// [`crate::FileRead::attributes`].
     pub attributes: Attributes,
+    /// The content is the raw stream of an encrypted file, which has so many bytes for who can read it.
+    pub raw_of: Option<u64>,
     /// 512-byte blocks that are allocated; fewer than the size for a sparse file.
     pub blocks: u64,
 }

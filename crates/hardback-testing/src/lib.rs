@@ -19,6 +19,8 @@ pub mod checker;
 pub mod compare;
 pub mod fault;
 #[cfg(unix)]
+pub mod ntfs_zoo;
+#[cfg(unix)]
 pub mod oracle;
 pub mod pair;
 pub mod rig;

@@ -13,6 +13,8 @@ pub enum VolumeKind {
     Ntfs3g,
     /// NTFS on which names differ by more than case, and are listed in lower case.
     NtfsFolding,
+    /// NTFS with its named streams as files, with access lists and compression.
+    NtfsStreams,
 }
 
 impl VolumeKind {
@@ -22,7 +24,7 @@ impl VolumeKind {
     /// Smallest image that its tools accept.
     fn mib_min(self) -> u64 {
         match self {
-            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding => 16,
+            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding | Self::NtfsStreams => 16,
             Self::Xfs => 300,
             Self::Btrfs => 128,
         }
@@ -33,7 +35,7 @@ impl VolumeKind {
             Self::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"]),
             Self::Xfs => ("mkfs.xfs", &["-q", "-f"]),
             Self::Btrfs => ("mkfs.btrfs", &["-q", "-f"]),
-            Self::Ntfs3g | Self::NtfsFolding => ("mkntfs", &["-q", "-Q", "-F"]),
+            Self::Ntfs3g | Self::NtfsFolding | Self::NtfsStreams => ("mkntfs", &["-q", "-Q", "-F"]),
         }
     }
 
@@ -41,7 +43,7 @@ impl VolumeKind {
     pub fn symlink_bytes_max(self) -> usize {
         match self {
             Self::Xfs => 1023,
-            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding => 4000,
+            Self::Ext4 | Self::Ntfs3g | Self::NtfsFolding | Self::NtfsStreams => 4000,
             Self::Btrfs => 3800,
         }
     }
@@ -99,6 +101,15 @@ impl Volume {
         mount(self.kind, options, &self.root.with_file_name("image"), &self.root).unwrap();
     }
 
+    /// Lets programs look at its image while it is not mounted.
+    pub fn unmounted<T>(&self, look: impl FnOnce(&Path) -> T) -> T {
+        try_run(Command::new("umount").arg(&self.root)).unwrap();
+        let image = self.root.with_file_name("image");
+        let seen = look(&image);
+        mount(self.kind, "", &image, &self.root).unwrap();
+        seen
+    }
+
     /// Returns where it is mounted.
     pub fn root(&self) -> &Path {
         &self.root
@@ -134,6 +145,7 @@ impl Drop for Volume {
 fn mount(kind: VolumeKind, options: &str, image: &Path, root: &Path) -> Result<(), String> {
     let (tool, own) = match kind {
         VolumeKind::Ntfs3g => ("ntfs-3g", "streams_interface=xattr"),
+        VolumeKind::NtfsStreams => ("ntfs-3g", "streams_interface=windows,permissions,compression"),
         VolumeKind::NtfsFolding => ("lowntfs-3g", "streams_interface=xattr,ignore_case"),
         _ => ("mount", "loop"),
     };

@@ -1,6 +1,7 @@
 //! What a user can say: one struct a verb. The help texts are the reference; man page and completions come from them.
 
 mod bit_rot;
+mod elsewhere;
 mod notes;
 mod protect;
 mod retention;
@@ -10,6 +11,7 @@ mod sources;
 mod values;
 
 pub(crate) use bit_rot::{DrillArgs, RepairArgs, ScrubArgs};
+pub(crate) use elsewhere::ElsewhereArgs;
 pub(crate) use notes::{PinArgs, TagArgs, UnpinArgs, WhichArgs};
 pub(crate) use protect::ProtectArgs;
 pub(crate) use retention::RetentionArgs;
@@ -163,6 +165,8 @@ pub(crate) struct BackupArgs {
     pub(crate) shadow_size: ShadowSize,
     #[command(flatten)]
     pub(crate) hooks: HookArgs,
+    #[command(flatten)]
+    pub(crate) elsewhere: ElsewhereArgs,
     /// Compare the content of every file, also where size and times agree
     #[arg(long, help_heading = "How")]
     pub(crate) checksum: bool,

@@ -315,7 +315,10 @@ fn diff_tells_what_changed_between_two_snapshots_and_against_the_source() {
     let [first, second] = env.two_snapshots();
     let output = env.hardback(&["diff", "target", &first, "latest"]).exits(0);
     let expected = "m source/  (time)\nM source/a  (5 B to 14 B)\n+ source/new  (1 B)\n";
-    assert_eq!(output.stdout, expected);
+    // Wine has no time of creation: what it tells moves with that of the last change.
+    let is_wine = std::env::var_os("HARDBACK_TEST_WINE").is_some();
+    let stdout = if is_wine { output.stdout.replace("(time, xattrs)", "(time)") } else { output.stdout.clone() };
+    assert_eq!(stdout, expected);
     assert!(output.stderr.starts_with(&format!("from {first} to {second}: 1 added (1 B)")), "{}", output.stderr);
     let output = env.hardback(&["-q", "diff", "target", "latest"]).exits(0);
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));

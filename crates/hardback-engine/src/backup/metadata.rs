@@ -4,7 +4,7 @@ use super::shared::{Shared, TimeStep};
 use crate::error::Error;
 use crate::manifest::Entry;
 use crate::report::LimitationKind;
-use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError, ntfs};
 
 /// Makes the manifest's entry from what the source says.
 pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, stable_ids: bool) -> Entry {
@@ -19,6 +19,9 @@ pub(crate) fn entry_of(name: &[u8], metadata: &Metadata, reliable_ctime: bool, s
     if metadata.attributes.0 != 0 {
         entry.extra_mut().attributes = metadata.attributes;
     }
+    if metadata.raw_of.is_some() {
+        entry.extra_mut().raw_of = metadata.raw_of;
+    }
     if metadata.device.is_some() {
         entry.extra_mut().device = metadata.device;
     }
@@ -32,6 +35,24 @@ pub(crate) const SET_ID_BITS: u32 = 0o6000;
 pub(super) enum Place<'a> {
     File(&'a FileWrite),
     Name(&'a Dir, &'a [u8]),
+}
+
+impl Place<'_> {
+    fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
+        match self {
+            Place::File(file) => file.set_xattr(name, value),
+            Place::Name(dir, at) => dir.set_xattr(at, name, value),
+        }
+    }
+}
+
+/// Compresses a new file or folder of an NTFS, if it is to be, before anything is in it.
+pub(super) fn apply_early(shared: &Shared<'_>, place: &Place<'_>, entry: &Entry) {
+    let early = ntfs::attributes_in(entry.xattrs()) & ntfs::COMPRESSED;
+    if early != 0 && shared.target.keeps_ntfs {
+        // What is refused is seen when all attributes are set.
+        place.set_xattr(ntfs::ATTRIBUTES, &early.to_be_bytes()).ok();
+    }
 }
 
 /// Sets owner, extended attributes, mode and time, in the order in which none undoes another. What the target only
@@ -59,14 +80,11 @@ pub(super) fn apply(
         owner_kept = result.is_ok();
         limit(LimitationKind::Owners, result)?;
     }
-    for (name, value) in entry.xattrs().iter().filter(|(name, _)| !ignored.ignores_xattr(name)) {
-        let result = match place {
-            Place::File(file) => file.set_xattr(name, value),
-            Place::Name(dir, at) => dir.set_xattr(at, name, value),
-        };
-        limit(LimitationKind::Xattrs, result)?;
+    let kept = || ntfs::in_order(entry.xattrs()).filter(|(name, _)| !ignored.ignores_xattr(name));
+    for (name, value) in kept().filter(|(name, _)| !ntfs::is_late(name)) {
+        limit(LimitationKind::Xattrs, place.set_xattr(name, value))?;
     }
-    if let Some(mode) = entry.mode.filter(|_| entry.kind != Kind::Symlink && ignored.modes.is_none()) {
+    if let Some(mode) = entry.mode.filter(|_| entry.kind.has_mode() && ignored.modes.is_none()) {
         // What runs as its owner must not run as whoever made the backup.
         let mode = if owner_kept { mode } else { mode & !SET_ID_BITS };
         let as_created = new_file && shared.target.exact_modes && mode & 0o7000 == 0 && entry.xattrs().is_empty();
@@ -82,7 +100,11 @@ pub(super) fn apply(
         Place::File(file) => file.set_mtime(entry.mtime),
         Place::Name(dir, name) => dir.set_mtime(name, entry.mtime),
     };
-    limit(LimitationKind::Times, result)
+    limit(LimitationKind::Times, result)?;
+    for (name, value) in kept().filter(|(name, _)| ntfs::is_late(name)) {
+        limit(LimitationKind::Xattrs, place.set_xattr(name, value))?;
+    }
+    Ok(())
 }
 
 /// Counts what an entry loses because the target takes it and does not keep it.
@@ -92,12 +114,12 @@ pub(super) fn tell_ignored(shared: &Shared<'_>, entry: &Entry, path: &dyn Fn() -
     if ignored.owners && entry.owner.is_some() && entry.owner != shared.target.default_owner {
         lost(LimitationKind::Owners, "they are taken and ignored");
     }
-    let mode = entry.mode.filter(|_| entry.kind != Kind::Symlink);
+    let mode = entry.mode.filter(|_| entry.kind.has_mode());
     if ignored.modes.is_some_and(|all| mode.is_some() && mode != all[usize::from(entry.is_dir())]) {
         lost(LimitationKind::Modes, "they are taken and ignored");
     }
     if let Some((name, _)) = entry.xattrs().iter().find(|(name, _)| ignored.ignores_xattr(name)) {
-        let what = format!("{} is taken and ignored", hardback_platform::path::display(name));
+        let what = format!("{} is not kept", hardback_platform::path::display(name));
         lost(LimitationKind::Xattrs, &what);
     }
     match ignored.time_steps_ns[usize::from(entry.mtime.seconds < 0)] {

@@ -5,6 +5,7 @@
 
 mod collect;
 mod copy;
+mod elsewhere;
 mod folder;
 mod frozen;
 mod groups;
@@ -613,6 +614,8 @@ impl Run {
             bytes_read: shared.ctx.counters.bytes_read.load(Ordering::Relaxed),
             record_bytes,
             limitations: shared.limitations.list(),
+            placeholders: std::mem::take(&mut *shared.placeholders.lock().expect("all threads are done")),
+            encrypted: std::mem::take(&mut *shared.encrypted.lock().expect("all threads are done")),
             removed_for_room: Vec::new(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
             shadow: None,

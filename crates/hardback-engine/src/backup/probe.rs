@@ -6,7 +6,7 @@ use crate::job::{BackupOptions, Job};
 use crate::report::TIME_STEP_NS_MAX;
 use crate::system::path_bytes;
 use crate::target::Target;
-use hardback_platform::{Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs};
+use hardback_platform::{Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs, ntfs};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -40,7 +40,8 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
     let traits = dir.volume()?;
     let file = dir.create_file(PROBE, PROBE_MODE)?;
     let made = file.metadata()?;
-    let ignored = find_ignored(dir, &file)?;
+    let keeps_ntfs = ntfs_is_kept(&file)?;
+    let ignored = find_ignored(dir, &file, keeps_ntfs)?;
     drop(file);
     let links = match dir.link(PROBE, dir, PROBE_LINK) {
         Ok(()) => {
@@ -65,6 +66,7 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
         exact_modes: made.mode == Some(PROBE_MODE),
         ignored,
         windows_names: traits.kind == VolumeKind::Ntfs,
+        keeps_ntfs,
         links_max: options.max_links.or(traits.links_max),
         no_clone: AtomicBool::new(false),
         volume_sync,
@@ -73,7 +75,7 @@ pub(super) fn probe(dir: &Dir, options: &BackupOptions) -> Result<TargetFacts, E
 
 /// Finds out by reading back what the target only pretends to keep. What it refuses is not ignored: it is tried for each
 /// entry and told.
-fn find_ignored(dir: &Dir, file: &FileWrite) -> Result<Ignored, Error> {
+fn find_ignored(dir: &Dir, file: &FileWrite, keeps_ntfs: bool) -> Result<Ignored, Error> {
     let mut ignored = Ignored::default();
     for mode in [PROBE_MODE_2, PROBE_MODE] {
         if was_taken(file.set_mode(mode))? && file.metadata()?.mode != Some(mode) {
@@ -95,12 +97,20 @@ fn find_ignored(dir: &Dir, file: &FileWrite) -> Result<Ignored, Error> {
             taken.push((prefix, name));
         }
     }
+    if !keeps_ntfs {
+        ignored.xattrs.push(ntfs::PREFIX);
+    }
     let kept = if taken.is_empty() { Xattrs::new() } else { dir.xattrs(PROBE)? };
     let is_kept = |name: &[u8]| kept.iter().any(|(n, _)| n == name);
-    ignored.xattrs = taken.into_iter().filter(|(_, name)| !is_kept(name)).map(|(prefix, _)| prefix).collect();
+    ignored.xattrs.extend(taken.into_iter().filter(|(_, name)| !is_kept(name)).map(|(prefix, _)| prefix));
     // Last: who is not root may not be able to do any more with it.
     ignored.owners = was_taken(file.set_owner(PROBE_OWNER))? && file.metadata()?.owner != Some(PROBE_OWNER);
     Ok(ignored)
+}
+
+/// Returns whether the target keeps what NTFS has.
+fn ntfs_is_kept(file: &FileWrite) -> Result<bool, Error> {
+    was_taken(file.set_xattr(ntfs::ATTRIBUTES, &ntfs::ARCHIVE.to_be_bytes()))
 }
 
 /// Returns whether a call succeeded; a refusal is an answer, a failing target an error.
@@ -127,6 +137,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
         exact_modes: true,
         ignored: Ignored::default(),
         windows_names: false,
+        keeps_ntfs: true,
         links_max: options.max_links,
         no_clone: AtomicBool::new(true),
         volume_sync: true,
@@ -135,6 +146,7 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
 pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
+    super::elsewhere::check(options)?;
     for (path, root) in roots {
         check_apart(&target.root, &target.path, path, root, options)?;
         if is_above(&target.root, root).under(path.as_bytes())? {

@@ -11,7 +11,7 @@ use crate::manifest::{DIGEST_BYTES, Digest, Entry};
 use crate::plan::Action;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, ntfs};
 
 /// Seconds in which the times of the coarsest volumes step.
 const COARSEST_TIME_S: u64 = 2;
@@ -167,10 +167,16 @@ impl Worker<'_> {
     /// Makes what an entry says, with its metadata; what the target cannot hold is in the record only.
     fn make_special(&self, at: &At<'_>, target: &Dir, entry: &mut Entry) -> Result<Result<(), PathError>, Error> {
         let text = entry.link_text().map(<[u8]>::to_vec);
+        let reparse = ntfs::get(entry.xattrs(), ntfs::REPARSE).map(<[u8]>::to_vec);
+        let is_dir = ntfs::attributes_in(entry.xattrs()) & ntfs::DIRECTORY != 0;
         let (kind, mode, device) = (entry.kind, entry.mode.unwrap_or(0o600), entry.device().unwrap_or((0, 0)));
-        let made = store::with_name(self.shared, at.folder, entry, |name| match &text {
+        let make_plain = |name: &[u8]| match &text {
             Some(text) => target.symlink(text, name),
             None => target.make_node(name, kind, mode, device),
+        };
+        let made = store::with_name(self.shared, at.folder, entry, |name| match &reparse {
+            Some(reparse) if self.shared.target.keeps_ntfs => target.make_reparse(name, is_dir, reparse),
+            _ => make_plain(name),
         });
         match made {
             Ok(()) => {
@@ -305,7 +311,7 @@ impl Worker<'_> {
     fn is_as_adopted(&mut self, at: &At<'_>, entry: &Entry, metadata: &Metadata, old: &Entry, known: Digest) -> bool {
         let mut now = entry.clone();
         // What cannot be read is told by the copy that is tried instead.
-        let same_xattrs = self.look(at, &mut now).is_ok() && now.xattrs() == old.xattrs();
+        let same_xattrs = self.look(at, &mut now).is_ok() && old.still_has_xattrs(now.xattrs());
         same_xattrs && matches!(self.digest_of(at, entry, metadata), Ok(Some(digest)) if digest == known)
     }
 
@@ -322,8 +328,9 @@ impl Worker<'_> {
         let owners_are_lost = !hardback_platform::is_privileged() || ignored.owners;
         let made_by_us = owners_are_lost && there.owner == self.shared.target.default_owner;
         let same_owner = there.owner == entry.owner || made_by_us;
-        let mut kept = entry.xattrs().iter().filter(|(name, _)| !ignored.ignores_xattr(name)).peekable();
-        let same_xattrs = kept.peek().is_none() || file.xattrs().is_ok_and(|there| there.iter().eq(kept));
+        let has_any = entry.xattrs().iter().any(|(name, _)| !ignored.ignores_xattr(name));
+        let is_lost = |name: &[u8]| ignored.ignores_xattr(name);
+        let same_xattrs = !has_any || file.xattrs().is_ok_and(|there| entry.has_xattrs_but(&there, is_lost));
         let same_file = there.kind == Kind::File && there.size_bytes == entry.size_bytes;
         if !(same_file && same_time && same_mode && same_owner && same_xattrs) {
             return None;
@@ -377,7 +384,8 @@ impl Worker<'_> {
                 extra.stored = None;
                 extra.volume = None;
             }
-            let same_metadata = old.mode == entry.mode && old.owner == entry.owner && old.xattrs() == entry.xattrs();
+            let same_metadata =
+                old.mode == entry.mode && old.owner == entry.owner && old.still_has_xattrs(entry.xattrs());
             let Ok(dir) = base_tree.open_dir_at(&folder) else { continue };
             return Ok(Some(Found { dir, entry: old, same_metadata }));
         }

@@ -12,7 +12,7 @@ use crate::job::{BackupOptions, Job};
 use crate::manifest::{DIGEST_BYTES, Entry};
 use crate::plan::Rules;
 use crate::problem::Problem;
-use crate::report::{Counters, LimitationKind, Limitations, PROBLEMS_KEPT_MAX};
+use crate::report::{Counters, LimitationKind, Limitations, Noted, PROBLEMS_KEPT_MAX};
 use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath, Time};
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -31,6 +31,8 @@ pub(super) struct TargetFacts {
     pub(super) ignored: Ignored,
     /// Names that Windows cannot hold are stored escaped, whoever mounts the volume now.
     pub(super) windows_names: bool,
+    /// The volume keeps what NTFS has: it is one, and whoever mounted it lets us.
+    pub(super) keeps_ntfs: bool,
     /// Most names that a file gets.
     pub(super) links_max: Option<u64>,
     /// Cloning failed once as the volume does not know it.
@@ -145,6 +147,10 @@ pub(super) struct Shared<'a> {
     /// The sources' folders and handles.
     source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
+    /// Files that are in a cloud only.
+    pub(super) placeholders: Mutex<Noted>,
+    /// Files that are encrypted at the source.
+    pub(super) encrypted: Mutex<Noted>,
     pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
     /// Files with several names that a dry run has counted.
     would_be_new_groups: Mutex<HashSet<FileId>>,
@@ -180,6 +186,8 @@ impl<'a> Shared<'a> {
             base_is_whole: parts.base_is_whole,
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
+            placeholders: Mutex::default(),
+            encrypted: Mutex::default(),
             would_copy: Mutex::new(Vec::new()),
             would_be_new_groups: Mutex::default(),
             moved_groups: Mutex::default(),

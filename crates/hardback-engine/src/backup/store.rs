@@ -12,7 +12,7 @@ use crate::manifest::Entry;
 use crate::problem::ProblemKind;
 use crate::report::LimitationKind;
 use crate::target::escape::{escape_name, fits_windows};
-use hardback_platform::{Dir, Faults, FileId, FileWrite, Metadata, PathError, RelPath, is_privileged};
+use hardback_platform::{Dir, Faults, FileId, FileWrite, Metadata, PathError, RelPath, is_privileged, ntfs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -80,6 +80,7 @@ pub(super) fn create(
     let mode = entry.mode.unwrap_or(0o644) & 0o777;
     let made = with_name(shared, at.folder, entry, |name| target.create_file(name, mode));
     let file = made.map_err(CopyError::Target)?;
+    metadata::apply_early(shared, &metadata::Place::File(&file), entry);
     let worth = |b: &&Entry| b.is_in_tree() && b.size_bytes.min(entry.size_bytes) >= CLONE_BYTES_MIN;
     let is_clone = base.filter(worth).is_some_and(|base| clone_base(shared, at, base, &file));
     Ok(Made { file, is_clone, name: entry.stored_name().to_vec() })
@@ -124,6 +125,10 @@ pub(super) fn remove(at: &At<'_>, entry: &Entry) -> Result<(), Error> {
 /// Links an entry to the base's file of the same path. `false` where it has to be stored anew.
 pub(super) fn link_from_base(shared: &Shared<'_>, at: &At<'_>, entry: &mut Entry) -> Result<bool, Error> {
     let Some(target) = &at.target else { return Ok(true) };
+    // A junction is a directory to Windows, and has one name.
+    if shared.target.keeps_ntfs && ntfs::attributes_in(entry.xattrs()) & ntfs::DIRECTORY != 0 {
+        return Ok(false);
+    }
     let Some(base) = &at.base else {
         let what = "the base's folder cannot be opened";
         shared.limitation(LimitationKind::Base, || at.folder.path_of(&entry.name), what);
@@ -285,7 +290,9 @@ pub(super) fn make_folder(shared: &Shared<'_>, parent: &Arc<Folder>, entry: &mut
     let target = parent.dir(Side::Target)?;
     let made = with_name(shared, parent, entry, |name| target.make_dir(name, 0o700));
     made.map_err(|e| e.under(&parent.path()))?;
-    Ok(Some(target.open_dir(entry.stored_name()).map_err(|e| e.under(&parent.path()))?))
+    let dir = target.open_dir(entry.stored_name()).map_err(|e| e.under(&parent.path()))?;
+    metadata::apply_early(shared, &metadata::Place::Name(&dir, b""), entry);
+    Ok(Some(dir))
 }
 
 /// Sets the metadata of a folder whose entries are all in.

@@ -639,5 +639,5 @@ fn deep_error(name: &[u8]) -> PathError {
 /// Returns whether a folder's own metadata is that of the base.
 pub(super) fn is_same_folder(base: &Entry, entry: &Entry) -> bool {
     let own = |e: &Entry| (e.kind, e.mode, e.owner, e.mtime, e.attributes().0, e.problem().is_some());
-    own(base) == own(entry) && base.xattrs() == entry.xattrs()
+    own(base) == own(entry) && base.still_has_xattrs(entry.xattrs())
 }

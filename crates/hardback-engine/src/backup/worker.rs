@@ -1,6 +1,7 @@
 //! Stores one entry: looks at the source, asks the plan, obeys.
 
 use super::copy::{Buffers, CopyError, ReadFrom, Sink, copy_content};
+use super::elsewhere;
 use super::folder::{Folder, Side};
 use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
@@ -12,7 +13,7 @@ use crate::manifest::{Entry, Unstored};
 use crate::plan::{self, Action};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Dir, Kind, Metadata, PathError, Time};
+use hardback_platform::{Dir, Kind, Metadata, PathError, Time, ntfs, reparse};
 use std::sync::Arc;
 
 /// Times that a file which changes while it is read is read.
@@ -75,7 +76,11 @@ impl<'a> Worker<'a> {
             if self.shared.is_stopped() {
                 break;
             }
-            outcomes.extend(self.item(at, item)?);
+            let outcome = self.item(at, item)?;
+            if let Some(outcome) = &outcome {
+                self.note_elsewhere(at, &outcome.entry);
+            }
+            outcomes.extend(outcome);
             Counters::add(&self.shared.ctx.counters.entries, 1);
         }
         Ok(())
@@ -86,17 +91,22 @@ impl<'a> Worker<'a> {
             return self.source_failed(at, item, error);
         }
         let Some(source) = &at.source else { return self.carry(at, item, None) };
-        let metadata = match look_first(at, source, &mut item) {
+        let looked = look_first(at, source, &mut item).and_then(|metadata| self.fetch(source, &mut item, metadata));
+        let metadata = match looked {
             Ok(metadata) if matches!(metadata.kind, Kind::Dir | Kind::Other) => {
-                let what = "is not what it was when its folder was listed, or of an unknown kind";
-                let kind = if metadata.kind == Kind::Dir { ProblemKind::Replaced } else { ProblemKind::Unsupported };
+                let (kind, what) = match metadata.kind {
+                    Kind::Dir => {
+                        (ProblemKind::Replaced, "it is a folder now, and was none when its folder was listed".into())
+                    }
+                    _ => (ProblemKind::Unsupported, why_unknown(source, &item.name)),
+                };
                 self.shared.problem(Problem::with_detail(&at.folder.path_of(&item.name), kind, what));
                 return self.carry(at, item, Some(kind));
             }
             Ok(metadata) => metadata,
             Err(error) => return self.source_failed(at, item, &error),
         };
-        if self.shared.leaves_out(&metadata) {
+        if self.shared.leaves_out(&metadata) || self.skips_encrypted(source, &item, &metadata) {
             Counters::add(&self.shared.sums.excluded, 1);
             self.unstored.push((Unstored::Excluded, item.name));
             return Ok(None);
@@ -193,7 +203,10 @@ impl<'a> Worker<'a> {
     /// Reads what `stat` does not tell.
     pub(super) fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
         let source = at.source.as_ref().expect("looked at only with a source");
-        let xattrs = source.xattrs(&entry.name)?;
+        let mut xattrs = source.xattrs(&entry.name)?;
+        if entry.kind == Kind::File {
+            ntfs::drop_reparse(&mut xattrs);
+        }
         if !xattrs.is_empty() {
             entry.extra_mut().xattrs = xattrs;
         }
@@ -268,7 +281,7 @@ impl<'a> Worker<'a> {
         {
             return self.source_failed(at, item, &error);
         }
-        let same = base.mode == entry.mode && base.owner == entry.owner && base.xattrs() == entry.xattrs();
+        let same = base.mode == entry.mode && base.owner == entry.owner && base.still_has_xattrs(entry.xattrs());
         if same { self.link_or_refill(at, item, entry, metadata) } else { self.refill(at, item, entry, metadata) }
     }
 
@@ -321,7 +334,7 @@ impl<'a> Worker<'a> {
         let source = at.source.as_ref().expect("copied only with a source");
         let opened = match item.opened.take() {
             Some(opened) => Ok(opened),
-            None => source.open_file_and_look(&entry.name),
+            None => elsewhere::open(source, &entry.name, entry.raw_of().is_some()),
         };
         let (file, before) = opened.map_err(CopyError::Source)?;
         let rules = at.facts.rules;
@@ -329,7 +342,10 @@ impl<'a> Worker<'a> {
         entry.hot = self.is_hot(at, &before);
         match file.xattrs() {
             Ok(xattrs) if xattrs.is_empty() => {}
-            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
+            Ok(mut xattrs) => {
+                ntfs::drop_reparse(&mut xattrs);
+                entry.extra_mut().xattrs = xattrs;
+            }
             Err(error) => {
                 self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
                 entry.extra_mut().problem = Some(ProblemKind::Metadata);
@@ -399,7 +415,7 @@ impl<'a> Worker<'a> {
         metadata: &Metadata,
     ) -> Result<Option<crate::manifest::Digest>, CopyError> {
         let source = at.source.as_ref().expect("compared only with a source");
-        let file = source.open_file(&entry.name).map_err(CopyError::Source)?;
+        let (file, _) = elsewhere::open(source, &entry.name, metadata.raw_of.is_some()).map_err(CopyError::Source)?;
         let read = copy_content(
             self.shared,
             (ReadFrom::Source, &file),
@@ -553,6 +569,15 @@ fn is_as_stored(first: &Entry, metadata: &Metadata) -> bool {
 pub(super) fn is_gone(error: &PathError) -> bool {
     use hardback_platform::Faults;
     matches!(error.fault(), Faults::Vanished | Faults::WrongKind)
+}
+
+/// Returns why an entry of an unknown kind cannot be backed up.
+fn why_unknown(source: &Dir, name: &[u8]) -> String {
+    let xattrs = source.xattrs(name).unwrap_or_default();
+    match ntfs::get(&xattrs, ntfs::REPARSE).and_then(reparse::tag_in) {
+        Some(tag) => format!("only Windows can read its content, which is behind the reparse point {tag:#010x}"),
+        None => "it is of an unknown kind, or became one since its folder was listed".to_owned(),
+    }
 }
 
 /// Returns what is known about an entry. A file that nobody knows yet is opened for it, as it will be read anyway.

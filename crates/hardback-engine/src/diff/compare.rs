@@ -21,7 +21,7 @@ pub(crate) fn metadata_changes(old: &Entry, new: &Entry, attributes_mask: u32) -
     note(old.mode.zip(new.mode).is_some_and(|(a, b)| a != b), "mode");
     note(old.owner.zip(new.owner).is_some_and(|(a, b)| a != b), "owner");
     note(old.mtime != new.mtime, "time");
-    note(old.xattrs() != new.xattrs(), "xattrs");
+    note(!old.still_has_xattrs(new.xattrs()), "xattrs");
     note(old.link_text() != new.link_text(), "link");
     note(old.device() != new.device(), "device");
     note((old.attributes().0 ^ new.attributes().0) & attributes_mask != 0, "flags");

@@ -285,10 +285,18 @@ impl<'a> Live<'a> {
         if plan::decide(metadata, None, Some(old), rules) == Action::Link {
             return Ok(None);
         }
+        // What is stored encrypted is compared by what is known of it without a key.
+        let is_raw = new.kind == Kind::File && old.raw_of().is_some();
+        if is_raw && (old.raw_of() != Some(metadata.size_bytes) || old.mtime != metadata.mtime) {
+            return Ok(Some(Change::Content));
+        }
         let dir = self.dir()?;
         let xattrs = dir.xattrs(&new.name)?;
         let link_text = if new.kind == Kind::Symlink { Some(dir.read_link(&new.name)?) } else { None };
-        if new.kind == Kind::File && !self.same_content(old, new, metadata, (&xattrs, link_text.as_deref()))? {
+        if new.kind == Kind::File
+            && !is_raw
+            && !self.same_content(old, new, metadata, (&xattrs, link_text.as_deref()))?
+        {
             return Ok(Some(Change::Content));
         }
         let mut new = new.clone();

@@ -19,7 +19,7 @@ pub use text::{escape, unescape};
 pub use writer::{Finished, ManifestWriter, Totals};
 
 use crate::problem::ProblemKind;
-use hardback_platform::{Attributes, Kind, Owner, Time, Xattrs};
+use hardback_platform::{Attributes, Kind, Owner, Time, Xattrs, ntfs};
 
 /// Version of the format that this build writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -85,6 +85,8 @@ pub struct Extra {
     pub absent: bool,
     /// What went wrong.
     pub problem: Option<ProblemKind>,
+    /// The content is the raw stream of an encrypted file, which has so many bytes for who can read it.
+    pub raw_of: Option<u64>,
     /// Number of the source's volume, on a directory whose parent lies on another one.
     pub volume: Option<u64>,
 }
@@ -118,10 +120,31 @@ impl Entry {
         self.extra.as_ref().map_or(&[], |e| &e.xattrs)
     }
 
-    /// Returns whether the extended attributes are these. The label that the system's own policy gives does not count.
+    /// Returns whether the extended attributes of the source are still those of this record.
+    pub fn still_has_xattrs(&self, now: &[(Vec<u8>, Vec<u8>)]) -> bool {
+        ntfs::is_same(self.xattrs(), now)
+    }
+
+    /// Returns whether the extended attributes of a stored or restored entry are these. The label that the system's own
+    /// policy gives does not count, nor what an NTFS has of each entry and this record does not.
     pub fn has_xattrs(&self, found: &[(Vec<u8>, Vec<u8>)]) -> bool {
-        let counts = |(name, _): &&(Vec<u8>, Vec<u8>)| name != b"security.selinux";
-        found.iter().filter(counts).eq(self.xattrs().iter().filter(counts))
+        self.has_xattrs_but(found, |_| false)
+    }
+
+    /// Does the same where attributes of some names are not kept.
+    pub fn has_xattrs_but(&self, found: &[(Vec<u8>, Vec<u8>)], is_lost: impl Fn(&[u8]) -> bool) -> bool {
+        let is_label = |name: &[u8]| name == b"security.selinux";
+        let wanted = || self.xattrs().iter().filter(|(name, _)| !is_label(name) && !is_lost(name));
+        let of_the_volume = |name: &[u8]| ntfs::is_fact(name) && ntfs::get(self.xattrs(), name).is_none();
+        let counts = |name: &[u8]| !is_label(name) && !of_the_volume(name) && !is_lost(name);
+        let found = || found.iter().filter(|(name, _)| counts(name));
+        wanted().count() == found().count()
+            && wanted().zip(found()).all(|(a, b)| a.0 == b.0 && ntfs::is_kept(&a.0, &a.1, &b.1))
+    }
+
+    /// Returns the bytes of the plain content, where what is stored is the raw stream of an encrypted file.
+    pub fn raw_of(&self) -> Option<u64> {
+        self.extra.as_ref()?.raw_of
     }
 
     /// Returns the attribute bits.

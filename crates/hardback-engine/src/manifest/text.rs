@@ -105,7 +105,7 @@ fn push_octal(out: &mut Vec<u8>, mode: u32) {
     }
 }
 
-/// Returns the mtree name of a kind; `other` is ours.
+/// Returns the mtree name of a kind; `reparse` and `other` are ours.
 pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
@@ -115,6 +115,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::CharDevice => "char",
         Kind::BlockDevice => "block",
         Kind::Socket => "socket",
+        Kind::Reparse => "reparse",
         Kind::Other => "other",
     }
 }
@@ -128,6 +129,7 @@ fn kind_from_name(name: &[u8]) -> Option<Kind> {
         b"char" => Kind::CharDevice,
         b"block" => Kind::BlockDevice,
         b"socket" => Kind::Socket,
+        b"reparse" => Kind::Reparse,
         b"other" => Kind::Other,
         _ => return None,
     })
@@ -245,6 +247,10 @@ fn push_extra(out: &mut Vec<u8>, extra: &Extra) {
     if let Some(stored) = &extra.stored {
         out.extend_from_slice(b" stored=");
         escape(out, stored);
+    }
+    if let Some(bytes) = extra.raw_of {
+        out.extend_from_slice(b" efs=");
+        push_number(out, bytes);
     }
     if extra.absent {
         out.extend_from_slice(b" absent");
@@ -445,6 +451,7 @@ fn parse_extra(entry: &mut Entry, key: &[u8], value: &[u8]) -> Option<()> {
             }
             entry.extra_mut().stored = Some(stored);
         }
+        b"efs" => entry.extra_mut().raw_of = Some(number(value)?),
         b"absent" => entry.extra_mut().absent = true,
         b"problem" => entry.extra_mut().problem = Some(ProblemKind::from_code(value)),
         _ => {
@@ -516,6 +523,9 @@ mod tests {
                 entry.content = content.filter(|_| size > 0);
                 if !xattrs.is_empty() {
                     entry.extra_mut().xattrs = xattrs;
+                }
+                if size == 3 {
+                    entry.extra_mut().raw_of = Some(1 << 40);
                 }
                 entry
             },

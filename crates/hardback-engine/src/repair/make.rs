@@ -13,7 +13,7 @@ use crate::manifest::{ContentRef, Digest, Entry};
 use crate::target::{Target, layout};
 use crate::verify::Kept;
 use crate::verify::check::wrong_metadata;
-use hardback_platform::{Dir, Faults, FileRead, FileWrite, PathError};
+use hardback_platform::{Dir, Faults, FileRead, FileWrite, PathError, ntfs};
 use std::collections::HashSet;
 
 /// How a name ends that is on its way into a snapshot.
@@ -293,14 +293,18 @@ fn give_metadata(file: &FileWrite, wanted: &Wanted<'_>) -> Result<(), PathError>
     {
         has_owner = is_kept(file.set_owner(owner))?;
     }
-    for (name, value) in entry.xattrs() {
+    for (name, value) in ntfs::in_order(entry.xattrs()).filter(|(name, _)| !ntfs::is_late(name)) {
         is_kept(file.set_xattr(name, value))?;
     }
     if let Some(mode) = entry.mode {
         // What runs as its owner must not run as whoever repairs.
         is_kept(file.set_mode(if has_owner { mode } else { mode & !SET_ID_BITS }))?;
     }
-    is_kept(file.set_mtime(entry.mtime)).map(drop)
+    is_kept(file.set_mtime(entry.mtime))?;
+    for (name, value) in ntfs::in_order(entry.xattrs()).filter(|(name, _)| ntfs::is_late(name)) {
+        is_kept(file.set_xattr(name, value))?;
+    }
+    Ok(())
 }
 
 /// Returns whether something could be set; a failing target stays an error.

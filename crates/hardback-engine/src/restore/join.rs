@@ -59,6 +59,7 @@ impl Worker<'_, '_> {
         match existing {
             Some(existing) => self.put_over(at, place, entry, &name, &existing).map(drop),
             None => {
+                super::make::clear_archive(place, entry);
                 self.shared.act(RestoreAction::Make, || at.path_of(entry));
                 Ok(())
             }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::manifest::{Digest, Entry};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
-use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileWrite, Kind, Metadata, PathError, ntfs};
 use std::sync::Arc;
 
 /// Longest name that file systems have.
@@ -55,18 +55,28 @@ impl<'a, 'r> Maker<'a, 'r> {
         sync: bool,
     ) -> Result<Made, Error> {
         if entry.kind == Kind::File {
-            return self.file(at, place, entry, name, sync);
+            let is_raw = entry.raw_of().is_some();
+            return if is_raw {
+                self.encrypted(at, place, entry, name, sync)
+            } else {
+                self.file(at, place, entry, name, sync)
+            };
         }
         // These have no mark of being unfinished: they get their name when they are whole.
         let temporary = self.shared.temporary_name();
         let made = match entry.kind {
             Kind::Symlink => match link_text(at, entry) {
-                Ok(text) => place.symlink(&text, &temporary),
+                Ok(text) => match make_reparse(place, entry, &temporary) {
+                    Err(error) if error.fault() == Faults::Unsupported => place.symlink(&text, &temporary),
+                    made => made,
+                },
                 Err(error) => {
                     self.shared.problem(Problem::new(&at.path_of(entry), ProblemKind::Missing, &error));
                     return Ok(Made::Nothing);
                 }
             },
+            // Only an NTFS has these; where it is none, that says so.
+            Kind::Reparse => make_reparse(place, entry, &temporary),
             kind => place.make_node(&temporary, kind, 0o600, entry.device().unwrap_or_default()),
         };
         if let Err(error) = made {
@@ -87,6 +97,36 @@ impl<'a, 'r> Maker<'a, 'r> {
         }
         self.shared.place_failed(&path(), error)?;
         Ok(Made::Nothing)
+    }
+
+    /// Makes an encrypted file of its raw stream, which is proven while it is copied beside it.
+    fn encrypted(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8], sync: bool) -> Result<Made, Error> {
+        let stream = self.shared.temporary_name();
+        let mut content = Entry { owner: None, mode: None, extra: None, ..entry.clone() };
+        content.extra_mut().stored = Some(entry.stored_name().to_vec());
+        let made = self.file(at, place, &content, &stream, sync)?;
+        if !matches!(made, Made::Whole | Made::Damaged) {
+            return Ok(made);
+        }
+        let imported = place.open_file(&stream).and_then(|stream| place.import_encrypted(&stream, name));
+        self.remove(at, place, entry, &stream)?;
+        let path = || at.path_of(entry);
+        let owner = at.folder.standing.default_owner;
+        let finished =
+            imported.and_then(|()| metadata::apply(self.shared, &metadata::At::Name(place, name), entry, owner, &path));
+        match finished {
+            Ok(()) => Ok(made),
+            Err(error) if error.fault() == Faults::Exists => Ok(Made::Occupied),
+            Err(error) if error.fault() == Faults::Unsupported => {
+                let what = "it is stored encrypted, and only Windows can restore it";
+                self.shared.problem(Problem::with_detail(&path(), ProblemKind::NotRestored, what));
+                Ok(Made::Nothing)
+            }
+            Err(error) => {
+                self.shared.place_failed(&path(), error)?;
+                Ok(Made::Nothing)
+            }
+        }
     }
 
     fn file(&mut self, at: &At<'_>, place: &Dir, entry: &Entry, name: &[u8], sync: bool) -> Result<Made, Error> {
@@ -197,6 +237,7 @@ impl<'a, 'r> Maker<'a, 'r> {
     /// Sets what may only be set when an entry has its name: attributes; of a file with several names at the very end,
     /// as an immutable file gets no more names.
     pub(super) fn finish(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<(), Error> {
+        clear_archive(place, entry);
         let attributes = entry.attributes();
         if attributes.0 == 0 || entry.kind != Kind::File {
             return Ok(());
@@ -312,6 +353,24 @@ fn give_name(at: &At<'_>, place: &Dir, entry: &Entry, temporary: &[u8], name: &[
     place.rename_new(temporary, place, name)?;
     claims.claim(id, name);
     Ok(())
+}
+
+/// Takes the archive attribute of NTFS away again: a file gets it with each new name.
+pub(super) fn clear_archive(place: &Dir, entry: &Entry) {
+    if let Some(wanted) = ntfs::get(entry.xattrs(), ntfs::ATTRIBUTES)
+        && ntfs::attributes_in(entry.xattrs()) & ntfs::ARCHIVE == 0
+    {
+        // Where there are no such attributes that was told when all of them were set.
+        place.set_xattr(&entry.name, ntfs::ATTRIBUTES, wanted).ok();
+    }
+}
+
+/// Makes an entry that is a reparse point.
+fn make_reparse(place: &Dir, entry: &Entry, name: &[u8]) -> Result<(), PathError> {
+    let Some(reparse) = ntfs::get(entry.xattrs(), ntfs::REPARSE) else {
+        return Err(PathError::new("make the reparse point", name, std::io::ErrorKind::Unsupported));
+    };
+    place.make_reparse(name, ntfs::attributes_in(entry.xattrs()) & ntfs::DIRECTORY != 0, reparse)
 }
 
 fn stored_file(at: &At<'_>, entry: &Entry) -> Result<hardback_platform::FileRead, PathError> {

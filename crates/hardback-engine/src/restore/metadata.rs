@@ -4,7 +4,7 @@ use super::folder::Folder;
 use super::shared::Shared;
 use crate::manifest::{Entry, OwnerNames};
 use crate::report::LimitationKind;
-use hardback_platform::{Attributes, Dir, FileWrite, Kind, Metadata, Owner, PathError};
+use hardback_platform::{Attributes, Dir, FileWrite, Kind, Metadata, Owner, PathError, ntfs};
 use std::collections::HashMap;
 
 /// Mode of a file of ours that is not whole: no file has it by chance, and nobody can read it meanwhile.
@@ -52,7 +52,8 @@ pub(super) fn apply(
         has_owner = shared.limited(LimitationKind::Owners, path, result)?;
     }
     // An access list changes the mode too.
-    let (acl, others): (Vec<_>, Vec<_>) = entry.xattrs().iter().partition(|(name, _)| name == ACL_ACCESS);
+    let (acl, others): (Vec<_>, Vec<_>) = ntfs::in_order(entry.xattrs()).partition(|(name, _)| name == ACL_ACCESS);
+    let (late, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(name, _)| ntfs::is_late(name));
     for (name, value) in others {
         shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
     }
@@ -64,9 +65,24 @@ pub(super) fn apply(
     for (name, value) in acl {
         shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
     }
-    if entry.kind == Kind::Symlink {
-        return Ok(());
+    if entry.kind.has_mode() {
+        apply_mode(shared, at, entry, has_owner, path)?;
     }
+    // Where these are kept, the mode is one way to write the access list.
+    for (name, value) in late {
+        shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
+    }
+    Ok(())
+}
+
+/// Sets the mode.
+fn apply_mode(
+    shared: &Shared<'_>,
+    at: &At<'_>,
+    entry: &Entry,
+    has_owner: bool,
+    path: &dyn Fn() -> Vec<u8>,
+) -> Result<(), PathError> {
     let unknown = if entry.is_dir() { 0o700 } else { 0o600 };
     // A program that runs as its owner must not run as someone else.
     let kept = if has_owner { 0o7777 } else { 0o1777 };
@@ -75,8 +91,7 @@ pub(super) fn apply(
         At::File(file) => file.set_mode(mode),
         At::Name(dir, name) => dir.set_mode(name, mode),
     };
-    shared.limited(LimitationKind::Modes, path, result)?;
-    Ok(())
+    shared.limited(LimitationKind::Modes, path, result).map(drop)
 }
 
 impl At<'_> {
@@ -99,7 +114,17 @@ pub(super) fn apply_early(
     if early != 0 {
         shared.limited(LimitationKind::Attributes, path, file.set_attributes(Attributes(early)))?;
     }
+    compress(&At::File(file), entry);
     Ok(())
+}
+
+/// Compresses a new file or folder of an NTFS, if it is to be, before anything is in it.
+pub(super) fn compress(at: &At<'_>, entry: &Entry) {
+    let early = ntfs::attributes_in(entry.xattrs()) & ntfs::COMPRESSED;
+    if early != 0 {
+        // What is refused is seen when all attributes are set.
+        at.set_xattr(ntfs::ATTRIBUTES, &early.to_be_bytes()).ok();
+    }
 }
 
 /// Gives a folder whose entries are all in its metadata.

@@ -303,7 +303,7 @@ impl Walk<'_, '_> {
             return made((None, Standing::default()));
         }
         let mut claims = level.folder.claims();
-        match make_folder(&parent, &entry.name, level.folder.standing.hands_down_acl) {
+        match make_folder(&parent, entry, level.folder.standing.hands_down_acl) {
             Ok((dir, id, standing)) => {
                 claims.claim(id, &entry.name);
                 self.shared.act(RestoreAction::Make, path);
@@ -455,9 +455,10 @@ fn other_name(claims: &Claims, parent: &Dir, name: &[u8]) -> Option<Box<[u8]>> {
 }
 
 /// Makes a folder and opens it.
-fn make_folder(parent: &Dir, name: &[u8], hands_down_acl: bool) -> Result<(Dir, FileId, Standing), PathError> {
-    parent.make_dir(name, UNFINISHED_FOLDER)?;
-    let dir = parent.open_dir(name)?;
+fn make_folder(parent: &Dir, entry: &Entry, hands_down_acl: bool) -> Result<(Dir, FileId, Standing), PathError> {
+    parent.make_dir(&entry.name, UNFINISHED_FOLDER)?;
+    let dir = parent.open_dir(&entry.name)?;
+    metadata::compress(&metadata::At::Name(&dir, b""), entry);
     if hands_down_acl {
         metadata::drop_handed_down_folder(&dir);
     }

@@ -267,7 +267,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         let same_stat = existing.kind == entry.kind
             && existing.mtime == entry.mtime
             && (entry.kind != Kind::File || existing.size_bytes == entry.size_bytes)
-            && (entry.kind == Kind::Symlink || existing.mode == entry.mode)
+            && (!entry.kind.has_mode() || existing.mode == entry.mode)
             && (existing.owner == entry.owner || !self.shared.is_privileged);
         if !same_stat || existing.device != entry.device() {
             return false;

@@ -4,11 +4,13 @@ use crate::error::PathError;
 use crate::listing::Listing;
 use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
 use crate::path::RelPath;
+use crate::reparse::link_bytes;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
+use crate::system::ntfs::{self, View};
 use crate::system::volume;
-use crate::system::xattr::{self, Place};
-use crate::volume::{FreeSpace, VolumeKind, VolumeTraits};
+use crate::system::xattr::Place;
+use crate::volume::{FreeSpace, VolumeTraits};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -16,6 +18,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Flags of every directory handle.
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -30,6 +33,8 @@ const LIST_BUFFER_BYTES: usize = 64 * 1024;
 pub struct Dir {
     fd: OwnedFd,
     seam: Seam,
+    /// How the volume shows what NTFS has, once somebody wants to know.
+    view: OnceLock<View>,
 }
 
 /// Makes an error about a name.
@@ -46,12 +51,20 @@ fn open_quietly(dir: &OwnedFd, name: impl rustix::path::Arg + Copy, flags: OFlag
 }
 
 impl Dir {
+    fn new(fd: OwnedFd, seam: Seam) -> Self {
+        Self { fd, seam, view: OnceLock::new() }
+    }
+
+    fn view(&self) -> View {
+        *self.view.get_or_init(|| View::of(self.fd.as_fd()))
+    }
+
     /// Opens a directory by path; symlinks in the path are followed, as the user wrote it.
     pub fn open(path: &Path, seam: Seam) -> Result<Self, PathError> {
         let bytes = path.as_os_str().as_bytes();
         seam.pass(Op::OpenDir, bytes, -1).map_err(|e| PathError::new("open the folder", bytes, e))?;
         let fd = rustix::fs::open(path, DIR_FLAGS, Mode::empty()).map_err(fail("open the folder", bytes))?;
-        Ok(Self { fd, seam })
+        Ok(Self::new(fd, seam))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -73,7 +86,7 @@ impl Dir {
     /// Opens the same directory once more.
     pub fn try_clone(&self) -> Result<Self, PathError> {
         let fd = self.fd.try_clone().map_err(|e| PathError::new("open the folder", b"", e))?;
-        Ok(Self { fd, seam: self.seam.clone() })
+        Ok(Self::new(fd, self.seam.clone()))
     }
 
     /// Opens a subdirectory; a symlink there is an error.
@@ -81,7 +94,7 @@ impl Dir {
         self.pass(Op::OpenDir, "open the folder", name)?;
         let fd = rustix::fs::openat(&self.fd, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())
             .map_err(fail("open the folder", name))?;
-        Ok(Self { fd, seam: self.seam.clone() })
+        Ok(Self::new(fd, self.seam.clone()))
     }
 
     /// Opens the directory above, which may be one that this user may pass but not list; the top of all is its own
@@ -90,7 +103,7 @@ impl Dir {
         self.pass(Op::OpenDir, "open the folder", b"..")?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&self.fd, c"..", flags, Mode::empty()).map_err(fail("open the folder", b".."))?;
-        Ok(Self { fd, seam: self.seam.clone() })
+        Ok(Self::new(fd, self.seam.clone()))
     }
 
     /// Opens the directory at a path below this one; a symlink anywhere on the way is an error.
@@ -101,7 +114,7 @@ impl Dir {
         self.pass(Op::OpenDir, "open the folder", path.as_bytes())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.fd, path.as_bytes(), DIR_FLAGS, Mode::empty(), resolve) {
-            Ok(fd) => Ok(Self { fd, seam: self.seam.clone() }),
+            Ok(fd) => Ok(Self::new(fd, self.seam.clone())),
             // No openat2 in this kernel, or the path is longer than PATH_MAX: name by name.
             Err(Errno::NOSYS | Errno::NAMETOOLONG | Errno::PERM) => {
                 let mut dir = self.open_dir(b".")?;
@@ -129,7 +142,8 @@ impl Dir {
                 continue;
             }
             let mut kind = super::kind_of(entry.file_type());
-            if kind == Kind::Other {
+            // ntfs-3g shows every reparse point as a symlink.
+            if kind == Kind::Other || (kind == Kind::Symlink && self.view() != View::NotNtfs) {
                 kind = self.stat(name).map_or(Kind::Other, |m| m.kind);
             }
             listing.push(name, kind);
@@ -144,7 +158,22 @@ impl Dir {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let stat = rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)
             .map_err(fail("read the metadata of", name))?;
-        Ok(super::metadata_of(&stat))
+        let mut metadata = super::metadata_of(&stat);
+        if metadata.kind == Kind::Symlink && self.view() != View::NotNtfs {
+            let (kind, reparse) = self.link_of(name, "read the metadata of")?;
+            metadata.kind = kind;
+            metadata.size_bytes = match (kind, reparse) {
+                (Kind::Symlink, None) => metadata.size_bytes,
+                (Kind::Symlink, Some(reparse)) => link_bytes(&reparse).map_or(0, |text| text.len() as u64),
+                _ => 0,
+            };
+        }
+        Ok(metadata)
+    }
+
+    /// Returns what an entry of an NTFS is that looks like a symlink, and its reparse point.
+    fn link_of(&self, name: &[u8], what: &'static str) -> Result<(Kind, Option<Vec<u8>>), PathError> {
+        self.at_place(name, ntfs::link_of).map_err(|e| PathError::new(what, name, e))
     }
 
     /// Returns what is known about this directory.
@@ -187,14 +216,37 @@ impl Dir {
         let stat = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
         let metadata = super::metadata_of(&stat.map_err(fail("read the metadata of", name))?);
         match metadata.kind {
-            Kind::File => Ok((FileRead { fd, seam: self.seam.clone() }, metadata)),
+            Kind::File => Ok((FileRead { fd, seam: self.seam.clone(), view: self.view.clone() }, metadata)),
             _ => Err(PathError::new("open", name, super::WrongKind)),
         }
+    }
+
+    /// Opens a placeholder so that its content is fetched: Windows alone does that.
+    pub fn open_placeholder(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        Err(fail("open", name)(Errno::OPNOTSUPP))
+    }
+
+    /// Opens the raw stream of an encrypted file: Windows alone has one.
+    pub fn open_encrypted(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.open_placeholder(name)
+    }
+
+    /// Makes an encrypted file of its raw stream: Windows alone can do that.
+    pub fn import_encrypted(&self, _stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        Err(fail("create", name)(Errno::OPNOTSUPP))
     }
 
     /// Reads the text of a symlink.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
         self.pass(Op::ReadLink, "read the symlink", name)?;
+        // What ntfs-3g says leads to where the volume is mounted.
+        if self.view() != View::NotNtfs
+            && let (_, Some(reparse)) = self.link_of(name, "read the symlink")?
+        {
+            return link_bytes(&reparse).ok_or_else(|| PathError::new("read the symlink", name, super::WrongKind));
+        }
         let text = rustix::fs::readlinkat(&self.fd, name, Vec::new()).map_err(fail("read the symlink", name))?;
         Ok(text.into_bytes())
     }
@@ -210,7 +262,7 @@ impl Dir {
         self.pass(Op::CreateFile, "create", name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)).map_err(fail("create", name))?;
-        Ok(FileWrite { fd, seam: self.seam.clone() })
+        Ok(FileWrite { fd, seam: self.seam.clone(), view: self.view.clone() })
     }
 
     /// Opens a regular file to write over what is in it.
@@ -218,7 +270,7 @@ impl Dir {
         self.pass(Op::CreateFile, "open", name)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(fail("open", name))?;
-        Ok(FileWrite { fd, seam: self.seam.clone() })
+        Ok(FileWrite { fd, seam: self.seam.clone(), view: self.view.clone() })
     }
 
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
@@ -231,6 +283,32 @@ impl Dir {
     pub fn symlink(&self, text: &[u8], name: &[u8]) -> Result<(), PathError> {
         self.pass(Op::Symlink, "make the symlink", name)?;
         rustix::fs::symlinkat(text, &self.fd, name).map_err(fail("make the symlink", name))
+    }
+
+    /// Makes an entry that is a reparse point, on NTFS: a symlink, a junction, a placeholder. `is_dir` says whether it is
+    /// a directory to Windows.
+    pub fn make_reparse(&self, name: &[u8], is_dir: bool, reparse: &[u8]) -> Result<(), PathError> {
+        let what = "make the reparse point";
+        self.pass(Op::Symlink, what, name)?;
+        if self.view() == View::NotNtfs {
+            return Err(fail(what, name)(Errno::OPNOTSUPP));
+        }
+        if is_dir {
+            rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)).map_err(fail(what, name))?;
+        } else {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).map_err(fail(what, name))?;
+        }
+        let set = self.at_place(name, |place| place.set(crate::ntfs::REPARSE, reparse));
+        if let Err(e) = set {
+            let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            // What is left over is told with the error itself.
+            rustix::fs::unlinkat(&self.fd, name, flags).ok();
+            return Err(PathError::new(what, name, e));
+        }
+        // The kernel still takes it for what it was, finds out now, answers EIO once and looks anew.
+        rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).ok();
+        Ok(())
     }
 
     /// Makes a FIFO, socket or device.
@@ -328,20 +406,24 @@ impl Dir {
     /// Reads the extended attributes of an entry, or of this directory where the name is empty.
     pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
-        self.at_place(name, xattr::read_all).map_err(|e| PathError::new("read the extended attributes of", name, e))
+        let view = self.view();
+        self.at_place(name, |place| ntfs::read_all(place, view))
+            .map_err(|e| PathError::new("read the extended attributes of", name, e))
     }
 
     /// Sets an extended attribute of an entry, or of this directory where the name is empty.
     pub fn set_xattr(&self, name: &[u8], attribute: &[u8], value: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "set an extended attribute of", name)?;
-        self.at_place(name, |place| place.set(attribute, value))
+        let view = self.view();
+        self.at_place(name, |place| ntfs::set(place, view, attribute, value))
             .map_err(|e| PathError::new("set an extended attribute of", name, e))
     }
 
     /// Removes an extended attribute of an entry, or of this directory where the name is empty.
     pub fn remove_xattr(&self, name: &[u8], attribute: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "remove an extended attribute of", name)?;
-        self.at_place(name, |place| place.remove(attribute))
+        let view = self.view();
+        self.at_place(name, |place| ntfs::remove(place, view, attribute))
             .map_err(|e| PathError::new("remove an extended attribute of", name, e))
     }
 
@@ -401,12 +483,8 @@ impl Dir {
         let stat = rustix::fs::fstatfs(&self.fd).map_err(fail("ask the volume of", b""))?;
         let pool_id = rustix::fs::fstatvfs(&self.fd).map_err(fail("ask the volume of", b""))?.f_fsid;
         let traits = volume::traits_of(&stat, pool_id);
-        // ntfs-3g is FUSE; only it knows this attribute.
-        if traits.kind == VolumeKind::Fuse {
-            let mut buffer = [0u8; 65_536];
-            if rustix::fs::fgetxattr(&self.fd, c"system.ntfs_attrib", &mut buffer[..]).is_ok() {
-                return Ok(VolumeTraits { stable_ids: true, ..traits.as_ntfs() });
-            }
+        if self.view() != View::NotNtfs {
+            return Ok(VolumeTraits { stable_ids: true, ..traits.as_ntfs() });
         }
         Ok(traits)
     }

@@ -3,17 +3,21 @@
 use crate::error::PathError;
 use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
 use crate::seam::{Op, Seam};
-use crate::system::xattr::{self, Place};
+use crate::system::ntfs::{self, View};
+use crate::system::xattr::Place;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, SeekFrom, StatxFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// A file that is open for reading only.
 #[derive(Debug)]
 pub struct FileRead {
     pub(crate) fd: OwnedFd,
     pub(crate) seam: Seam,
+    /// How the volume shows what NTFS has, once somebody wants to know.
+    pub(crate) view: OnceLock<View>,
 }
 
 /// A new file that is open for writing; nothing else is ever opened for writing.
@@ -21,6 +25,8 @@ pub struct FileRead {
 pub struct FileWrite {
     pub(crate) fd: OwnedFd,
     pub(crate) seam: Seam,
+    /// As with [`FileRead`].
+    pub(crate) view: OnceLock<View>,
 }
 
 /// Makes an error about the open file itself.
@@ -85,7 +91,8 @@ impl FileRead {
     /// Reads all extended attributes.
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;
-        xattr::read_all(Place::Fd(self.fd.as_fd()))
+        let view = *self.view.get_or_init(|| View::of(self.fd.as_fd()));
+        ntfs::read_all(Place::Fd(self.fd.as_fd()), view)
             .map_err(|e| PathError::new("read the extended attributes of", b"", e))
     }
 
@@ -199,7 +206,9 @@ impl FileWrite {
     /// Sets one extended attribute.
     pub fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "set an extended attribute of")?;
-        Place::Fd(self.fd.as_fd()).set(name, value).map_err(|e| PathError::new("set an extended attribute of", b"", e))
+        let view = *self.view.get_or_init(|| View::of(self.fd.as_fd()));
+        ntfs::set(Place::Fd(self.fd.as_fd()), view, name, value)
+            .map_err(|e| PathError::new("set an extended attribute of", b"", e))
     }
 
     /// Sets the attribute bits.

@@ -5,6 +5,7 @@ pub(crate) mod dir;
 pub(crate) mod extents;
 pub(crate) mod file;
 pub(crate) mod lock;
+pub(crate) mod ntfs;
 pub(crate) mod owner;
 pub(crate) mod privilege;
 pub(crate) mod special;
@@ -94,6 +95,7 @@ pub(crate) fn metadata_of(stat: &Statx) -> Metadata {
         device: device.then_some((stat.stx_rdev_major, stat.stx_rdev_minor)),
         // STATX_ATTR_COMPRESSED, _IMMUTABLE, _APPEND and _NODUMP have the numbers of their FS_*_FL.
         attributes: Attributes(u32::try_from(stat.stx_attributes.bits() & 0x74).unwrap_or(0)),
+        raw_of: None,
         blocks: stat.stx_blocks,
     }
 }

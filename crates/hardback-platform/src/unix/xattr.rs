@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 /// Most bytes of names, and of one value, that Linux allows.
-const XATTR_BYTES_MAX: usize = 65_536;
+pub(crate) const XATTR_BYTES_MAX: usize = 65_536;
 
 /// Where the attributes are.
 #[derive(Clone, Copy)]
@@ -23,7 +23,8 @@ impl Place<'_> {
         }
     }
 
-    fn get(self, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+    /// Reads one attribute into a buffer; returns its length.
+    pub(crate) fn get(self, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
         match self {
             Place::Fd(fd) => rustix::fs::fgetxattr(fd, name, buffer),
             Place::Path(path) => rustix::fs::lgetxattr(path, name, buffer),

@@ -8,7 +8,7 @@ use crate::path::RelPath;
 use crate::records;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
-use crate::system::{os_error, sys, unsupported, volume};
+use crate::system::{encrypted, facts, os_error, sys, unsupported, volume};
 use crate::volume::{FreeSpace, VolumeTraits};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -74,6 +74,7 @@ impl Dir {
     pub fn open(path: &Path, seam: Seam) -> Result<Self, PathError> {
         let bytes = bytes_from_os_str(path.as_os_str());
         seam.pass(Op::OpenDir, &bytes, -1).map_err(fail("open the folder", &bytes))?;
+        facts::take_rights();
         let open = || {
             let file = open(path.as_os_str(), DIR_ACCESS, fs::FILE_FLAG_BACKUP_SEMANTICS)?;
             if sys::by_handle(&file)?.dwFileAttributes & fs::FILE_ATTRIBUTE_DIRECTORY == 0 {
@@ -221,11 +222,12 @@ impl Dir {
     pub fn open_file(&self, name: &[u8]) -> Result<FileRead, PathError> {
         self.pass(Op::OpenFile, "open", name)?;
         let open = || {
-            let file = open(&self.child(name)?, fs::FILE_GENERIC_READ, ITSELF | fs::FILE_FLAG_SEQUENTIAL_SCAN)?;
-            refuse_all_but_files(&file)?;
-            Ok(file)
+            let path = self.child(name)?;
+            let file = open_content(&path)?;
+            Ok((file, path))
         };
-        Ok(FileRead { file: open().map_err(fail("open", name))?, seam: self.seam.clone() })
+        let (file, path) = open().map_err(fail("open", name))?;
+        Ok(FileRead { file, raw_of: None, path, seam: self.seam.clone() })
     }
 
     /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
@@ -233,6 +235,44 @@ impl Dir {
         let file = self.open_file(name)?;
         let metadata = file.metadata().map_err(|e| e.under(name))?;
         Ok((file, metadata))
+    }
+
+    /// Opens a placeholder so that its content is fetched while it is read, and returns what is known about that file.
+    pub fn open_placeholder(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let open = || {
+            let path = self.child(name)?;
+            // Not as itself: then the program of the cloud is asked for it.
+            let flags = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
+            let file = open(&path, fs::FILE_GENERIC_READ, flags)?;
+            let metadata = Metadata { kind: Kind::File, ..super::metadata_of(&file)? };
+            let size_bytes = file.metadata()?.len();
+            Ok((file, path, Metadata { size_bytes, ..metadata }))
+        };
+        let (file, path, metadata) = open().map_err(fail("open", name))?;
+        Ok((FileRead { file, raw_of: None, path, seam: self.seam.clone() }, metadata))
+    }
+
+    /// Opens the raw stream of an encrypted file, which everybody may have who may back the file up. It is put into a
+    /// temporary file first, encrypted as it is, as Windows hands it out from start to end only.
+    pub fn open_encrypted(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
+        self.pass(Op::OpenFile, "open", name)?;
+        let open = || {
+            let path = self.child(name)?;
+            let file = open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF)?;
+            refuse_all_but_files(&file)?;
+            let raw = encrypted::export(&path)?;
+            Ok(FileRead { file: raw, raw_of: Some(file), path, seam: self.seam.clone() })
+        };
+        let raw = open().map_err(fail("open", name))?;
+        let metadata = raw.metadata().map_err(|e| e.under(name))?;
+        Ok((raw, metadata))
+    }
+
+    /// Makes an encrypted file of its raw stream; an entry of that name is an error.
+    pub fn import_encrypted(&self, stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::CreateFile, "create", name)?;
+        self.child(name).and_then(|path| encrypted::import(&path, &stream.file)).map_err(fail("create", name))
     }
 
     /// Reads the text of a symlink or junction.
@@ -259,8 +299,12 @@ impl Dir {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).share_mode(SHARE_ALL);
         options.custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
-        let file = self.child(name).and_then(|path| options.open(path)).map_err(fail("create", name))?;
-        Ok(FileWrite { file, seam: self.seam.clone() })
+        let open = || {
+            let path = self.child(name)?;
+            Ok((options.open(&path)?, path))
+        };
+        let (file, path) = open().map_err(fail("create", name))?;
+        Ok(FileWrite { file, path, seam: self.seam.clone() })
     }
 
     /// Opens a regular file to write over what is in it.
@@ -269,11 +313,13 @@ impl Dir {
         let mut options = OpenOptions::new();
         options.read(true).write(true).share_mode(SHARE_ALL).custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
         let open = || {
-            let file = options.open(self.child(name)?)?;
+            let path = self.child(name)?;
+            let file = options.open(&path)?;
             refuse_all_but_files(&file)?;
-            Ok(file)
+            Ok((file, path))
         };
-        Ok(FileWrite { file: open().map_err(fail("open", name))?, seam: self.seam.clone() })
+        let (file, path) = open().map_err(fail("open", name))?;
+        Ok(FileWrite { file, path, seam: self.seam.clone() })
     }
 
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
@@ -403,23 +449,39 @@ impl Dir {
         file.and_then(|file| file::set_mtime(&file, mtime)).map_err(fail("set the times of", name))
     }
 
-    /// Reads the extended attributes of an entry, or of this directory where the name is empty: none, as NTFS keeps
-    /// such things in named streams.
+    /// Reads what NTFS has of an entry, or of this directory where the name is empty: see [`crate::ntfs`].
     pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
-        self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
-        Ok(Xattrs::new())
+        let what = "read the extended attributes of";
+        self.pass(Op::GetXattrs, what, name)?;
+        let (path, same) = self.place(name).map_err(fail(what, name))?;
+        facts::read_all(&path, same).map_err(fail(what, name))
     }
 
-    /// Sets an extended attribute: not on Windows.
-    pub fn set_xattr(&self, name: &[u8], _attribute: &[u8], _value: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::SetXattr, "set an extended attribute of", name)?;
-        Err(fail("set an extended attribute of", name)(unsupported()))
+    /// Sets one of them.
+    pub fn set_xattr(&self, name: &[u8], attribute: &[u8], value: &[u8]) -> Result<(), PathError> {
+        let what = "set an extended attribute of";
+        self.pass(Op::SetXattr, what, name)?;
+        self.place(name).and_then(|(path, _)| facts::set(&path, attribute, value)).map_err(fail(what, name))
     }
 
-    /// Removes an extended attribute: not on Windows.
-    pub fn remove_xattr(&self, name: &[u8], _attribute: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::SetXattr, "remove an extended attribute of", name)?;
-        Err(fail("remove an extended attribute of", name)(unsupported()))
+    /// Makes an entry that is a reparse point: a symlink, a junction, a placeholder. `is_dir` says whether it is a
+    /// directory to Windows.
+    pub fn make_reparse(&self, name: &[u8], is_dir: bool, reparse: &[u8]) -> Result<(), PathError> {
+        let what = "make the reparse point";
+        self.pass(Op::Symlink, what, name)?;
+        self.child(name).and_then(|path| facts::make_reparse(&path, is_dir, reparse)).map_err(fail(what, name))
+    }
+
+    /// Returns the path of a name, or of this directory where the name is empty, and then its handle.
+    fn place(&self, name: &[u8]) -> io::Result<(OsString, Option<&File>)> {
+        if name.is_empty() { Ok((self.path.clone(), Some(&self.file))) } else { Ok((self.child(name)?, None)) }
+    }
+
+    /// Removes one of them: a named stream.
+    pub fn remove_xattr(&self, name: &[u8], attribute: &[u8]) -> Result<(), PathError> {
+        let what = "remove an extended attribute of";
+        self.pass(Op::SetXattr, what, name)?;
+        self.place(name).and_then(|(path, _)| facts::remove(&path, attribute)).map_err(fail(what, name))
     }
 
     /// Reads the attribute bits of this directory.
@@ -464,6 +526,17 @@ impl Dir {
             sys::free_and_total_bytes(&self.path_with_slash()).map_err(fail("ask the volume of", b""))?;
         Ok(FreeSpace { free_bytes, total_bytes, free_entries: None, total_entries: None })
     }
+}
+
+/// Opens a regular file to read it. One with a content that a driver makes is opened as everybody opens it.
+fn open_content(path: &OsStr) -> io::Result<File> {
+    let file = open(path, fs::FILE_GENERIC_READ, ITSELF | fs::FILE_FLAG_SEQUENTIAL_SCAN)?;
+    refuse_all_but_files(&file)?;
+    if sys::by_handle(&file)?.dwFileAttributes & fs::FILE_ATTRIBUTE_REPARSE_POINT == 0 {
+        return Ok(file);
+    }
+    let through = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
+    open(path, fs::FILE_GENERIC_READ, through)
 }
 
 /// Makes anything but a regular file an error.

@@ -4,7 +4,8 @@ use crate::error::PathError;
 use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
 use crate::records;
 use crate::seam::{Op, Seam};
-use crate::system::{os_error, sys, unsupported};
+use crate::system::{facts, os_error, sys, unsupported};
+use std::ffi::OsString;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::ops::Range;
@@ -17,6 +18,10 @@ use windows_sys::Win32::Foundation as code;
 #[derive(Debug)]
 pub struct FileRead {
     pub(crate) file: File,
+    /// The encrypted file, if what is read is its raw stream.
+    pub(crate) raw_of: Option<File>,
+    /// By which it was opened.
+    pub(crate) path: OsString,
     pub(crate) seam: Seam,
 }
 
@@ -24,6 +29,8 @@ pub struct FileRead {
 #[derive(Debug)]
 pub struct FileWrite {
     pub(crate) file: File,
+    /// By which it was made.
+    pub(crate) path: OsString,
     pub(crate) seam: Seam,
 }
 
@@ -45,7 +52,13 @@ impl FileRead {
     /// Returns what is known about the open file.
     pub fn metadata(&self) -> Result<Metadata, PathError> {
         self.pass(Op::Stat, "read the metadata of")?;
-        super::metadata_of(&self.file).map_err(fail("read the metadata of"))
+        let metadata = || {
+            let Some(encrypted) = &self.raw_of else { return super::metadata_of(&self.file) };
+            let plain = super::metadata_of(encrypted)?;
+            let (raw_of, size_bytes) = (Some(plain.size_bytes), self.file.metadata()?.len());
+            Ok(Metadata { raw_of, size_bytes, blocks: size_bytes.div_ceil(512), ..plain })
+        };
+        metadata().map_err(fail("read the metadata of"))
     }
 
     /// Reads up to a buffer of bytes at an offset; 0 at the end.
@@ -80,10 +93,11 @@ impl FileRead {
         Err(fail("look for shared blocks in")(unsupported()))
     }
 
-    /// Reads all extended attributes: none, as NTFS keeps such things in named streams.
+    /// Reads what NTFS has of the file: see [`crate::ntfs`].
     pub fn xattrs(&self) -> Result<Xattrs, PathError> {
         self.pass(Op::GetXattrs, "read the extended attributes of")?;
-        Ok(Xattrs::new())
+        facts::read_all(&self.path, Some(self.raw_of.as_ref().unwrap_or(&self.file)))
+            .map_err(fail("read the extended attributes of"))
     }
 
     /// Reads the attribute bits; none where the volume has none.
@@ -175,10 +189,10 @@ impl FileWrite {
         set_mtime(&self.file, mtime).map_err(fail("set the times of"))
     }
 
-    /// Sets one extended attribute: not on Windows.
-    pub fn set_xattr(&self, _name: &[u8], _value: &[u8]) -> Result<(), PathError> {
+    /// Sets one of what NTFS has of the file.
+    pub fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), PathError> {
         self.pass(Op::SetXattr, "set an extended attribute of")?;
-        Err(fail("set an extended attribute of")(unsupported()))
+        facts::set(&self.path, name, value).map_err(fail("set an extended attribute of"))
     }
 
     /// Sets the attribute bits: not on Windows.

@@ -13,18 +13,21 @@
 
 pub(crate) mod clock;
 pub(crate) mod dir;
+mod encrypted;
+mod facts;
 pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod privilege;
 pub(crate) mod special;
 mod sys;
+mod sys_facts;
 mod token;
 pub(crate) mod volume;
 
 use crate::error::Faults;
 use crate::metadata::{Attributes, FileId, Kind, Metadata};
-use crate::records;
+use crate::{records, reparse};
 use std::fs::File;
 use std::io;
 use windows_sys::Win32::Foundation as code;
@@ -89,12 +92,12 @@ pub(crate) fn kind_of(file: &File) -> io::Result<Kind> {
 fn kind_by_attributes(file: &File, attributes: u32) -> io::Result<Kind> {
     if attributes & fs::FILE_ATTRIBUTE_REPARSE_POINT == 0 {
         // Volumes without reparse points need not know the call below.
-        return Ok(records::kind_of(attributes, 0));
+        return Ok(reparse::kind_of(attributes, 0, true));
     }
     let mut attributes_and_tag = [0u64; 1];
     sys::information(file, fs::FileAttributeTagInfo, &mut attributes_and_tag)?;
     let [attributes, tag] = halves(attributes_and_tag[0]);
-    Ok(records::kind_of(attributes, tag))
+    Ok(reparse::kind_of(attributes, tag, true))
 }
 
 /// Returns the low and the high half.
@@ -141,6 +144,7 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
         owner: None,
         device: None,
         attributes: Attributes::default(),
+        raw_of: None,
         // Rounded up: NTFS keeps a small file in less than a block.
         blocks: standard[0].div_ceil(512),
     })
@@ -148,6 +152,5 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
 
 /// Returns where an open symlink or junction points.
 pub(crate) fn link_text(file: &File) -> io::Result<Vec<u8>> {
-    let text = records::link_text(&sys::reparse_data(file)?);
-    text.map(crate::name::bytes_from_wide).ok_or_else(|| os_error(code::ERROR_NOT_A_REPARSE_POINT))
+    reparse::link_bytes(&sys::reparse_data(file)?).ok_or_else(|| os_error(code::ERROR_NOT_A_REPARSE_POINT))
 }

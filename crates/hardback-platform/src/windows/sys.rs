@@ -130,6 +130,12 @@ pub(super) fn final_path(file: &File) -> io::Result<OsString> {
     }
 }
 
+/// Returns whether there is anything at a path.
+pub(super) fn exists(path: &OsStr) -> bool {
+    // SAFETY: the path ends with NUL and lives over the call.
+    with_nul(path).is_ok_and(|path| unsafe { fs::GetFileAttributesW(path.as_ptr()) } != fs::INVALID_FILE_ATTRIBUTES)
+}
+
 /// `MoveFileExW`.
 pub(super) fn move_file(from: &OsStr, to: &OsStr, flags: fs::MOVE_FILE_FLAGS) -> io::Result<()> {
     let (from, to) = (with_nul(from)?, with_nul(to)?);

@@ -2,7 +2,9 @@
 
 use super::excludes::excludes;
 use super::prune::{self as prune_command, PruneFields};
-use super::reports::{LimitationFields, ProblemFields, TotalsFields, limitation_lines, tell_problems};
+use super::reports::{
+    LimitationFields, NotedFields, ProblemFields, TotalsFields, limitation_lines, noted_lines, tell_problems,
+};
 use super::{rights, scrub, shadow};
 use crate::args::BackupArgs;
 use crate::env::Env;
@@ -163,11 +165,14 @@ fn job(args: &BackupArgs, env: &Env) -> anyhow::Result<Job> {
         };
         sources.push(JobSource { folder, path_bytes: path_bytes(&path), path });
     }
+    let (placeholders, efs) = args.elsewhere.choices();
     let options = BackupOptions {
         one_file_system: args.one_file_system,
         max_size_file_bytes: args.max_size_file,
         checksum: args.checksum,
         skip_unchanged: args.skip_unchanged,
+        placeholders,
+        efs,
         max_links: args.max_links,
         dry_run: args.dry_run,
         allow_empty: args.allow_empty,
@@ -225,6 +230,12 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     lines.extend(counts(report));
     lines.extend(report.shadow.as_ref().and_then(|outcome| shadow::summary_line(outcome, env)));
     lines.extend(limitation_lines(&report.limitations));
+    lines.extend(noted_lines(
+        &report.placeholders,
+        "only in a cloud; the snapshot has the placeholder, not the content",
+    ));
+    let in_plain = "encrypted at the source; who reads the target reads what is in it (--efs skip leaves it out)";
+    lines.extend(noted_lines(&report.encrypted, in_plain));
     if report.base.is_none() || env.ui.is_verbose() {
         lines.extend(what_next(env, target, &place, job));
     }
@@ -325,6 +336,8 @@ struct BackupFields {
     record_bytes: u64,
     removed_for_room: Vec<String>,
     limitations: Vec<LimitationFields>,
+    placeholders: NotedFields,
+    encrypted: NotedFields,
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
@@ -374,6 +387,8 @@ impl BackupFields {
             record_bytes: report.record_bytes,
             removed_for_room: report.removed_for_room.clone(),
             limitations: LimitationFields::all(&report.limitations),
+            placeholders: NotedFields::new(&report.placeholders),
+            encrypted: NotedFields::new(&report.encrypted),
             first_problems: ProblemFields::all(&report.problems),
             elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
             would_copy: would_copy

@@ -5,12 +5,14 @@ use crate::ui::text::{self, json_bytes};
 use hardback_engine::catalog::Snapshot;
 use hardback_engine::manifest::Totals;
 use hardback_engine::system::path_bytes;
-use hardback_engine::{Damage, GoodCopy, Limitation, Note, Problem, timestamp};
+use hardback_engine::{Damage, GoodCopy, Limitation, Note, Noted, Problem, timestamp};
 use serde::Serialize;
 use std::path::Path;
 
 /// Problems that are shown to a person; the record has all.
 const PROBLEMS_SHOWN: usize = 20;
+/// Entries of a note that are shown to a person.
+const NOTED_SHOWN: usize = 10;
 
 /// The sums of a snapshot.
 #[derive(Serialize)]
@@ -122,6 +124,22 @@ impl LimitationFields {
     }
 }
 
+/// Entries that are no problem, and that the user should hear of.
+#[derive(Serialize)]
+pub(crate) struct NotedFields {
+    entries: u64,
+    first: Vec<String>,
+}
+
+impl NotedFields {
+    /// Takes over the engine's.
+    pub(crate) fn new(noted: &Noted) -> Self {
+        let mut first: Vec<_> = noted.first.iter().map(|path| json_bytes(path)).collect();
+        first.sort();
+        Self { entries: noted.entries, first }
+    }
+}
+
 /// An entry that was not handled exactly.
 #[derive(Serialize)]
 pub(crate) struct ProblemFields {
@@ -181,6 +199,21 @@ pub(crate) fn limitation_lines(limitations: &[Limitation]) -> Vec<String> {
         let detail = if limitation.detail.is_empty() { String::new() } else { format!(": {}", limitation.detail) };
         lines.push(format!("note: {}", limitation.kind));
         lines.push(format!("      {entries}, such as {}{detail}", text::path(&limitation.example)));
+    }
+    lines
+}
+
+/// Returns a line about entries that are no problem, and one for each of the first.
+pub(crate) fn noted_lines(noted: &Noted, what: &str) -> Vec<String> {
+    if noted.entries == 0 {
+        return Vec::new();
+    }
+    let mut paths: Vec<_> = noted.first.iter().collect();
+    paths.sort();
+    let mut lines = vec![format!("note: {}: {what}", text::counted(noted.entries, "file is", "files are"))];
+    lines.extend(paths.iter().take(NOTED_SHOWN).map(|path| format!("      {}", text::path(path))));
+    if let Some(more @ 1..) = noted.entries.checked_sub(NOTED_SHOWN as u64) {
+        lines.push(format!("      … and {} more; --json lists them", text::count(more)));
     }
     lines
 }

@@ -1,0 +1,85 @@
+//! Files whose content is not simply there: in a cloud only, or encrypted for somebody.
+
+use super::shared::Item;
+use super::worker::{At, Worker};
+use crate::error::Error;
+use crate::job::{BackupOptions, Efs, Placeholders};
+use crate::manifest::Entry;
+use hardback_platform::reparse::{self, ReparseClass};
+use hardback_platform::{Dir, FileRead, Kind, Metadata, PathError, ntfs};
+
+/// Refuses what this system cannot do.
+pub(super) fn check(options: &BackupOptions) -> Result<(), Error> {
+    if options.placeholders == Placeholders::Download && !hardback_platform::FETCHES_PLACEHOLDERS {
+        return Err(Error::refused(
+            "files that are in a cloud only can be downloaded by Windows alone",
+            "back up there, or leave out --placeholders download: the placeholders are kept and listed",
+        ));
+    }
+    Ok(())
+}
+
+impl Worker<'_> {
+    /// Returns whether an entry is encrypted, and is to be left out for that.
+    pub(super) fn skips_encrypted(&self, source: &Dir, item: &Item, metadata: &Metadata) -> bool {
+        self.shared.options.efs == Efs::Skip && is_encrypted(source, item, metadata)
+    }
+
+    /// Makes of a file that is encrypted, and is to be stored so, what is stored of it. How long the raw stream is, is
+    /// known when it is read; until then it is as long as it was.
+    fn as_raw(&self, source: &Dir, item: &mut Item, metadata: Metadata) -> Metadata {
+        let wanted = self.shared.options.efs == Efs::Raw && hardback_platform::EXPORTS_ENCRYPTED;
+        if !wanted || !is_encrypted(source, item, &metadata) {
+            return metadata;
+        }
+        // What was opened to be read has the plain content.
+        item.opened = None;
+        let raw_of = Some(metadata.size_bytes);
+        let as_before = item.base.as_ref().filter(|base| base.raw_of() == raw_of);
+        Metadata { raw_of, size_bytes: as_before.map_or(0, |base| base.size_bytes), ..metadata }
+    }
+
+    /// Opens a placeholder so that its content is fetched, if that is wanted; returns what it is then.
+    pub(super) fn fetch(&self, source: &Dir, item: &mut Item, metadata: Metadata) -> Result<Metadata, PathError> {
+        if self.shared.options.placeholders == Placeholders::Keep
+            || metadata.kind != Kind::Reparse
+            || reparse::class_in(&source.xattrs(&item.name)?) != Some(ReparseClass::Placeholder)
+        {
+            return Ok(self.as_raw(source, item, metadata));
+        }
+        let (file, metadata) = source.open_placeholder(&item.name)?;
+        item.opened = Some((file, metadata));
+        Ok(metadata)
+    }
+
+    /// Notes an entry whose content the snapshot does not have, or has otherwise than the source.
+    pub(super) fn note_elsewhere(&self, at: &At<'_>, entry: &Entry) {
+        let list = match entry.kind {
+            Kind::Reparse if reparse::class_in(entry.xattrs()) == Some(ReparseClass::Placeholder) => {
+                &self.shared.placeholders
+            }
+            Kind::File if is_in_plain(entry) => &self.shared.encrypted,
+            _ => return,
+        };
+        list.lock().expect("no panic while the list is held").note(at.folder.path_of(&entry.name));
+    }
+}
+
+/// Returns whether a file is encrypted at the source.
+fn is_encrypted(source: &Dir, item: &Item, metadata: &Metadata) -> bool {
+    metadata.kind == Kind::File
+        // What cannot be read is told when it is stored.
+        && source.xattrs(&item.name).is_ok_and(|xattrs| ntfs::attributes_in(&xattrs) & ntfs::ENCRYPTED != 0)
+}
+
+/// Returns whether what is stored of an encrypted file is what its user reads.
+fn is_in_plain(entry: &Entry) -> bool {
+    ntfs::attributes_in(entry.xattrs()) & ntfs::ENCRYPTED != 0
+        && entry.raw_of().is_none()
+        && ntfs::get(entry.xattrs(), ntfs::EFS).is_none()
+}
+
+/// Opens a file to read what is stored of it.
+pub(super) fn open(source: &Dir, name: &[u8], is_raw: bool) -> Result<(FileRead, Metadata), PathError> {
+    if is_raw { source.open_encrypted(name) } else { source.open_file_and_look(name) }
+}

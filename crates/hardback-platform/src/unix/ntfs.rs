@@ -1,0 +1,180 @@
+//! NTFS as ntfs-3g shows it: facts of NTFS as extended attributes that no list names, and named streams as extended
+//! attributes or as files `name:stream`, as it was mounted.
+//!
+//! What it answers was measured with ntfs-3g 2022.10.3; see docs/pitfalls.md.
+
+use crate::metadata::{Kind, Xattrs};
+use crate::ntfs;
+use crate::reparse;
+use crate::system::xattr::{self, Place, XATTR_BYTES_MAX};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// What lists the streams where they are files.
+const STREAMS_LIST: &CStr = c"ntfs.streams.list";
+/// Facts that every entry may have; the reparse point comes with its attribute.
+const FACTS: [&[u8]; 4] = [ntfs::ACL, ntfs::ATTRIBUTES, ntfs::CREATED, ntfs::EA];
+
+/// How a volume shows named streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// It is no NTFS.
+    NotNtfs,
+    /// As extended attributes `user.NAME`.
+    AsXattrs,
+    /// As files `name:NAME`.
+    AsFiles,
+}
+
+impl View {
+    /// Asks the volume of an open entry.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Self {
+        const FUSE: u64 = 0x6573_5546;
+        if rustix::fs::fstatfs(fd).map_or(0, |stat| stat.f_type as u64 & 0xffff_ffff) != FUSE {
+            return Self::NotNtfs;
+        }
+        // Only ntfs-3g knows these names.
+        let mut buffer = vec![0; XATTR_BYTES_MAX];
+        if rustix::fs::fgetxattr(fd, c"system.ntfs_attrib_be", &mut buffer[..]).is_err() {
+            Self::NotNtfs
+        } else if rustix::fs::fgetxattr(fd, STREAMS_LIST, &mut buffer[..]).is_ok() {
+            Self::AsFiles
+        } else {
+            Self::AsXattrs
+        }
+    }
+}
+
+/// Reads all extended attributes with those that NTFS has, sorted by name.
+pub(crate) fn read_all(place: Place<'_>, view: View) -> io::Result<Xattrs> {
+    // Where streams are files, a list answers nothing or with an error of something else: ntfs-3g returns an old errno.
+    let mut all = if view == View::AsFiles { Xattrs::new() } else { xattr::read_all(place)? };
+    if view == View::NotNtfs {
+        return Ok(all);
+    }
+    for name in FACTS {
+        all.extend(read(place, name)?.map(|value| (name.to_vec(), value)));
+    }
+    if ntfs::attributes_in(&all) & ntfs::REPARSE_POINT != 0 {
+        all.extend(read(place, ntfs::REPARSE)?.map(|value| (ntfs::REPARSE.to_vec(), value)));
+    }
+    if ntfs::attributes_in(&all) & ntfs::ENCRYPTED != 0 && ntfs::get(&all, ntfs::EFS).is_none() {
+        all.extend(read(place, ntfs::EFS)?.map(|value| (ntfs::EFS.to_vec(), value)));
+    }
+    if view == View::AsFiles {
+        read_streams(place, &mut all)?;
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Reads one fact; `None` where an entry does not have it.
+fn read(place: Place<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0; XATTR_BYTES_MAX];
+    match place.get(&CString::new(name)?, &mut value) {
+        Ok(length) => value.truncate(length),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    }
+    if name == ntfs::ATTRIBUTES
+        && let Ok(number) = <[u8; 4]>::try_from(&value[..])
+    {
+        value = (u32::from_be_bytes(number) & !ntfs::NORMAL).to_be_bytes().to_vec();
+    }
+    Ok(Some(value))
+}
+
+fn read_streams(place: Place<'_>, all: &mut Xattrs) -> io::Result<()> {
+    let mut names = vec![0; XATTR_BYTES_MAX];
+    match place.get(STREAMS_LIST, &mut names) {
+        Ok(length) => names.truncate(length),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let stream = open_stream(place, name, OFlags::RDONLY)?;
+        let mut value = Vec::new();
+        let most = ntfs::STREAM_BYTES_MAX + 1;
+        io::Read::read_to_end(&mut io::Read::take(std::fs::File::from(stream), most), &mut value)?;
+        if value.len() as u64 == most {
+            return Err(ntfs::too_long(name));
+        }
+        all.push(([ntfs::STREAM_PREFIX, name].concat(), value));
+    }
+    Ok(())
+}
+
+/// Opens a named stream of an entry, and makes sure that it is a stream of that entry.
+fn open_stream(place: Place<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    let path = stream_path(place, name)?;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let stream = rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(0o600))?;
+    if let Place::Fd(fd) = place {
+        // Its path was asked for, and somebody may have put another file there.
+        let (of_stream, of_file) = (rustix::fs::fstat(&stream)?, rustix::fs::fstat(fd)?);
+        if (of_stream.st_dev, of_stream.st_ino) != (of_file.st_dev, of_file.st_ino) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+    }
+    Ok(stream)
+}
+
+fn stream_path(place: Place<'_>, name: &[u8]) -> io::Result<CString> {
+    let mut path = match place {
+        Place::Path(path) => path.to_bytes().to_vec(),
+        Place::Fd(fd) => {
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            rustix::fs::readlink(link, Vec::new())?.into_bytes()
+        }
+    };
+    path.push(b':');
+    path.extend_from_slice(name);
+    Ok(CString::new(path)?)
+}
+
+/// Sets one attribute.
+pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io::Result<()> {
+    if view == View::NotNtfs {
+        return place.set(name, value);
+    }
+    if let (View::AsFiles, Some(stream)) = (view, ntfs::stream_in(name)) {
+        let file = open_stream(place, stream, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+        return io::Write::write_all(&mut std::fs::File::from(file), value);
+    }
+    if name == ntfs::REPARSE && read(place, name)?.is_some_and(|there| there == value) {
+        return Ok(());
+    }
+    if name != ntfs::ATTRIBUTES {
+        return place.set(name, value);
+    }
+    let wanted = u32::from_be_bytes(value.try_into().map_err(|_| io::ErrorKind::InvalidInput)?);
+    place.set(name, value)?;
+    let kept = read(place, name)?.map_or(0, |kept| ntfs::attributes_in(&[(name.to_vec(), kept)]));
+    // It takes every number and keeps what it can.
+    match (wanted ^ kept) & (ntfs::SETTABLE | ntfs::COMPRESSED | ntfs::ENCRYPTED) {
+        0 => Ok(()),
+        lost => Err(ntfs::lost_attributes(lost)),
+    }
+}
+
+/// Removes one attribute.
+pub(crate) fn remove(place: Place<'_>, view: View, name: &[u8]) -> io::Result<()> {
+    match (view, ntfs::stream_in(name)) {
+        (View::AsFiles, Some(stream)) => Ok(rustix::fs::unlink(stream_path(place, stream)?.as_c_str())?),
+        _ => place.remove(name),
+    }
+}
+
+/// Returns what an entry is that looks like a symlink, and its reparse point where it has one: ntfs-3g shows all of
+/// them so.
+pub(crate) fn link_of(place: Place<'_>) -> io::Result<(Kind, Option<Vec<u8>>)> {
+    // What ntfs-3g makes for a symlink of Linux has none.
+    let Some(reparse) = read(place, ntfs::REPARSE)? else { return Ok((Kind::Symlink, None)) };
+    let attributes = read(place, ntfs::ATTRIBUTES)?.unwrap_or_default();
+    let attributes = ntfs::attributes_in(&[(ntfs::ATTRIBUTES.to_vec(), attributes)]) | ntfs::REPARSE_POINT;
+    let kind = reparse::kind_of(attributes, reparse::tag_in(&reparse).unwrap_or(0), false);
+    Ok((kind, Some(reparse)))
+}

@@ -1,0 +1,262 @@
+//! What NTFS keeps beside the content, as the extended attributes of [`crate::ntfs`].
+
+use crate::metadata::Xattrs;
+use crate::name::{bytes_from_wide, wide_from_bytes};
+use crate::ntfs;
+use crate::reparse::{self, ReparseClass};
+use crate::system::{id_of, os_error, sys, sys_facts as calls, unsupported};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::windows::ffi::OsStringExt;
+use std::os::windows::fs::OpenOptionsExt;
+use std::sync::OnceLock;
+use windows_sys::Win32::Foundation as code;
+use windows_sys::Win32::Security as security;
+use windows_sys::Win32::Storage::FileSystem as fs;
+use windows_sys::Win32::System::SystemServices::ACCESS_SYSTEM_SECURITY;
+
+const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
+const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
+/// What everybody may ask for who may read a file.
+const PARTS: u32 =
+    security::OWNER_SECURITY_INFORMATION | security::GROUP_SECURITY_INFORMATION | security::DACL_SECURITY_INFORMATION;
+/// All parts, also those to come; with the right to see audit lists.
+const ALL_PARTS: u32 = PARTS
+    | security::SACL_SECURITY_INFORMATION
+    | security::LABEL_SECURITY_INFORMATION
+    | security::ATTRIBUTE_SECURITY_INFORMATION
+    | security::SCOPE_SECURITY_INFORMATION
+    | security::BACKUP_SECURITY_INFORMATION;
+
+/// Switches the rights of a backup on: to read and write every file and give it any owner, and to make symlinks. Where one
+/// is missing, the call that needs it says so. Returns whether audit lists can be seen and set.
+pub(super) fn take_rights() -> bool {
+    static SEES_AUDITS: OnceLock<bool> = OnceLock::new();
+    *SEES_AUDITS.get_or_init(|| {
+        for right in ["SeBackupPrivilege", "SeRestorePrivilege", "SeCreateSymbolicLinkPrivilege"] {
+            calls::take_right(right);
+        }
+        calls::take_right("SeSecurityPrivilege")
+    })
+}
+
+fn open(path: &OsStr, access: u32) -> io::Result<File> {
+    OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(ITSELF).open(path)
+}
+
+/// Opens an entry with one more right, where this process has it.
+fn open_privileged(path: &OsStr, access: u32) -> io::Result<(File, bool)> {
+    if take_rights()
+        && let Ok(file) = open(path, access | ACCESS_SYSTEM_SECURITY)
+    {
+        return Ok((file, true));
+    }
+    Ok((open(path, access)?, false))
+}
+
+/// Reads all that NTFS has of an entry, sorted by name. `same` is the open entry, if it is open: another one that has
+/// its path now is an error.
+pub(super) fn read_all(path: &OsStr, same: Option<&File>) -> io::Result<Xattrs> {
+    let access = fs::FILE_READ_ATTRIBUTES | fs::FILE_READ_EA | fs::READ_CONTROL;
+    let (file, sees_all) = open_privileged(path, access)?;
+    let information = sys::by_handle(&file)?;
+    if let Some(same) = same
+        && id_of(&sys::by_handle(same)?) != id_of(&information)
+    {
+        return Err(os_error(code::ERROR_FILE_NOT_FOUND));
+    }
+    let mut all = Xattrs::new();
+    let mut attributes = information.dwFileAttributes & !ntfs::NORMAL;
+    if attributes & ntfs::REPARSE_POINT != 0 {
+        let data = sys::reparse_data(&file)?;
+        match reparse::class_of(attributes, reparse::tag_in(&data).unwrap_or(0)) {
+            // Its content is read as everybody reads it; what it is made of belongs to this volume.
+            ReparseClass::Through => attributes &= !ntfs::REPARSE_POINT,
+            _ => all.push((ntfs::REPARSE.to_vec(), data)),
+        }
+    }
+    all.push((ntfs::ATTRIBUTES.to_vec(), attributes.to_be_bytes().to_vec()));
+    all.push((ntfs::CREATED.to_vec(), created(&file)?.to_be_bytes().to_vec()));
+    all.push((ntfs::ACL.to_vec(), security_of(&file, sees_all)?));
+    let eas = calls::eas_of(&file)?;
+    if !eas.is_empty() {
+        let eas = ntfs::ea_from_windows(&eas).ok_or(io::ErrorKind::InvalidData)?;
+        all.push((ntfs::EA.to_vec(), eas));
+    }
+    read_streams(path, &file, &mut all)?;
+    all.sort();
+    Ok(all)
+}
+
+fn security_of(file: &File, sees_all: bool) -> io::Result<Vec<u8>> {
+    if sees_all {
+        match calls::security_of(file, ALL_PARTS) {
+            // A volume or a server that does not know all of them.
+            Err(e) if sys::is(&e, code::ERROR_INVALID_PARAMETER) || sys::is(&e, code::ERROR_NOT_SUPPORTED) => {
+                return calls::security_of(file, PARTS | security::SACL_SECURITY_INFORMATION);
+            }
+            other => return other,
+        }
+    }
+    calls::security_of(file, PARTS)
+}
+
+/// Returns when an open entry was created: 100 ns since 1601.
+fn created(file: &File) -> io::Result<u64> {
+    let mut basic = [0u64; 5];
+    sys::information(file, fs::FileBasicInfo, &mut basic)?;
+    Ok(basic[0])
+}
+
+fn read_streams(path: &OsStr, file: &File, all: &mut Xattrs) -> io::Result<()> {
+    let streams = ntfs::streams(&calls::stream_information(file)?).ok_or(io::ErrorKind::InvalidData)?;
+    for stream in streams {
+        let name = bytes_from_wide(stream.name.iter().copied());
+        let mut value = Vec::new();
+        let most = ntfs::STREAM_BYTES_MAX + 1;
+        open_stream(path, &stream.name, OpenOptions::new().read(true))?.take(most).read_to_end(&mut value)?;
+        if value.len() as u64 == most {
+            return Err(ntfs::too_long(&name));
+        }
+        all.push(([ntfs::STREAM_PREFIX, &name].concat(), value));
+    }
+    Ok(())
+}
+
+fn open_stream(path: &OsStr, name: &[u16], options: &mut OpenOptions) -> io::Result<File> {
+    options.share_mode(SHARE_ALL).custom_flags(ITSELF).open(stream_path(path, name)?)
+}
+
+fn stream_path(path: &OsStr, name: &[u16]) -> io::Result<OsString> {
+    let leads_elsewhere = |&unit: &u16| [b':', b'\\', b'/', 0].map(u16::from).contains(&unit);
+    if name.is_empty() || name.iter().any(leads_elsewhere) {
+        return Err(os_error(code::ERROR_INVALID_NAME));
+    }
+    let mut path = path.to_owned();
+    path.push(":");
+    path.push(OsString::from_wide(name));
+    Ok(path)
+}
+
+/// Sets one attribute.
+pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
+    if let Some(stream) = ntfs::stream_in(name) {
+        let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+        if !calls::has_streams(&open(path, fs::FILE_READ_ATTRIBUTES)?)? {
+            return Err(unsupported());
+        }
+        // Never "create always": that asks for the attributes of the file too.
+        let mut file = open_stream(path, &stream, OpenOptions::new().write(true).create(true).truncate(false))?;
+        file.set_len(0)?;
+        return file.write_all(value);
+    }
+    let number = |value: &[u8]| value.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    if name == ntfs::ATTRIBUTES {
+        set_attributes(path, u32::from_be_bytes(number(value)?))
+    } else if name == ntfs::CREATED {
+        let ticks = u64::from_be_bytes(value.try_into().map_err(|_| io::ErrorKind::InvalidInput)?);
+        let file = open(path, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES)?;
+        calls::set_created(&file, ticks.cast_signed())?;
+        // Wine says that it did, and does nothing.
+        if created(&file)? == ticks { Ok(()) } else { Err(unsupported()) }
+    } else if name == ntfs::ACL {
+        set_security(path, value)
+    } else if name == ntfs::EA {
+        let list = ntfs::ea_for_windows(value).ok_or(io::ErrorKind::InvalidInput)?;
+        calls::set_eas(&open(path, fs::FILE_WRITE_EA)?, &list)
+    } else if name == ntfs::REPARSE {
+        set_reparse(path, value)
+    } else {
+        Err(unsupported())
+    }
+}
+
+/// Sets a reparse point that is not there yet.
+fn set_reparse(path: &OsStr, data: &[u8]) -> io::Result<()> {
+    let file = open(path, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES)?;
+    if sys::reparse_data(&file).is_ok_and(|there| there == data) {
+        return Ok(());
+    }
+    calls::set_reparse_data(&file, data)
+}
+
+fn set_attributes(path: &OsStr, wanted: u32) -> io::Result<()> {
+    const CHECKED: u32 = ntfs::SETTABLE | ntfs::COMPRESSED | ntfs::ENCRYPTED;
+    let attributes_of = |file: &File| sys::by_handle(file).map(|information| information.dwFileAttributes);
+    let there = attributes_of(&open(path, fs::FILE_READ_ATTRIBUTES)?)?;
+    // What is refused here is seen when all is set.
+    if (wanted ^ there) & ntfs::COMPRESSED != 0
+        && let Ok(file) = open(path, fs::FILE_GENERIC_READ | fs::FILE_GENERIC_WRITE)
+    {
+        calls::set_compression(&file, wanted & ntfs::COMPRESSED != 0).ok();
+    }
+    if wanted & !there & ntfs::SPARSE != 0
+        && wanted & ntfs::DIRECTORY == 0
+        && let Ok(file) = open(path, fs::FILE_GENERIC_WRITE)
+    {
+        sys::set_sparse(&file).ok();
+    }
+    if wanted & !there & ntfs::ENCRYPTED != 0 {
+        calls::encrypt(path).ok();
+    }
+    let file = open(path, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES)?;
+    // None at all is a word of its own; 0 would change none.
+    let settable = wanted & ntfs::SETTABLE;
+    sys::set_attributes(&file, if settable == 0 { ntfs::NORMAL } else { settable })?;
+    match (wanted ^ attributes_of(&file)?) & CHECKED {
+        0 => Ok(()),
+        lost => Err(ntfs::lost_attributes(lost)),
+    }
+}
+
+fn set_security(path: &OsStr, value: &[u8]) -> io::Result<()> {
+    let [owner, group, dacl, sacl] = ntfs::acl_parts(value).ok_or(io::ErrorKind::InvalidInput)?;
+    let descriptor = ntfs::acl_for_windows(value);
+    let list = if dacl { security::DACL_SECURITY_INFORMATION | ntfs::dacl_protection(value) } else { 0 };
+    let access = fs::WRITE_DAC | fs::READ_CONTROL;
+    if sacl && take_rights() {
+        let audits = security::SACL_SECURITY_INFORMATION | ntfs::sacl_protection(value);
+        calls::set_security(&open(path, ACCESS_SYSTEM_SECURITY)?, audits, &descriptor)?;
+    }
+    let owners = if owner { security::OWNER_SECURITY_INFORMATION } else { 0 }
+        | if group { security::GROUP_SECURITY_INFORMATION } else { 0 };
+    let all =
+        open(path, access | fs::WRITE_OWNER).and_then(|file| calls::set_security(&file, owners | list, &descriptor));
+    let Err(refused) = all else {
+        // Who may not see audit lists must not pretend to have set one.
+        return if sacl && !take_rights() { Err(os_error(code::ERROR_PRIVILEGE_NOT_HELD)) } else { Ok(()) };
+    };
+    // Only who has the right to restore can give a file away; whom it lets in can be said all the same.
+    if list != 0 {
+        calls::set_security(&open(path, access)?, list, &descriptor)?;
+    }
+    Err(refused)
+}
+
+/// Removes one attribute.
+pub(super) fn remove(path: &OsStr, name: &[u8]) -> io::Result<()> {
+    let Some(stream) = ntfs::stream_in(name) else { return Err(unsupported()) };
+    let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
+    std::fs::remove_file(stream_path(path, &stream)?)
+}
+
+/// Makes a new entry that is a reparse point.
+pub(super) fn make_reparse(path: &OsStr, is_dir: bool, data: &[u8]) -> io::Result<()> {
+    take_rights();
+    if is_dir {
+        std::fs::create_dir(path)?;
+    } else {
+        OpenOptions::new().write(true).create_new(true).share_mode(SHARE_ALL).custom_flags(ITSELF).open(path)?;
+    }
+    let set = set_reparse(path, data);
+    if set.is_err() {
+        // What is left over is told with the error itself.
+        if is_dir {
+            std::fs::remove_dir(path).ok()
+        } else {
+            std::fs::remove_file(path).ok()
+        };
+    }
+    set
+}
