@@ -240,8 +240,7 @@ fn metadata() -> Vec<Thing> {
         )
         .privileged(),
         with_xattr("access list that denies (POSIX)", Where::Somewhere, b"system.posix_acl_access", POSIX_ACL.to_vec()),
-        Thing::new("file that is closed to all", Where::Everywhere, make_closed, |dir| has_file(dir, FILE))
-            .privileged(),
+        Thing::new("file that is closed to all", Where::Everywhere, make_closed, is_closed_and_read).privileged(),
     ]
 }
 
@@ -261,6 +260,15 @@ fn make_closed(dir: &Dir, _: &Path) -> Made {
         }
         other => Ok(other?),
     }
+}
+
+/// It is read although it is closed: who only thinks that it is closed proves nothing.
+fn is_closed_and_read(dir: &Dir) -> Instead {
+    let is_closed = match dir.stat(FILE)?.mode {
+        Some(mode) => mode == 0,
+        None => descriptor_of(dir, FILE).is_ok_and(|descriptor| descriptor.dacl == Some(Vec::new())),
+    };
+    if is_closed { has_file(dir, FILE) } else { Ok(Some("a file that is open to somebody".to_owned())) }
 }
 
 fn of_ntfs() -> Vec<Thing> {
