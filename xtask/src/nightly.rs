@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::process::{cargo, find_program, run, workspace_root};
 use crate::steps::{Steps, no_skip_from_env};
-use crate::windows::{self, Setup};
+use crate::windows::{self, Setup, Wrong};
 
 /// How long one test program may run under Wine.
 const PROCESS_SECONDS_MAX: u32 = 3600;
@@ -53,7 +53,10 @@ fn slow_tests_on_linux() -> Result<()> {
 
 fn slow_tests_on_windows(steps: &mut Steps) -> Result<()> {
     match windows::set_up()? {
-        Setup::Ready(toolchain) => run(toolchain.tests(PROCESS_SECONDS_MAX).env(SLOW, "1")),
+        Setup::Ready(toolchain) => {
+            run(toolchain.tests(PROCESS_SECONDS_MAX).env(SLOW, "1"))?;
+            toolchain.wrong_stand_ins(Wrong::All)
+        }
         Setup::Missing(why) => {
             steps.skip("slow tests on Windows", why);
             Ok(())

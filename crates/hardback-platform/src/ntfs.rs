@@ -387,11 +387,43 @@ mod tests {
         assert_eq!(attributes_in(&[]), 0);
     }
 
+    /// Runs every parser of this crate that reads what a system or a record says.
+    fn parse_all(bytes: &[u8]) {
+        drop((streams(bytes), ea_for_windows(bytes), ea_from_windows(bytes), acl_for_windows(bytes), acl_parts(bytes)));
+        let record = [(ATTRIBUTES.to_vec(), bytes.to_vec()), (REPARSE.to_vec(), bytes.to_vec())];
+        drop((attributes_in(&record), crate::reparse::class_in(&record), crate::reparse::link_bytes(bytes)));
+        crate::records::push_entries(bytes, &mut crate::listing::Listing::default());
+    }
+
+    /// Answers as Windows gives them: of streams, of EAs, and a symlink.
+    fn answers() -> [Vec<u8>; 3] {
+        let symlink = [&0xA000_000Cu32.to_le_bytes()[..], &[28, 0, 0, 0, 0, 0, 8, 0, 8, 0, 8, 0, 1, 0, 0, 0]].concat();
+        [
+            [stream(":one:$DATA", 5, false), stream(":two:$DATA", 6, true)].concat(),
+            [ea(20, b"A", b"1234567890"), ea(0, b"B", b"")].concat(),
+            [symlink, b"a\0b\0c\0d\0a\0b\0c\0d\0".to_vec()].concat(),
+        ]
+    }
+
     proptest! {
         #[test]
+        fn answers_with_bytes_changed_and_cut_are_parsed_or_refused(
+            which in 0..3usize,
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = answers()[which].clone();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            parse_all(&bytes);
+            parse_all(&bytes[..cut.index(bytes.len())]);
+        }
+
+        #[test]
         fn no_bytes_make_a_parser_fail_otherwise_than_by_saying_so(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop((streams(&bytes), ea_for_windows(&bytes), acl_for_windows(&bytes), acl_parts(&bytes)));
-            drop(crate::reparse::link_bytes(&bytes));
+            parse_all(&bytes);
             if let Some(list) = ea_from_windows(&bytes) {
                 // What was read once is read again.
                 prop_assert_eq!(ea_for_windows(&list).and_then(|given| ea_from_windows(&given)), Some(list));

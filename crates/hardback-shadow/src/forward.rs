@@ -188,12 +188,80 @@ mod system {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+#[allow(unsafe_code, reason = "one system call, which is given a function")]
+mod system {
+    use std::io;
+    use std::process::Child;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, SetConsoleCtrlHandler};
+    use windows_sys::core::BOOL;
+
+    /// What Ctrl-C ends with, as elsewhere: 128 and the number of the signal.
+    const INTERRUPTED: u8 = 130;
+    /// What a console that is closed, a logoff and a shutdown end with.
+    const HUNG_UP: u8 = 129;
+
+    /// The handler is a plain function, so what it knows is the process's.
+    static STOPS: AtomicU32 = AtomicU32::new(0);
+    static IS_HUNG_UP: AtomicBool = AtomicBool::new(false);
+    static HAS_CHILD: AtomicBool = AtomicBool::new(false);
+
+    /// Hears what the console says, in a thread of the system's. All programs of the console hear it, the child too.
+    unsafe extern "system" fn handle(event: u32) -> BOOL {
+        let is_key = [CTRL_C_EVENT, CTRL_BREAK_EVENT].contains(&event);
+        if !is_key || !HAS_CHILD.load(Ordering::SeqCst) {
+            IS_HUNG_UP.fetch_or(!is_key, Ordering::SeqCst);
+            STOPS.fetch_add(1, Ordering::SeqCst);
+        }
+        if !is_key {
+            // The process ends when this returns, or some seconds later: what was made is removed meanwhile.
+            loop {
+                std::thread::park();
+            }
+        }
+        1
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Forward;
+
+    impl Forward {
+        pub(super) fn listen() -> io::Result<Self> {
+            // SAFETY: the function lives as long as the process.
+            match unsafe { SetConsoleCtrlHandler(Some(handle), 1) } {
+                0 => Err(io::Error::last_os_error()),
+                _ => Ok(Self),
+            }
+        }
+
+        pub(super) fn stopped(&self) -> Option<u8> {
+            let code = if IS_HUNG_UP.load(Ordering::SeqCst) { HUNG_UP } else { INTERRUPTED };
+            (self.stops() > 0).then_some(code)
+        }
+
+        pub(super) fn stops(&self) -> u32 {
+            STOPS.load(Ordering::SeqCst)
+        }
+
+        pub(super) fn run(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<u8> {
+            if let Some(code) = self.stopped() {
+                return Ok(code);
+            }
+            HAS_CHILD.store(true, Ordering::SeqCst);
+            let status = spawn().and_then(|mut child| child.wait());
+            HAS_CHILD.store(false, Ordering::SeqCst);
+            let code = status?.code().and_then(|code| u8::try_from(code).ok());
+            Ok(code.unwrap_or(u8::MAX))
+        }
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
 mod system {
     use std::io;
     use std::process::Child;
 
-    /// Ctrl-C goes to all programs of a console; the binary's own handler keeps this one alive.
     #[derive(Debug)]
     pub(super) struct Forward;
 

@@ -9,6 +9,7 @@
 //! way out, or by the next [`Shadows::sweep`] where a process was killed.
 
 mod error;
+mod exclusions;
 mod forward;
 mod hooks;
 #[cfg(target_os = "linux")]
@@ -19,15 +20,20 @@ mod process;
 mod provider;
 mod record;
 mod set;
+#[cfg(any(windows, test))]
+mod vss;
 mod window;
+#[cfg(windows)]
+mod windows;
 
 pub use error::ShadowError;
+pub use exclusions::{ExclusionList, ExclusionPattern, Expansion, Meaning, SystemExclusion, SystemExclusions};
 pub use forward::Forward;
 pub use hooks::{FailedHook, HOOK_LIMIT, HookFailure, HookTime, Hooks};
 pub use machine::{Graft, Machine, PlainMachine, Request, ViewPlan};
 pub use prepared::{Live, Prepared};
 pub use provider::{
-    Answer, Copy, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
+    Answer, Copy, Meanwhile, Mode, MountedVolume, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume,
     is_name_of_copy,
 };
 pub use record::{Listed, Record, Records};
@@ -45,10 +51,32 @@ pub fn system(records: PathBuf) -> Shadows {
 pub fn system_with_size(records: PathBuf, size: ShadowSize) -> Shadows {
     #[cfg(target_os = "linux")]
     return linux::system(records, size);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(windows)]
+    return windows::system(records, size);
+    #[cfg(not(any(target_os = "linux", windows)))]
     {
         // Nothing here makes any.
         let _: ShadowSize = size;
         Shadows::new(std::sync::Arc::new(PlainMachine), Vec::new(), records)
     }
+}
+
+/// Reads what the system declares that no backup should have; on other systems than Windows nothing.
+///
+/// # Errors
+/// It cannot be read.
+#[cfg_attr(not(windows), allow(clippy::unnecessary_wraps, reason = "one signature on all systems"))]
+pub fn system_exclusions() -> std::io::Result<SystemExclusions> {
+    #[cfg(windows)]
+    return windows::exclusions();
+    #[cfg(not(windows))]
+    Ok(SystemExclusions::default())
+}
+
+/// Returns a path without short names such as `ANNALI~1`, where the system has them.
+pub fn long_path(path: &str) -> Option<String> {
+    #[cfg(windows)]
+    return windows::long_path(path);
+    #[cfg(not(windows))]
+    Some(path.to_owned())
 }

@@ -137,7 +137,7 @@ impl Machine for PlainMachine {
     fn show_in_place(&self, _views: &[(PathBuf, PathBuf)]) -> Result<(), ShadowError> {
         Err(ShadowError::refused(
             "a shadow copy cannot be shown in the place of its volume here",
-            "use {} in the command, which becomes the path of the shadow copy",
+            "use {} in the command, which becomes the path of the shadow copy (on Windows with --drive: one with a drive letter)",
         ))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::ShadowError;
 use crate::machine::Request;
-use crate::provider::{Answer, Copy, Mode, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+use crate::provider::{Answer, Copy, Meanwhile, Mode, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 use crate::record::Record;
 use crate::set::{ShadowSet, Shadows};
 use hardback_platform::Time;
@@ -49,6 +49,7 @@ pub struct Prepared<'a> {
     pub(crate) copies: Vec<Copy>,
     pub(crate) id: String,
     pub(crate) live: Vec<Live>,
+    pub(crate) meanwhile: Meanwhile<'a>,
 }
 
 /// A place, and what is done about it.
@@ -95,7 +96,7 @@ impl Live {
     }
 }
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
     pub(crate) fn look(&mut self, place: Place, wants: &dyn Fn(&Path) -> bool) {
         let is_below = !place.below.as_os_str().is_empty();
         let is_in_memory = is_of_kernel(&place) || (is_below && is_in_memory(&place));
@@ -149,6 +150,11 @@ impl Prepared<'_> {
         at
     }
 
+    /// Heeds and tells this while copies are made.
+    pub fn heeding(self, meanwhile: Meanwhile<'a>) -> Self {
+        Self { meanwhile, ..self }
+    }
+
     /// Returns whether anything would be frozen.
     pub fn is_empty(&self) -> bool {
         self.copies.is_empty()
@@ -166,7 +172,7 @@ impl Prepared<'_> {
     /// No record can be written, or a view cannot be made; with [`Mode::Always`] also when a volume cannot be frozen.
     /// Whatever was made is removed again.
     pub fn freeze(self, mode: Mode, purpose: &str, now: &dyn Fn() -> Time) -> Result<ShadowSet, ShadowError> {
-        let (shadows, request) = (self.shadows, self.request);
+        let (shadows, request, meanwhile) = (self.shadows, self.request, self.meanwhile);
         let mut prepared = self;
         for attempt in 1.. {
             let (was_for, is_last) = (prepared.outline(), attempt == ATTEMPTS);
@@ -193,7 +199,7 @@ impl Prepared<'_> {
                 (Some(_), result) => drop(result.map(ShadowSet::release)),
             }
             shadows.refresh();
-            prepared = again;
+            prepared = again.heeding(meanwhile);
         }
         unreachable!("the last attempt returns")
     }
@@ -208,7 +214,7 @@ impl Prepared<'_> {
     }
 
     fn freeze_once(self, mode: Mode, purpose: &str, now: &dyn Fn() -> Time) -> Result<ShadowSet, ShadowError> {
-        let Self { shadows, request, places, copies, id, live } = self;
+        let Self { shadows, request, places, copies, id, live, meanwhile } = self;
         let sources = places.iter().map(|looked| looked.place.source + 1).max().unwrap_or(0);
         let mut set = ShadowSet::of_nothing(shadows, sources, request.shows_unwanted, live);
         let in_memory = places.iter().map(|looked| &looked.place).filter(|place| place.is_wanted);
@@ -223,7 +229,7 @@ impl Prepared<'_> {
         let record = Record { id, boot_id, pid: std::process::id(), created_s, purpose, copies: copies.clone() };
         let filled = shadows.records.begin(record).and_then(|owned| {
             set.owned = Some(owned);
-            set.fill(&places, &copies, mode)
+            set.fill(&places, &copies, mode, &meanwhile)
         });
         match filled {
             Ok(()) => {

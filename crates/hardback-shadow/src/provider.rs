@@ -173,6 +173,26 @@ pub enum Answer {
     Can(Vec<Piece>),
 }
 
+/// What is heeded and told while copies are made.
+#[derive(Clone, Copy)]
+pub struct Meanwhile<'a> {
+    /// Whether the user asked to stop.
+    pub is_stopped: &'a dyn Fn() -> bool,
+    /// Hears why something takes long.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl Meanwhile<'_> {
+    /// Nobody asks to stop, and nobody listens.
+    pub const ALONE: Meanwhile<'static> = Meanwhile { is_stopped: &|| false, tell: &|_| {} };
+}
+
+impl Debug for Meanwhile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meanwhile").finish_non_exhaustive()
+    }
+}
+
 /// Something that freezes volumes: Btrfs, LVM, ZFS, VSS, and a scripted one for tests.
 ///
 /// Called from one thread at a time, but for [`ShadowProvider::check`].
@@ -189,7 +209,12 @@ pub trait ShadowProvider: Send + Sync + Debug {
     ///
     /// # Errors
     /// One of them cannot be frozen.
-    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError>;
+    fn create(&self, copies: &[Copy], meanwhile: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError>;
+
+    /// Takes what is to be told of the last creation although it did what it should.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Notes in a volume, once all copies of it were made, that a [`ShadowProvider::remove`] has nothing to undo beside
     /// them; returns whether anything was noted.
@@ -199,6 +224,22 @@ pub trait ShadowProvider: Send + Sync + Debug {
 
     /// Lets go of all that is needed only to make views and to remove copies.
     fn rest(&self) {}
+
+    /// Chooses a drive letter for a copy whose root is at this path, and writes it into the copy, for the record.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    fn choose_letter(&self, _copy: &mut Copy, _root: &Path) -> Result<(), ShadowError> {
+        Err(ShadowError::refused("there are no drive letters here", "leave out --drive"))
+    }
+
+    /// Gives a copy the letter that was chosen, until it is removed; returns the path of its root.
+    ///
+    /// # Errors
+    /// It cannot have it.
+    fn give_letter(&self, copy: &Copy) -> Result<PathBuf, ShadowError> {
+        Err(ShadowError::refused(format!("{} gets no drive letter here", copy.volume.shown), "leave out --drive"))
+    }
 
     /// Tells whether a shadow copy is still good. Called from another thread than the rest, while that reads.
     ///

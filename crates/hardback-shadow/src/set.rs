@@ -3,7 +3,7 @@
 use crate::error::ShadowError;
 use crate::machine::{Graft, Machine, Request, ViewPlan};
 use crate::prepared::{From, Live, Looked, Prepared, is_in_memory, is_of_kernel};
-use crate::provider::{Copy, Mode, ShadowProvider};
+use crate::provider::{Copy, Meanwhile, Mode, ShadowProvider};
 use crate::record::{self, Owned, Records};
 use hardback_platform::{Dir, PathError, Seam, Time};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub struct ShadowReport {
     pub live: Vec<Live>,
     /// File systems in memory below a source, which are read as they are.
     pub in_memory: Vec<PathBuf>,
+    /// What is to be told of the copies although they were made.
+    pub warnings: Vec<String>,
 }
 
 /// A set that is held.
@@ -52,6 +54,8 @@ pub struct ShadowSet {
     made: Vec<Copy>,
     shows_unwanted: bool,
     pub(crate) views: Vec<Option<PathBuf>>,
+    /// Names of the copies, and where each is read from.
+    roots: Vec<(String, PathBuf)>,
     paths: Vec<PathBuf>,
     pub(crate) report: ShadowReport,
 }
@@ -148,6 +152,7 @@ impl Shadows {
             copies: Vec::new(),
             id: record::new_id()?,
             live: Vec::new(),
+            meanwhile: Meanwhile::ALONE,
         };
         let places = match self.machine.survey(request) {
             Err(error) if mode != Mode::Always && !matches!(error, ShadowError::Interrupted) => {
@@ -179,20 +184,29 @@ impl ShadowSet {
             made: Vec::new(),
             shows_unwanted,
             views: vec![None; sources],
+            roots: Vec::new(),
             paths: Vec::new(),
             report: ShadowReport { live, ..ShadowReport::default() },
         }
     }
 
     /// Makes the copies and the views.
-    pub(crate) fn fill(&mut self, places: &[Looked], copies: &[Copy], mode: Mode) -> Result<(), ShadowError> {
+    pub(crate) fn fill(
+        &mut self,
+        places: &[Looked],
+        copies: &[Copy],
+        mode: Mode,
+        meanwhile: &Meanwhile<'_>,
+    ) -> Result<(), ShadowError> {
         let began = hardback_platform::monotonic_now();
         // Should this process be killed, the tool that is at work makes its copy all the same: nobody sweeps before.
         let cannot = |e| ShadowError::system("let the tools hold the lock of the record", e);
         self.let_children_hold(true).map_err(cannot)?;
-        let paths = self.create(copies, mode);
+        let paths = self.create(copies, mode, meanwhile);
         self.let_children_hold(false).map_err(cannot)?;
         let paths = paths?;
+        let made = copies.iter().zip(&paths).filter_map(|(copy, path)| Some((copy.name.clone(), path.clone().ok()?)));
+        self.roots = made.collect();
         self.report.spread_ns = hardback_platform::monotonic_now().saturating_sub(began);
         let plans: Vec<ViewPlan> =
             (0..self.views.len()).filter_map(|source| self.plan(source, places, &paths)).collect();
@@ -248,7 +262,12 @@ impl ShadowSet {
     }
 
     /// Makes the copies, provider by provider; of each the path, or why there is none.
-    fn create(&mut self, copies: &[Copy], mode: Mode) -> Result<Vec<Result<PathBuf, Live>>, ShadowError> {
+    fn create(
+        &mut self,
+        copies: &[Copy],
+        mode: Mode,
+        meanwhile: &Meanwhile<'_>,
+    ) -> Result<Vec<Result<PathBuf, Live>>, ShadowError> {
         let mut paths: Vec<Option<Result<PathBuf, Live>>> = vec![None; copies.len()];
         for provider in self.shadows.providers.clone() {
             let is_of = |copy: &Copy| copy.volume.provider == provider.name();
@@ -257,11 +276,14 @@ impl ShadowSet {
             if of_provider.is_empty() {
                 continue;
             }
-            let made = match provider.create(&of_provider) {
+            let made = match provider.create(&of_provider, meanwhile) {
                 Err(error) if mode == Mode::Always || matches!(error, ShadowError::Interrupted) => return Err(error),
                 Ok(made) => made.into_iter().map(Ok).collect(),
                 // Those that can be frozen are, one by one.
-                Err(_) => of_provider.iter().map(|copy| self.create_alone(provider.as_ref(), copy)).collect::<Vec<_>>(),
+                Err(_) => {
+                    let alone = |copy| self.create_alone(provider.as_ref(), copy, meanwhile);
+                    of_provider.iter().map(alone).collect::<Vec<_>>()
+                }
             };
             for ((at, made), copy) in numbers.iter().zip(made).zip(&of_provider) {
                 if made.is_ok() {
@@ -271,6 +293,7 @@ impl ShadowSet {
                 }
                 paths[*at] = Some(made);
             }
+            self.report.warnings.extend(provider.warnings());
             self.settle(provider.as_ref())?;
         }
         let unknown = || Live { path: PathBuf::new(), why: "nobody made it".into(), hint: None };
@@ -307,11 +330,16 @@ impl ShadowSet {
     }
 
     /// Makes one copy where those of its provider could not be made together.
-    fn create_alone(&self, provider: &dyn ShadowProvider, copy: &Copy) -> Result<PathBuf, Live> {
+    fn create_alone(
+        &self,
+        provider: &dyn ShadowProvider,
+        copy: &Copy,
+        meanwhile: &Meanwhile<'_>,
+    ) -> Result<PathBuf, Live> {
         // It may be there from the first attempt, or only half: it is on record, and goes when the set goes.
         let create = || {
             provider.remove(copy)?;
-            provider.create(std::slice::from_ref(copy))
+            provider.create(std::slice::from_ref(copy), meanwhile)
         };
         match create() {
             Ok(mut made) if made.len() == 1 => Ok(made.remove(0)),
@@ -364,6 +392,33 @@ impl ShadowSet {
         let views = self.paths.iter().zip(&self.views);
         let views = views.filter_map(|(path, view)| Some((path.clone(), view.clone()?)));
         self.shadows.machine.show_in_place(&views.collect::<Vec<_>>())
+    }
+
+    /// Gives each frozen volume a drive letter, for programs that know no other paths: from now on the views are there.
+    /// The letters are on record before they lead anywhere, and go with the copies.
+    ///
+    /// # Errors
+    /// There are none, or not enough.
+    pub fn give_letters(&mut self) -> Result<(), ShadowError> {
+        for (name, root) in &self.roots {
+            if !self.views.iter().flatten().any(|view| view.starts_with(root)) {
+                continue;
+            }
+            let Some(owned) = &mut self.owned else { continue };
+            let Some(copy) = owned.record.copies.iter_mut().find(|copy| copy.name == *name) else { continue };
+            let mut providers = self.shadows.providers.iter();
+            let Some(provider) = providers.find(|provider| provider.name() == copy.volume.provider) else { continue };
+            provider.choose_letter(copy, root)?;
+            let copy = copy.clone();
+            owned.write()?;
+            let letter = provider.give_letter(&copy)?;
+            for view in self.views.iter_mut().flatten() {
+                if let Ok(below) = view.strip_prefix(root) {
+                    *view = joined(&letter, below);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Starts a program that sees the views. Should this process be killed, the set is in use as long as it runs.

@@ -4,7 +4,7 @@ use crate::error::ShadowError;
 use crate::hooks::{FailedHook, HookFailure, HookTime, Hooks};
 use crate::machine::Request;
 use crate::prepared::Prepared;
-use crate::provider::{Copy, Mode};
+use crate::provider::{Copy, Meanwhile, Mode};
 use crate::set::{ShadowReport, ShadowSet, Shadows, Swept};
 use hardback_platform::Time;
 use std::ffi::OsString;
@@ -37,6 +37,8 @@ pub struct WindowPlan<'a> {
 pub enum Told<'a> {
     /// Something that another run left, and that cannot be removed.
     Leftover(String),
+    /// Freezing takes long.
+    Waiting(&'a str),
     /// A hook failed.
     FailedHook(&'a FailedHook),
     /// A copy of this run cannot be removed.
@@ -128,6 +130,14 @@ impl<'a> Window<'a> {
         self.set.as_ref()
     }
 
+    /// Gives each frozen volume a drive letter, as [`ShadowSet::give_letters`] does.
+    ///
+    /// # Errors
+    /// There are none, or not enough.
+    pub fn give_letters(&mut self) -> Result<(), ShadowError> {
+        self.set.as_mut().map_or(Ok(()), ShadowSet::give_letters)
+    }
+
     /// Removes the copies and runs the last hooks, which never stop a run: it is over. Handles in views must be closed.
     pub fn close(mut self, result: RunResult) -> Closed {
         self.end(result);
@@ -163,7 +173,12 @@ impl<'a> Window<'a> {
             self.plan.shadows.refresh();
         }
         let set = match self.prepare()? {
-            Some(prepared) => prepared.freeze(self.plan.mode, &self.plan.purpose, self.plan.now)?,
+            Some(prepared) => {
+                let is_stopped = || (self.plan.stops)() > 0;
+                let tell = |text: &str| (self.plan.tell)(Told::Waiting(text));
+                let meanwhile = Meanwhile { is_stopped: &is_stopped, tell: &tell };
+                prepared.heeding(meanwhile).freeze(self.plan.mode, &self.plan.purpose, self.plan.now)?
+            }
             None => return Ok(()),
         };
         self.set = Some(set);

@@ -3,7 +3,9 @@
 //! What it made is on the disk, so it outlives a process that is killed; every making and removing is a line in a
 //! journal, and at the end they must balance.
 
-use hardback_shadow::{Answer, Copy, Piece, Place, PlainMachine, Read, ShadowError, ShadowProvider, Shadows, Volume};
+use hardback_shadow::{
+    Answer, Copy, Meanwhile, Piece, Place, PlainMachine, Read, ShadowError, ShadowProvider, Shadows, Volume,
+};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -132,7 +134,7 @@ impl ShadowProvider for Scripted {
         Answer::Can(vec![Piece { below: PathBuf::new(), read: Read::Frozen { volume, inside: PathBuf::new() } }])
     }
 
-    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+    fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
         let make = |copy: &Copy| {
             self.step(Step::Create)?;
             let place = self.dir.join(&copy.name);

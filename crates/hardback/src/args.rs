@@ -223,6 +223,10 @@ pub(crate) struct ExcludeArgs {
     /// Use a list that comes with hardback; `hardback filter presets` prints them
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Vec<String>,
+    /// On Windows, do not leave out what the system declares that no backup should have (FilesNotToBackup, and with shadow
+    /// copies FilesNotToSnapshot)
+    #[arg(long)]
+    pub(crate) no_system_excludes: bool,
 }
 
 /// List snapshots: name, when, entries, bytes, new bytes, problems

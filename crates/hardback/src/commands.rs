@@ -23,6 +23,7 @@ mod scrub;
 mod selftest;
 mod shadow;
 mod snapshots;
+mod system_excludes;
 mod verify;
 mod versions;
 mod with_shadow;

@@ -72,6 +72,12 @@ impl Env {
         crate::ui::text::time_in(time, &hardback_engine::Clock::zone(&self.clock))
     }
 
+    /// Returns a variable of the environment, where it is text.
+    #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
     /// Returns the system's folder for temporary files.
     #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
     pub(crate) fn temporary_dir(&self) -> PathBuf {

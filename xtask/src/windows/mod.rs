@@ -6,6 +6,7 @@
 //! own current Rust builds one from source: see [`debian`].
 
 mod debian;
+mod stand_in;
 mod wine;
 
 use std::env;
@@ -17,6 +18,7 @@ use anyhow::{Result, bail};
 
 use crate::process::{self, cargo, command, find_program, run, workspace_root};
 use crate::steps::{NO_SKIP, Steps, no_skip_from_env};
+pub use stand_in::Wrong;
 use wine::Wine;
 
 /// The target: -gnu, because Microsoft's SDK cannot be had everywhere.
@@ -41,6 +43,9 @@ const PROFILE: &[&str] = &[
     "profile.dev.package.blake3.opt-level=2",
     "profile.dev.package.zstd-sys.opt-level=2",
 ];
+
+/// The packages of the product.
+const ALL: &[&str] = &["--workspace", "--exclude", "xtask"];
 
 /// What is refused when clippy is Debian's, which may be newer than ours: what
 /// we chose ourselves. With `-D warnings`, a lint that tomorrow's clippy adds
@@ -75,7 +80,12 @@ pub fn main(arguments: &[String]) -> Result<()> {
     match words[..] {
         [] => steps(&mut run),
         ["setup"] => drop(set_up_step(&mut run)),
-        _ => bail!("usage: cargo xtask windows [setup]"),
+        ["wrong-stand-ins"] => {
+            if let Some(toolchain) = set_up_step(&mut run) {
+                run.step("stand-ins for vssapi.dll that are wrong", |_| toolchain.wrong_stand_ins(Wrong::All));
+            }
+        }
+        _ => bail!("usage: cargo xtask windows [setup|wrong-stand-ins]"),
     }
     run.finish()
 }
@@ -93,6 +103,7 @@ pub fn steps(steps: &mut Steps) {
         }
         run(&mut tests)
     });
+    steps.step("stand-ins for vssapi.dll that are wrong", |_| toolchain.wrong_stand_ins(Wrong::Some));
 }
 
 fn set_up_step(steps: &mut Steps) -> Option<Toolchain> {
@@ -126,6 +137,7 @@ pub fn set_up() -> Result<Setup> {
         },
     };
     let wine = Wine::set_up(programs, &target_dir().join("wine"))?;
+    stand_in::install(&wine.system_dir())?;
     Ok(Setup::Ready(Toolchain { compiler, wine }))
 }
 
@@ -148,7 +160,7 @@ fn target_dir() -> PathBuf {
 impl Toolchain {
     /// The lints for Windows.
     pub fn clippy(&self) -> Command {
-        let mut clippy = self.cargo("clippy");
+        let mut clippy = self.cargo("clippy", ALL);
         clippy.args(["--all-targets", "--"]);
         match self.compiler {
             Compiler::Own => clippy.args(["-D", "warnings"]),
@@ -160,13 +172,9 @@ impl Toolchain {
     /// The tests of every product crate, each program under Wine and ended
     /// after `process_seconds_max`.
     pub fn tests(&self, process_seconds_max: u32) -> Command {
-        let mut tests = self.cargo("test");
-        tests
-            .arg("--no-fail-fast")
-            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", self.wine.runner(process_seconds_max))
-            .envs(self.wine.environment())
-            // Wine is not Windows: lets a test say what it does not believe.
-            .env("HARDBACK_TEST_WINE", "1");
+        let mut tests = self.cargo("test", ALL);
+        tests.arg("--no-fail-fast");
+        self.under_wine(&mut tests, process_seconds_max);
         tests
     }
 
@@ -185,12 +193,20 @@ impl Toolchain {
         self.wine.output(program, arguments, PROCESS_SECONDS_MAX)
     }
 
-    fn cargo(&self, subcommand: &str) -> Command {
+    fn cargo(&self, subcommand: &str, packages: &[&str]) -> Command {
         let mut cargo = self.bare_cargo(subcommand);
+        cargo.args(packages).args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
         cargo
-            .args(["--workspace", "--exclude", "xtask"])
-            .args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
+    }
+
+    /// Lets a cargo run what it builds under Wine.
+    fn under_wine(&self, cargo: &mut Command, process_seconds_max: u32) {
         cargo
+            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", self.wine.runner(process_seconds_max))
+            .envs(self.wine.environment())
+            // Wine is not Windows: lets a test say what it does not believe.
+            .env("HARDBACK_TEST_WINE", "1")
+            .env("HARDBACK_TEST_VSS_STANDIN", "1");
     }
 
     fn bare_cargo(&self, subcommand: &str) -> Command {

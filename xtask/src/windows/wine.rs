@@ -21,7 +21,7 @@ const KILL_SECONDS: u32 = 10;
 /// second; after this long without any it goes by itself.
 const SERVER_SECONDS: u32 = 300;
 
-/// Our own vssapi.dll where a test brings one; no debugger, no desktop menus,
+/// Our own vssapi.dll (see `stand_in`); no debugger, no desktop menus,
 /// no .NET and no browser, which would ask to be downloaded.
 const DLL_OVERRIDES: &str = "vssapi=n;winedbg.exe=d;winemenubuilder.exe=d;mscoree,mshtml=";
 
@@ -100,6 +100,11 @@ impl Wine {
         ]
     }
 
+    /// The folder that Windows' own libraries are in.
+    pub(super) fn system_dir(&self) -> PathBuf {
+        self.prefix.join("drive_c/windows/system32")
+    }
+
     fn expected_stamp(&self) -> Result<String> {
         let version = output(command(&self.programs.loader).arg("--version"))?;
         let source = fs::read_to_string(workspace_root().join(PRNG_SOURCE))
@@ -121,7 +126,7 @@ impl Wine {
         run(self.silently(&mut boot))?;
         // Wine writes its registry when the last of its processes is gone.
         run(self.silently(command(&self.programs.server).arg("--wait")))?;
-        let system_dir = self.prefix.join("drive_c/windows/system32");
+        let system_dir = self.system_dir();
         ensure!(system_dir.join("kernel32.dll").exists(), "wineboot left no {}", system_dir.display());
         let dll = system_dir.join(PRNG_DLL);
         if !dll.exists() {

@@ -112,8 +112,10 @@ pub(super) fn with_frozen(
         stops: &|| u32::from(ctx.cancel.is_cancelled()),
         tell: &|told| {
             // All else is told by the report, or below.
-            if let Told::Leftover(text) = told {
-                ctx.monitor.notice(&text);
+            match told {
+                Told::Leftover(text) => ctx.monitor.notice(&text),
+                Told::Waiting(text) => ctx.monitor.notice(text),
+                _ => {}
             }
         },
     };
@@ -171,6 +173,7 @@ fn with_outcome(
                 let path = path.display();
                 ctx.monitor.notice(&format!("{path} is in memory and was read as it is: no shadow copy has it"));
             }
+            report.warnings.iter().for_each(|warning| ctx.monitor.notice(warning));
             let outcome = ShadowOutcome { mode, report, left, failed_hooks, swept };
             Ok(BackupReport { shadow: Some(outcome), ..of_run })
         }
@@ -222,7 +225,7 @@ mod tests {
     use super::*;
     use crate::job::{BackupOptions, JobName, JobSource};
     use hardback_shadow::{
-        Answer, Copy, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
+        Answer, Copy, Meanwhile, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
     };
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -241,7 +244,7 @@ mod tests {
             Answer::Can(vec![Piece { below: PathBuf::new(), read: Read::Frozen { volume, inside: PathBuf::new() } }])
         }
 
-        fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+        fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
             Ok(copies.iter().map(|_| PathBuf::from("frozen")).collect())
         }
 

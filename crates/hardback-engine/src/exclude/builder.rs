@@ -25,6 +25,7 @@ pub struct ExcludeBuilder {
 #[derive(Debug)]
 enum List {
     Pattern { text: Vec<u8>, origin: RuleOrigin },
+    AnyCase { text: Vec<u8>, origin: RuleOrigin },
     Written { pattern: WrittenPattern, index: usize },
     File { text: Vec<u8>, name: String },
     Preset { name: String },
@@ -51,6 +52,13 @@ impl ExcludeBuilder {
     #[must_use]
     pub fn pattern(mut self, text: &[u8], origin: RuleOrigin) -> Self {
         self.lists.push(List::Pattern { text: text.to_vec(), origin });
+        self
+    }
+
+    /// Adds one pattern as it stands, which matches in any case.
+    #[must_use]
+    pub fn any_case_pattern(mut self, text: &[u8], origin: RuleOrigin) -> Self {
+        self.lists.push(List::AnyCase { text: text.to_vec(), origin });
         self
     }
 
@@ -104,6 +112,7 @@ impl ExcludeBuilder {
                 List::Pattern { text, origin } => {
                     rules.push(self.compile_pattern(text, origin.clone(), self.case_insensitive)?);
                 }
+                List::AnyCase { text, origin } => rules.push(self.compile_pattern(text, origin.clone(), true)?),
                 List::Written { pattern, index } => {
                     let origin = RuleOrigin::File { name: "the snapshot's record".to_owned(), line: index + 1 };
                     rules.push(self.compile_pattern(&pattern.text, origin, pattern.any_case)?);

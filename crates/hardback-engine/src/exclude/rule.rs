@@ -59,6 +59,11 @@ pub enum RuleOrigin {
         /// The line, from 1.
         line: usize,
     },
+    /// What the system declares that no backup should have.
+    System {
+        /// The list, and the name in it, for people.
+        name: String,
+    },
     /// A line of a preset.
     Preset {
         /// The preset's name.
@@ -74,6 +79,7 @@ impl fmt::Display for RuleOrigin {
             Self::CommandLine { index } => {
                 write!(formatter, "--exclude number {}", index.saturating_add(1))
             }
+            Self::System { name } => formatter.write_str(name),
             Self::File { name, line } => write!(formatter, "{name}:{line}"),
             Self::Preset { name, line } => write!(formatter, "preset {name}:{line}"),
         }

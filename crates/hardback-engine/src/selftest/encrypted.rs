@@ -1,10 +1,11 @@
 //! A file that the system encrypts for its user (EFS): stored in plain it is listed, stored raw it comes back encrypted.
 
-use super::facts::{ATTRIBUTES, differences, read_tree};
+use super::facts::{differences, read_tree};
 use super::{Bench, CheckOutcome, JOB, SelftestReport, cause, problem_lines, shown};
 use crate::error::Error;
 use crate::job::{BackupOptions, Efs, Job};
 use crate::restore::{Answer, Place, RestoreOptions, restore};
+use hardback_platform::ntfs::ATTRIBUTES;
 use hardback_platform::{Dir, PathError, Seam, encrypt};
 use std::path::Path;
 

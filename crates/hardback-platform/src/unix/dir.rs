@@ -299,15 +299,14 @@ impl Dir {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).map_err(fail(what, name))?;
         }
-        let set = self.at_place(name, |place| place.set(crate::ntfs::REPARSE, reparse));
+        let view = self.view();
+        let set = self.at_place(name, |place| ntfs::set(place, view, crate::ntfs::REPARSE, reparse));
         if let Err(e) = set {
             let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             // What is left over is told with the error itself.
             rustix::fs::unlinkat(&self.fd, name, flags).ok();
             return Err(PathError::new(what, name, e));
         }
-        // The kernel still takes it for what it was, finds out now, answers EIO once and looks anew.
-        rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).ok();
         Ok(())
     }
 

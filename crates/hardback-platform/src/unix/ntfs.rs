@@ -144,8 +144,8 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
         let file = open_stream(place, stream, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
         return io::Write::write_all(&mut std::fs::File::from(file), value);
     }
-    if name == ntfs::REPARSE && read(place, name)?.is_some_and(|there| there == value) {
-        return Ok(());
+    if name == ntfs::REPARSE {
+        return set_reparse(place, value);
     }
     if name != ntfs::ATTRIBUTES {
         return place.set(name, value);
@@ -158,6 +158,18 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
         0 => Ok(()),
         lost => Err(ntfs::lost_attributes(lost)),
     }
+}
+
+fn set_reparse(place: Place<'_>, value: &[u8]) -> io::Result<()> {
+    if read(place, ntfs::REPARSE)?.is_some_and(|there| there == value) {
+        return Ok(());
+    }
+    place.set(ntfs::REPARSE, value)?;
+    if let Place::Path(path) = place {
+        // The kernel still takes it for what it was, finds out now, answers EIO once and looks anew.
+        rustix::fs::lstat(path).ok();
+    }
+    Ok(())
 }
 
 /// Removes one attribute.

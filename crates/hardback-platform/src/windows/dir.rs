@@ -6,6 +6,7 @@ use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
 use crate::name::{bytes_from_os_str, os_str_from_bytes};
 use crate::path::RelPath;
 use crate::records;
+use crate::reparse;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
 use crate::system::{encrypted, facts, os_error, sys, unsupported, volume};
@@ -126,7 +127,8 @@ impl Dir {
     /// directory, or the directory has vanished from its path.
     fn reopen(&self, access: u32) -> io::Result<File> {
         let flags = fs::FILE_FLAG_BACKUP_SEMANTICS;
-        let file = open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags)?;
+        let again = |flags| open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags);
+        let file = again(flags).or_else(|e| if is_of_cloud(&self.file) { again(ITSELF) } else { Err(e) })?;
         let id = |file| sys::by_handle(file).map(|information| super::id_of(&information));
         if id(&file)? == id(&self.file)? { Ok(file) } else { Err(os_error(code::ERROR_PATH_NOT_FOUND)) }
     }
@@ -536,7 +538,15 @@ fn open_content(path: &OsStr) -> io::Result<File> {
         return Ok(file);
     }
     let through = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
-    open(path, fs::FILE_GENERIC_READ, through)
+    // What a cloud's program has fetched is there, also in a shadow copy, where that program is not at work.
+    open(path, fs::FILE_GENERIC_READ, through).or_else(|e| if is_of_cloud(&file) { Ok(file) } else { Err(e) })
+}
+
+/// Returns whether an open entry belongs to a cloud.
+fn is_of_cloud(file: &File) -> bool {
+    let mut attributes_and_tag = [0u64; 1];
+    let asked = sys::information(file, fs::FileAttributeTagInfo, &mut attributes_and_tag);
+    asked.is_ok() && reparse::is_of_cloud(super::halves(attributes_and_tag[0])[1])
 }
 
 /// Makes anything but a regular file an error.

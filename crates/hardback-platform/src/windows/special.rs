@@ -1,13 +1,12 @@
 //! What only a selftest asks of the system.
 #![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
 
+use crate::system::sys_facts;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use windows_sys::Wdk::System::SystemServices::RtlGetVersion;
-use windows_sys::Win32::Storage::FileSystem::EncryptFileW;
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::SystemInformation::OSVERSIONINFOW;
 
@@ -31,12 +30,7 @@ pub fn hold_exclusively(path: &Path) -> io::Result<Held> {
 /// # Errors
 /// The volume or this edition of Windows cannot.
 pub fn encrypt(path: &Path) -> io::Result<()> {
-    let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
-    // SAFETY: the path ends with NUL and lives over the call.
-    match unsafe { EncryptFileW(wide.as_ptr()) } {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    sys_facts::encrypt(path.as_os_str())
 }
 
 /// Returns the system and its version, for people.

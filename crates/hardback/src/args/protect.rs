@@ -50,6 +50,8 @@ impl ProtectArgs {
             exclude_nodump: self.exclude_nodump,
             no_ignore_files: self.no_ignore_files,
             preset: self.preset.clone(),
+            // Those of the backup are on record.
+            no_system_excludes: true,
         }
     }
 

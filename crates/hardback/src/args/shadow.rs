@@ -110,6 +110,10 @@ pub(crate) struct WithShadowArgs {
     /// Show the command the frozen views in the place of the sources, under their own paths
     #[arg(long)]
     pub(crate) in_place: bool,
+    /// On Windows, give each frozen volume a drive letter meanwhile, and the command paths with it: for programs that take no
+    /// path with \\?\
+    #[arg(long, conflicts_with_all = ["in_place", "rsync_compat"])]
+    pub(crate) drive: bool,
     /// Be called as the rsync of a remote computer that pulls: what it asks for is frozen and shown in its place
     #[arg(long, conflicts_with = "in_place")]
     pub(crate) rsync_compat: bool,

@@ -5,7 +5,8 @@ use super::prune::{self as prune_command, PruneFields};
 use super::reports::{
     LimitationFields, NotedFields, ProblemFields, TotalsFields, limitation_lines, noted_lines, tell_problems,
 };
-use super::{rights, scrub, shadow};
+use super::system_excludes::{SystemRule, system_rules};
+use super::{rights, scrub, shadow, system_excludes};
 use crate::args::BackupArgs;
 use crate::env::Env;
 use crate::exit::Exit;
@@ -17,6 +18,7 @@ use hardback_engine::{
     ShadowOutcome, Target, backup, check_new_target, check_shadow, find_target, note_failed_run, open_or_create_target,
     preview, prune,
 };
+use hardback_shadow::Mode;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,11 +31,14 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let shadow = shadow::of_job(args.shadow, args.shadow_size, &args.hooks, env)?;
     let job = Job { shadow, ..job(args, env)? };
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
-    let excludes = excludes(&args.exclude, &sources, env)?;
+    let frozen = args.shadow.mode() != Mode::Never;
+    let system = system_rules(&args.exclude, &sources, frozen, env);
+    system_excludes::tell(&system, env);
+    let excludes = excludes(&args.exclude, &system, &sources, env)?;
     let path = env.absolute(&args.places.target)?;
     rights::tell_missing(&env.ui);
     if job.options.dry_run {
-        return dry_run(&path, &job, &excludes, env);
+        return dry_run(&path, &job, &excludes, system, env);
     }
     if !has_target(&path) {
         // A target is not made for a run that cannot be.
@@ -53,7 +58,7 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
         let scrubbed = scrubbed();
         let exit = scrubbed.as_ref().map_or(exit, |scrubbed| scrubbed.exit(exit));
         let fields = BackupFields::new(&report, &path, (opened.created, false));
-        let fields = BackupFields { pruned: pruned.fields(), scrub: scrubbed, ..fields };
+        let fields = BackupFields { pruned: pruned.fields(), scrub: scrubbed, system_excludes: system, ..fields };
         return Ok(env.ui.report("backup", exit, &fields)?);
     }
     pruned.tell(env)?;
@@ -130,7 +135,7 @@ impl Pruned {
 }
 
 /// Says what a backup would do. A target that does not exist yet is not made: everything is new.
-fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Result<Exit> {
+fn dry_run(path: &Path, job: &Job, excludes: &Excludes, system: Vec<SystemRule>, env: &Env) -> anyhow::Result<Exit> {
     let known = env.known_targets();
     // Whether the disk is missing comes first: where it is not mounted, everything else is about another disk.
     let target = find_target(path, known.as_ref().and_then(|known| known.id_of(path)), Default::default())?;
@@ -141,7 +146,8 @@ fn dry_run(path: &Path, job: &Job, excludes: &Excludes, env: &Env) -> anyhow::Re
     let report = env.with_progress(|ctx| preview(ctx, target.as_ref(), job, excludes))?;
     let exit = exit_of(&report);
     if env.ui.is_json() {
-        return Ok(env.ui.report("backup", exit, &BackupFields::new(&report, path, (false, true)))?);
+        let fields = BackupFields { system_excludes: system, ..BackupFields::new(&report, path, (false, true)) };
+        return Ok(env.ui.report("backup", exit, &fields)?);
     }
     tell_dry_run(&report, env)?;
     report.shadow.iter().try_for_each(|outcome| shadow::tell_ahead(outcome, env))?;
@@ -342,6 +348,7 @@ struct BackupFields {
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
     shadow: Option<shadow::ShadowFields>,
+    system_excludes: Vec<SystemRule>,
     scrub: Option<scrub::BehindBackup>,
     #[serde(flatten)]
     pruned: PrunedFields,
@@ -395,6 +402,7 @@ impl BackupFields {
                 .map(|(path, bytes, why)| WouldCopyFields { path: text::json_bytes(path), bytes: *bytes, why })
                 .collect(),
             shadow: report.shadow.as_ref().map(shadow::ShadowFields::new),
+            system_excludes: Vec::new(),
             pruned: PrunedFields::default(),
             scrub: None,
         }

@@ -1,5 +1,6 @@
 //! `--exclude` and its relatives become the engine's excludes.
 
+use super::system_excludes::SystemRule;
 use crate::args::ExcludeArgs;
 use crate::env::Env;
 use crate::failure::Usage;
@@ -9,12 +10,21 @@ use hardback_engine::system::{path_bytes, read_text_file};
 use hardback_engine::{Excludes, ignores_case};
 use std::path::{Path, PathBuf};
 
-/// Makes the excludes of sources at absolute paths. Presets come first, then files, then single patterns: what is
-/// nearer to the user wins.
-pub(crate) fn excludes(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> anyhow::Result<Excludes> {
+/// Makes the excludes of sources at absolute paths. What the system declares comes first, then presets, then files, then
+/// single patterns: what is nearer to the user wins.
+pub(crate) fn excludes(
+    args: &ExcludeArgs,
+    system: &[SystemRule],
+    sources: &[PathBuf],
+    env: &Env,
+) -> anyhow::Result<Excludes> {
     let any_case = any_case(args, sources, env);
     let builder = ExcludeBuilder::new().case_insensitive(any_case);
-    let mut builder = args.preset.iter().fold(builder, |builder, name| builder.preset(name));
+    let patterns = system.iter().flat_map(|rule| rule.patterns.iter().map(move |pattern| (rule, pattern)));
+    let of_system = patterns.fold(builder, |builder, (rule, pattern)| {
+        builder.any_case_pattern(pattern.as_bytes(), RuleOrigin::System { name: rule.origin() })
+    });
+    let mut builder = args.preset.iter().fold(of_system, |builder, name| builder.preset(name));
     // Rules are the same for all sources, so a pattern can spell out the path of a single source only.
     if let [source] = sources {
         builder = builder.source_root(&path_bytes(source));

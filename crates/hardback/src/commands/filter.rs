@@ -1,6 +1,7 @@
 //! `hardback filter`: what exclude patterns do.
 
 use super::excludes::excludes;
+use super::system_excludes::system_rules;
 use crate::args::{ExplainArgs, PresetsArgs};
 use crate::env::Env;
 use crate::exit::Exit;
@@ -52,7 +53,9 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
         )
     })?;
     let named_dir = args.path.to_string_lossy().ends_with(std::path::is_separator);
-    let excludes = excludes(&args.exclude, std::slice::from_ref(&source), env)?;
+    let sources = std::slice::from_ref(&source);
+    let system = system_rules(&args.exclude, sources, false, env);
+    let excludes = excludes(&args.exclude, &system, sources, env)?;
     let rules = match args.exclude.no_ignore_files {
         true => excludes.rules,
         false => with_directory_files(excludes.rules, &source, below)?,

@@ -69,7 +69,7 @@ fn protected(args: &RestoreArgs, target: &Target, job: &str, snapshot: &str, env
     let sources: Vec<_> = reader.header().sources.iter().filter_map(|(_, path)| path_from_bytes(path)).collect();
     let given = args.protect.excludes();
     Ok(Protected {
-        excludes: excludes(&given, &sources, env)?,
+        excludes: excludes(&given, &[], &sources, env)?,
         max_size_file_bytes: args.protect.max_size_file,
         nodump: given.exclude_nodump,
         no_ignore_files: given.no_ignore_files,

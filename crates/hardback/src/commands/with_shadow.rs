@@ -58,7 +58,8 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         tell: &|told| tell(&told, env),
     };
     let mut window = Window::new(plan);
-    let result = window.open().map_err(anyhow::Error::from).and_then(|()| {
+    let opened = window.open().and_then(|()| if args.drive { window.give_letters() } else { Ok(()) });
+    let result = opened.map_err(anyhow::Error::from).and_then(|()| {
         let exit = on_views(args, window.set(), &sources, &forward, env);
         // What was read from a copy that was lost is of no use, whatever the command says.
         window.set().map_or(Ok(()), ShadowSet::check)?;
@@ -82,6 +83,7 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
 fn tell(told: &Told<'_>, env: &Env) {
     match told {
         Told::Leftover(text) => env.ui.notice(text),
+        Told::Waiting(text) => env.ui.notice(text),
         Told::FailedHook(hook) => env.ui.problem_line(&hook.to_string()),
         Told::Left(copy, error) => {
             let (name, of, why) = (&copy.name, &copy.volume.shown, error.in_a_line());
@@ -102,6 +104,7 @@ fn on_views(
     let in_place = args.in_place || args.rsync_compat;
     if let Some(set) = set {
         set.report().live.iter().for_each(|live| shadow::tell_live(live, env));
+        set.report().warnings.iter().for_each(|warning| env.ui.notice(warning));
         for made in set.report().made.iter().filter(|_| env.ui.is_verbose()) {
             env.ui.message(&format!("{} is frozen as {}", made.volume, made.name));
         }

@@ -83,6 +83,13 @@ impl TestEnvironment {
         self.run(self.command(Path::new(env!("CARGO_BIN_EXE_hardback"))), args)
     }
 
+    /// Runs the binary in the place, with more variables.
+    pub(crate) fn hardback_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Output {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_hardback")));
+        command.envs(variables.iter().copied());
+        self.run(command, args)
+    }
+
     /// Returns a command of the binary in the place, to be started; what it says is not kept.
     pub(crate) fn start(&self, args: &[&str]) -> Command {
         let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_hardback")));

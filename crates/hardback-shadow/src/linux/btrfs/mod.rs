@@ -11,7 +11,7 @@ mod ioctl;
 
 use super::namespace::{BASE, Namespace, make_dirs};
 use crate::error::ShadowError;
-use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+use crate::provider::{Answer, Copy, Meanwhile, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock, open, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -130,7 +130,7 @@ impl ShadowProvider for Btrfs {
         }
     }
 
-    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+    fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
         let copies = copies.to_vec();
         self.namespace.run(move || {
             let exact = tops_of(&copies)?.into_iter().map(Exact::switch_on).collect::<Result<Vec<_>, _>>()?;

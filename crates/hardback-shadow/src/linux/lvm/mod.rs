@@ -12,7 +12,7 @@ use super::flush;
 use super::namespace::{BASE, Namespace, make_dirs, unmount_frozen};
 use super::tool::{Done, REMOVE_TRIES, TOOL_LIMIT, Tool, pause};
 use crate::error::ShadowError;
-use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume};
+use crate::provider::{Answer, Copy, Meanwhile, NAME_PREFIX, Piece, Place, Read, ShadowProvider, ShadowSize, Volume};
 use report::{FIELDS, LogicalVolume};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
@@ -120,7 +120,7 @@ impl ShadowProvider for Lvm {
         }
     }
 
-    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+    fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
         let listed = list()?;
         let mut origins = Vec::new();
         for copy in copies {

@@ -6,7 +6,7 @@ use super::namespace::{BASE, Namespace, make_dirs, unmount_frozen};
 use super::tool::{PATH, REMOVE_TRIES, pause};
 use crate::error::ShadowError;
 use crate::process::{self, Ended};
-use crate::provider::{Answer, Copy, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
+use crate::provider::{Answer, Copy, Meanwhile, NAME_PREFIX, Piece, Place, Read, ShadowProvider, Volume};
 use rustix::mount::{MountFlags, mount};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -185,7 +185,7 @@ impl ShadowProvider for Zfs {
         }
     }
 
-    fn create(&self, copies: &[Copy]) -> Result<Vec<PathBuf>, ShadowError> {
+    fn create(&self, copies: &[Copy], _: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
         // A snapshot lacks what programs wrote by mappings and nobody has given to ZFS yet.
         for copy in copies {
             self.mounts.flush(copy.volume.field(DATASET)?)?;

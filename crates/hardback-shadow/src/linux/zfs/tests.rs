@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the disk with other code")]
 
 use super::*;
-use crate::provider::MountedVolume;
+use crate::provider::{Meanwhile, MountedVolume};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 
@@ -117,7 +117,7 @@ fn a_dataset_is_frozen_read_and_let_go() {
     let [Piece { read: Read::Frozen { inside, .. }, .. }] = &pieces[..] else { panic!("{pieces:?}") };
     assert_eq!(inside, Path::new("docs"));
     let copies = bench.copies(&["tank/home", "tank/home"]);
-    let paths = bench.zfs.create(&copies).unwrap();
+    let paths = bench.zfs.create(&copies, &Meanwhile::ALONE).unwrap();
     assert_eq!(paths[1], Path::new("/run/hardback/shadow/zfs").join(&copies[1].name));
     assert_eq!(bench.journal("snapshot ").len(), 1, "one moment");
     for copy in &copies {
@@ -131,7 +131,7 @@ fn a_dataset_is_frozen_read_and_let_go() {
 fn pools_are_frozen_one_after_the_other() {
     let bench = Bench::new(Mounted::default());
     let copies = bench.copies(&["tank/home", "other", "tank/home"]);
-    assert_eq!(bench.zfs.create(&copies).unwrap().len(), 3);
+    assert_eq!(bench.zfs.create(&copies, &Meanwhile::ALONE).unwrap().len(), 3);
     let base = "@hardback-shadow-0123456789abcdef-";
     let expected = [format!("snapshot other{base}1"), format!("snapshot tank/home{base}0 tank/home{base}2")];
     assert_eq!(bench.journal("snapshot "), expected);
@@ -142,18 +142,18 @@ fn where_nothing_can_be_mounted_zfs_does_it_by_itself() {
     let bench = Bench::new(Mounted(Arc::default(), true));
     let copies = bench.copies(&["tank/home"]);
     // An empty folder is no snapshot.
-    let error = bench.zfs.create(&copies).unwrap_err();
+    let error = bench.zfs.create(&copies, &Meanwhile::ALONE).unwrap_err();
     assert_eq!(error.to_string(), "nothing can be mounted");
     bench.zfs.remove(&copies[0]).unwrap();
     let path = bench.temp.path().join("mnt/.zfs/snapshot").join(&copies[0].name);
     bench.mounted.0.lock().unwrap().insert(path.clone(), format!("tank/home@{}", copies[0].name).into());
-    assert_eq!(bench.zfs.create(&copies).unwrap(), [path]);
+    assert_eq!(bench.zfs.create(&copies, &Meanwhile::ALONE).unwrap(), [path]);
 }
 
 #[test]
 fn nothing_is_frozen_that_cannot_be_written_out_before() {
     let bench = Bench::new(Mounted(Arc::default(), true));
-    let error = bench.zfs.create(&bench.copies(&["tank/home", "other"])).unwrap_err();
+    let error = bench.zfs.create(&bench.copies(&["tank/home", "other"]), &Meanwhile::ALONE).unwrap_err();
     assert_eq!((error.to_string().as_str(), bench.snapshots()), ("nothing can be written", 0));
 }
 
@@ -177,7 +177,7 @@ fn another_thing_in_its_place_is_no_snapshot() {
     }
     let mut bench = Bench::new(Mounted::default());
     bench.zfs.mounts = Box::new(Elsewhere);
-    let error = bench.zfs.create(&bench.copies(&["tank/home"])).unwrap_err();
+    let error = bench.zfs.create(&bench.copies(&["tank/home"]), &Meanwhile::ALONE).unwrap_err();
     assert!(error.to_string().starts_with("tank/home is mounted at /run/hardback/shadow/zfs/"), "{error}");
 }
 
@@ -185,7 +185,7 @@ fn another_thing_in_its_place_is_no_snapshot() {
 fn a_snapshot_that_is_busy_for_a_moment_is_removed() {
     let bench = Bench::new(Mounted::default());
     let mut copies = bench.copies(&["tank/home"]);
-    bench.zfs.create(&copies).unwrap();
+    bench.zfs.create(&copies, &Meanwhile::ALONE).unwrap();
     std::fs::write(bench.temp.path().join("busy"), "").unwrap();
     bench.zfs.remove(&copies[0]).unwrap();
     assert_eq!((bench.snapshots(), bench.journal("destroy ").len()), (0, 2));

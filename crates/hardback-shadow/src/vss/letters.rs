@@ -1,0 +1,164 @@
+//! Drive letters for copies, for programs that take no path with `\\?\`: given for a time, and taken back only as long as
+//! they lead where they were made to lead.
+
+use crate::error::ShadowError;
+use crate::provider::Copy;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The fields of a volume on record: the letter, and where it leads.
+const LETTER: &str = "letter";
+const TARGET: &str = "letter-target";
+
+/// The drive letters of the system.
+pub(crate) trait Letters: Send + Sync {
+    /// Returns where a letter leads; `None` where it leads nowhere.
+    fn target(&self, letter: char) -> io::Result<Option<String>>;
+
+    /// Lets a letter lead somewhere.
+    fn define(&self, letter: char, target: &str) -> io::Result<()>;
+
+    /// Takes back that a letter leads there.
+    fn remove(&self, letter: char, target: &str) -> io::Result<()>;
+}
+
+/// Writes into a copy which letter its root, a path with `\\?\`, is going to get.
+pub(crate) fn choose(letters: &dyn Letters, copy: &mut Copy, root: &Path) -> Result<(), ShadowError> {
+    let target = root.to_str().and_then(raw_target).ok_or_else(|| {
+        let message = format!("{} cannot get a drive letter", root.display());
+        ShadowError::refused(message, "leave out --drive")
+    })?;
+    let is_free = |letter: &char| matches!(letters.target(*letter), Ok(None));
+    let letter = ('D'..='Z').rev().find(is_free).ok_or_else(|| {
+        ShadowError::refused("there is no free drive letter", "free one of them, or leave out --drive")
+    })?;
+    copy.volume.fields.insert(LETTER.to_owned(), letter.to_string());
+    copy.volume.fields.insert(TARGET.to_owned(), target);
+    Ok(())
+}
+
+/// Gives a copy the letter that was chosen; returns its root.
+pub(crate) fn give(letters: &dyn Letters, copy: &Copy) -> Result<PathBuf, ShadowError> {
+    let (letter, target) = (letter_of(copy)?, copy.volume.field(TARGET)?);
+    let failed = |e| ShadowError::system(format!("give {} the drive letter {letter}:", copy.volume.shown), e);
+    letters.define(letter, target).map_err(failed)?;
+    match letters.target(letter).map_err(failed)? {
+        Some(found) if found == target => Ok(PathBuf::from(format!(r"{letter}:\"))),
+        _ => Err(ShadowError::refused(format!("somebody else took the drive letter {letter}:"), "try again")),
+    }
+}
+
+/// Takes the letter of a copy back, if it has one that leads where it should.
+pub(crate) fn take_back(letters: &dyn Letters, copy: &Copy) -> Result<(), ShadowError> {
+    if !copy.volume.fields.contains_key(LETTER) {
+        return Ok(());
+    }
+    let (letter, target) = (letter_of(copy)?, copy.volume.field(TARGET)?);
+    let failed = |e| ShadowError::system(format!("take the drive letter {letter}: back"), e);
+    match letters.target(letter).map_err(failed)? {
+        Some(found) if found == target => letters.remove(letter, target).map_err(failed),
+        // It was taken back, or is somebody else's by now.
+        _ => Ok(()),
+    }
+}
+
+fn letter_of(copy: &Copy) -> Result<char, ShadowError> {
+    let text = copy.volume.field(LETTER)?;
+    let mut letters = text.chars().filter(char::is_ascii_uppercase);
+    match (letters.next(), text.len()) {
+        (Some(letter), 1) => Ok(letter),
+        _ => Err(ShadowError::refused(format!("the record says {text:?} for a drive letter"), "it is damaged")),
+    }
+}
+
+/// Returns a path with `\\?\` as the system's objects are named, without a `\` at the end.
+fn raw_target(path: &str) -> Option<String> {
+    let path = path.strip_suffix('\\').unwrap_or(path);
+    match path.strip_prefix(r"\\?\GLOBALROOT") {
+        Some(object) => Some(object.to_owned()),
+        None => path.strip_prefix(r"\\?\").map(|path| format!(r"\??\{path}")),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::provider::Volume;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    /// Letters that are no system's.
+    #[derive(Default)]
+    pub(crate) struct FakeLetters(Mutex<BTreeMap<char, String>>);
+
+    impl FakeLetters {
+        pub(crate) fn set(&self, letter: char, target: &str) {
+            self.0.lock().unwrap().insert(letter, target.to_owned());
+        }
+
+        pub(crate) fn all(&self) -> String {
+            self.0.lock().unwrap().keys().collect()
+        }
+    }
+
+    impl Letters for FakeLetters {
+        fn target(&self, letter: char) -> io::Result<Option<String>> {
+            Ok(self.0.lock().unwrap().get(&letter).cloned())
+        }
+
+        fn define(&self, letter: char, target: &str) -> io::Result<()> {
+            self.set(letter, target);
+            Ok(())
+        }
+
+        fn remove(&self, letter: char, _: &str) -> io::Result<()> {
+            self.0.lock().unwrap().remove(&letter);
+            Ok(())
+        }
+    }
+
+    fn copy() -> Copy {
+        let volume = Volume { provider: "vss".into(), shown: "volume C:".into(), fields: BTreeMap::new() };
+        Copy { name: "hardback-shadow-0123456789abcdef-0".into(), volume }
+    }
+
+    #[test]
+    fn a_copy_gets_the_last_free_letter_until_it_is_taken_back() {
+        let letters = FakeLetters::default();
+        letters.set('Z', "other");
+        let mut copy = copy();
+        let root = Path::new(r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy7\");
+        choose(&letters, &mut copy, root).unwrap();
+        assert_eq!(letters.all(), "Z", "it is on record before");
+        assert_eq!(give(&letters, &copy).unwrap(), Path::new(r"Y:\"));
+        assert_eq!(letters.target('Y').unwrap().unwrap(), r"\Device\HarddiskVolumeShadowCopy7");
+        take_back(&letters, &copy).unwrap();
+        take_back(&letters, &copy).unwrap();
+        assert_eq!(letters.all(), "Z");
+    }
+
+    #[test]
+    fn a_letter_of_somebody_else_is_left_alone() {
+        let letters = FakeLetters::default();
+        let mut copy = copy();
+        choose(&letters, &mut copy, Path::new(r"\\?\C:\frozen\")).unwrap();
+        give(&letters, &copy).unwrap();
+        letters.set('Z', "other");
+        take_back(&letters, &copy).unwrap();
+        assert_eq!(letters.all(), "Z");
+        for letter in 'D'..='Z' {
+            letters.set(letter, "other");
+        }
+        choose(&letters, &mut copy, Path::new(r"\\?\C:\frozen\")).unwrap_err();
+        copy.volume.fields.insert(LETTER.into(), "ZZ".into());
+        take_back(&letters, &copy).unwrap_err();
+    }
+
+    #[test]
+    fn paths_are_named_as_the_system_names_its_objects() {
+        let check = |path: &str, expected: Option<&str>| assert_eq!(raw_target(path).as_deref(), expected);
+        check(r"\\?\GLOBALROOT\Device\X1\", Some(r"\Device\X1"));
+        check(r"\\?\C:\frozen\", Some(r"\??\C:\frozen"));
+        check(r"C:\frozen", None);
+    }
+}

@@ -1,0 +1,70 @@
+//! The drive letters of Windows.
+#![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
+
+use super::volume::{until_nul, with_nul};
+use crate::vss::Letters;
+use std::ffi::OsString;
+use std::io;
+use windows_sys::Win32::Foundation::ERROR_FILE_NOT_FOUND;
+use windows_sys::Win32::Storage::FileSystem::{
+    DDD_EXACT_MATCH_ON_REMOVE, DDD_RAW_TARGET_PATH, DDD_REMOVE_DEFINITION, DefineDosDeviceW, QueryDosDeviceW,
+};
+
+/// Longest target of a letter in 16-bit units.
+const TARGET_UNITS_MAX: u32 = 32_768;
+
+/// The letters of this logon: who runs as administrator has others than who does not.
+#[derive(Debug)]
+pub(super) struct SystemLetters;
+
+impl Letters for SystemLetters {
+    fn target(&self, letter: char) -> io::Result<Option<String>> {
+        let name = name(letter)?;
+        let mut target = vec![0; TARGET_UNITS_MAX as usize];
+        // SAFETY: the name ends with NUL; the call writes at most that many units.
+        if unsafe { QueryDosDeviceW(name.as_ptr(), target.as_mut_ptr(), TARGET_UNITS_MAX) } > 0 {
+            return Ok(Some(until_nul(&target).to_string_lossy().into_owned()));
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == i32::try_from(ERROR_FILE_NOT_FOUND).ok() => Ok(None),
+            error => Err(error),
+        }
+    }
+
+    fn define(&self, letter: char, target: &str) -> io::Result<()> {
+        define(DDD_RAW_TARGET_PATH, letter, target)
+    }
+
+    fn remove(&self, letter: char, target: &str) -> io::Result<()> {
+        define(DDD_RAW_TARGET_PATH | DDD_REMOVE_DEFINITION | DDD_EXACT_MATCH_ON_REMOVE, letter, target)
+    }
+}
+
+fn name(letter: char) -> io::Result<Vec<u16>> {
+    with_nul(&OsString::from(format!("{letter}:")))
+}
+
+fn define(flags: u32, letter: char, target: &str) -> io::Result<()> {
+    let (name, target) = (name(letter)?, with_nul(&OsString::from(target))?);
+    // SAFETY: both texts end with NUL and live over the call.
+    match unsafe { DefineDosDeviceW(flags, name.as_ptr(), target.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_leads_somewhere_until_it_is_taken_back() {
+        let temp = tempfile::tempdir().unwrap();
+        let letter = ('D'..='Z').rev().find(|letter| SystemLetters.target(*letter).unwrap().is_none()).unwrap();
+        let target = format!(r"\??\{}", temp.path().display());
+        SystemLetters.define(letter, &target).unwrap();
+        assert_eq!(SystemLetters.target(letter).unwrap().as_deref(), Some(&target[..]));
+        SystemLetters.remove(letter, &target).unwrap();
+        assert_eq!(SystemLetters.target(letter).unwrap(), None);
+    }
+}
