@@ -23,6 +23,8 @@ pub fn main(arguments: &[String]) -> Result<()> {
     steps.step("slow tests on Linux", |_| slow_tests_on_linux());
     steps.step("slow tests on Windows", slow_tests_on_windows);
     #[cfg(target_os = "linux")]
+    steps.step("files of a release", |_| crate::dist::main(&[]));
+    #[cfg(target_os = "linux")]
     crate::guest::step(&mut steps, &[]);
     steps.finish()
 }

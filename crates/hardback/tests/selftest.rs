@@ -76,7 +76,7 @@ fn a_folder_that_is_not_there_is_an_error_and_no_report() {
 /// Wine says of each of these that it did it, or does something else; see also that they can pass, on a real system.
 #[test]
 fn what_wine_only_plays_is_not_passed() {
-    const NOT_THERE: [&str; 16] = [
+    const NOT_THERE: [&str; 18] = [
         "symlink to a file",
         "symlink to a folder",
         "symlink to nothing",
@@ -88,9 +88,11 @@ fn what_wine_only_plays_is_not_passed() {
         "access list with a deny entry, protected",
         "owner of another computer",
         "audit list (SACL)",
+        "file that is closed to all",
         "junction",
         "compressed file in a compressed folder",
-        "encrypted file (EFS)",
+        "encrypted file (EFS), stored in plain and listed",
+        "encrypted file (EFS), stored raw",
         "names of one file, up to the limit of the volume",
         "a shadow copy is made, read and removed",
     ];

@@ -10,7 +10,7 @@ use crate::process::{command, output, workspace_root};
 /// Reads what a program for Windows imports; it is in the package of the linker.
 const OBJDUMP: &str = "x86_64-w64-mingw32-objdump";
 
-/// Where the standard library is built from where Debian's Rust builds it.
+/// Where the standard library is built from where Debian's Rust builds it, as cargo tells the compiler.
 const RUST_OF_DEBIAN: &str = "target/windows-toolchain/root/usr/lib/rustlib/src/rust";
 
 /// What every Windows since 10 has. mingw's own runtimes (libgcc, libstdc++, libwinpthread) are not here: a user does
@@ -43,11 +43,9 @@ const MANIFEST: [&str; 3] =
 /// What cargo is told for a release, for each `--config`: no names of this machine's folders in the program, no debug
 /// information, and for Windows no time of the build.
 pub(super) fn settings(target: &str, for_windows: bool) -> Vec<String> {
-    let here = workspace_root().display();
-    // The last that fits counts.
     let mut flags = vec![
-        format!("--remap-path-prefix={here}=hardback"),
-        format!("--remap-path-prefix={here}/{RUST_OF_DEBIAN}=rust"),
+        format!("--remap-path-prefix={}=hardback", workspace_root().display()),
+        format!("--remap-path-prefix={RUST_OF_DEBIAN}=rust"),
     ];
     let cargo_home = std::env::var_os("CARGO_HOME").map(Into::into).or_else(|| {
         let home = std::env::var_os("HOME")?;

@@ -12,6 +12,8 @@ const NTFS_NAMES_MAX: u64 = 1024;
 const NAMES_TRIED: u64 = 1100;
 const TEXT: &[u8] = b"What stays.\n";
 const READ_ONLY: u32 = 0x1;
+/// Every new file has it, and it need not be possible to take it away.
+const ARCHIVE: u32 = 0x20;
 
 /// Gives a file names until the volume refuses one.
 pub(super) fn limit(bench: &Bench<'_>, report: &mut SelftestReport) -> Result<CheckOutcome, PathError> {
@@ -52,7 +54,7 @@ pub(super) fn read_only(bench: &Bench<'_>, _: &mut SelftestReport) -> Result<Che
     let (dir, _) = bench.folder.make_dir("read-only")?;
     dir.create_file(b"goes", 0o600)?.write_all_at(TEXT, 0)?;
     dir.link(b"goes", &dir, b"stays")?;
-    let value = READ_ONLY.to_be_bytes();
+    let value = (READ_ONLY | ARCHIVE).to_be_bytes();
     if let Err(error) = dir.set_mode(b"goes", 0o400) {
         match error.fault() {
             Faults::Unsupported => dir.set_xattr(b"goes", ATTRIBUTES, &value)?,

@@ -6,6 +6,7 @@
 //! than passed. Everything goes through `hardback-platform` and the verbs, as in a backup.
 
 mod bytes;
+mod encrypted;
 mod facts;
 mod held;
 mod links;
@@ -92,6 +93,7 @@ impl Bench<'_> {
         self.part(report, "names of one file, up to the limit of the volume", links::limit)?;
         self.part(report, "a name of a read-only file goes, and the file stays read-only", links::read_only)?;
         self.part(report, "the name of an open file goes at once", links::open)?;
+        encrypted::test(self, report)?;
         held::test(self, report)?;
         measure::change_times(self, report)?;
         Ok(())

@@ -18,7 +18,6 @@ use hardback_platform::{Dir, Seam};
 struct Present {
     /// Its place among the outcomes.
     number: usize,
-    thing: Thing,
     /// Its folder in the source.
     folder: String,
     tree: Tree,
@@ -30,9 +29,9 @@ pub(super) fn test(bench: &Bench<'_>, report: &mut SelftestReport) -> Result<(),
     for (number, thing) in things().into_iter().enumerate() {
         bench.ctx.check_cancel()?;
         let folder = format!("{number:02}");
-        let made = make(bench, &source, &path.join(&folder), &folder, &thing);
+        let made = make(bench, &source, &folder, &thing);
         outcomes.push((thing.what.clone(), made.as_ref().err().cloned()));
-        present.extend(made.ok().map(|tree| Present { number, thing, folder, tree }));
+        present.extend(made.ok().map(|tree| Present { number, folder, tree }));
     }
     let job = bench.job(&path)?;
     match back_up_and_restore(bench, &job, &present, report) {
@@ -52,13 +51,7 @@ pub(super) fn test(bench: &Bench<'_>, report: &mut SelftestReport) -> Result<(),
 }
 
 /// Makes a thing and reads it back. What cannot be read does not stay.
-fn make(
-    bench: &Bench<'_>,
-    source: &Dir,
-    path: &std::path::Path,
-    folder: &str,
-    thing: &Thing,
-) -> Result<Tree, CheckOutcome> {
+fn make(bench: &Bench<'_>, source: &Dir, folder: &str, thing: &Thing) -> Result<Tree, CheckOutcome> {
     if thing.needs_privilege && !bench.is_privileged {
         return Err(CheckOutcome::not_possible("needs root, or to be elevated"));
     }
@@ -69,7 +62,7 @@ fn make(
     };
     let opened = source.make_dir(folder.as_bytes(), 0o700).and_then(|()| source.open_dir(folder.as_bytes()));
     let dir = opened.map_err(|error| no("a folder can be made", cause(&error)))?;
-    let made = (thing.make)(&dir, path).map_err(|trouble| match trouble.is_denied() && !bench.is_privileged {
+    let made = (thing.make)(&dir).map_err(|trouble| match trouble.is_denied() && !bench.is_privileged {
         true => CheckOutcome::not_possible(format!("needs to be elevated: {}", trouble.text())),
         false => no("it can be made", trouble.text()),
     });
@@ -161,11 +154,7 @@ impl Present {
     fn compare(&self, bench: &Bench<'_>, back: &Dir, told: &[&Problem]) -> CheckOutcome {
         let problems = problem_lines(told.iter().copied().filter(|problem| self.is_at(problem)));
         if !problems.is_empty() {
-            return match self.thing.may_be_a_problem {
-                // It is not in the backup, and that was said.
-                true => CheckOutcome::Passed,
-                false => CheckOutcome::failed("it is backed up and restored", problems),
-            };
+            return CheckOutcome::failed("it is backed up and restored", problems);
         }
         let tree = back.open_dir(self.folder.as_bytes()).and_then(|dir| read_tree(&dir));
         match tree.map(|tree| differences(&self.tree, &tree, bench.is_privileged)) {

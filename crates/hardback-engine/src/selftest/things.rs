@@ -7,7 +7,6 @@ use super::bytes::{
 use super::facts::{is_same_value, shown_value};
 use hardback_platform::ntfs::{ACL, ATTRIBUTES, CREATED, EA, REPARSE};
 use hardback_platform::{Dir, Faults, Kind, Owner, PathError, Time};
-use std::path::Path;
 
 /// Where a thing must be possible: elsewhere it may be, and is then checked all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Trouble {
 }
 
 type Made = Result<(), Trouble>;
-type Make = dyn Fn(&Dir, &Path) -> Made;
+type Make = dyn Fn(&Dir) -> Made;
 /// What is there instead, if the thing is not.
 type Instead = Result<Option<String>, PathError>;
 
@@ -57,8 +56,6 @@ pub(super) struct Thing {
     pub(super) what: String,
     pub(super) expected: Where,
     pub(super) needs_privilege: bool,
-    /// A backup may leave it out, if it says so.
-    pub(super) may_be_a_problem: bool,
     pub(super) make: Box<Make>,
     pub(super) instead: Box<dyn Fn(&Dir) -> Instead>,
 }
@@ -70,11 +67,11 @@ impl Thing {
     fn new(
         what: &str,
         expected: Where,
-        make: impl Fn(&Dir, &Path) -> Made + 'static,
+        make: impl Fn(&Dir) -> Made + 'static,
         instead: impl Fn(&Dir) -> Instead + 'static,
     ) -> Self {
         let (make, instead) = (Box::new(make), Box::new(instead));
-        Self { what: what.to_owned(), expected, needs_privilege: false, may_be_a_problem: false, make, instead }
+        Self { what: what.to_owned(), expected, needs_privilege: false, make, instead }
     }
 
     fn privileged(self) -> Self {
@@ -109,7 +106,7 @@ fn names() -> Vec<Thing> {
     ];
     let named = |(what, name, expected): (&str, &[u8], Where)| {
         let (name, same) = (name.to_vec(), name.to_vec());
-        let make = move |dir: &Dir, _: &Path| write(dir, &name, TEXT);
+        let make = move |dir: &Dir| write(dir, &name, TEXT);
         Thing::new(what, expected, make, move |dir| has_file(dir, &same))
     };
     let mut all: Vec<_> = list.into_iter().map(named).collect();
@@ -126,7 +123,7 @@ fn names() -> Vec<Thing> {
 const DEEP_LEVELS: usize = 12;
 const DEEP_NAME: &[u8] = b"a folder with a name of fifty characters, or so it is";
 
-fn make_deep(dir: &Dir, _: &Path) -> Made {
+fn make_deep(dir: &Dir) -> Made {
     let mut inner = dir.try_clone()?;
     for _ in 0..DEEP_LEVELS {
         inner.make_dir(DEEP_NAME, 0o700)?;
@@ -137,7 +134,7 @@ fn make_deep(dir: &Dir, _: &Path) -> Made {
 
 fn kinds() -> Vec<Thing> {
     let symlink = |aim: &'static [u8]| {
-        move |dir: &Dir, _: &Path| {
+        move |dir: &Dir| {
             write(dir, FILE, TEXT)?;
             dir.make_dir(b"folder", 0o700)?;
             Ok(dir.symlink(aim, b"link")?)
@@ -153,13 +150,13 @@ fn kinds() -> Vec<Thing> {
         Thing::new(
             "empty folder",
             Where::Everywhere,
-            |dir, _| Ok(dir.make_dir(b"empty", 0o700)?),
+            |dir| Ok(dir.make_dir(b"empty", 0o700)?),
             |dir| Ok((dir.stat(b"empty")?.kind != Kind::Dir).then(|| "no folder".to_owned())),
         ),
         Thing::new(
             "empty file",
             Where::Everywhere,
-            |dir, _| write(dir, b"empty", b""),
+            |dir| write(dir, b"empty", b""),
             |dir| Ok((dir.stat(b"empty")?.size_bytes != 0).then(|| "a file that is not empty".to_owned())),
         ),
         Thing::new("symlink to a file", Where::Everywhere, symlink(FILE), leads(FILE)),
@@ -184,12 +181,12 @@ fn kinds() -> Vec<Thing> {
 
 const SPARSE_BYTES: u64 = 8 << 20;
 
-fn make_links(dir: &Dir, _: &Path) -> Made {
+fn make_links(dir: &Dir) -> Made {
     write(dir, FILE, TEXT)?;
     Ok(dir.link(FILE, dir, b"second")?)
 }
 
-fn make_sparse(dir: &Dir, _: &Path) -> Made {
+fn make_sparse(dir: &Dir) -> Made {
     let file = dir.create_file(FILE, 0o600)?;
     file.set_len(SPARSE_BYTES)?;
     file.write_all_at(TEXT, 0)?;
@@ -204,7 +201,7 @@ fn metadata() -> Vec<Thing> {
         Thing::new(
             "time of change, also of a folder",
             Where::Everywhere,
-            |dir, _| {
+            |dir| {
                 write(dir, FILE, TEXT)?;
                 dir.make_dir(b"folder", 0o700)?;
                 dir.set_mtime(b"folder", OLD)?;
@@ -218,7 +215,7 @@ fn metadata() -> Vec<Thing> {
         Thing::new(
             "permission bits",
             Where::Linux,
-            |dir, _| {
+            |dir| {
                 write(dir, FILE, TEXT)?;
                 Ok(dir.set_mode(FILE, 0o751)?)
             },
@@ -230,7 +227,7 @@ fn metadata() -> Vec<Thing> {
         Thing::new(
             "owner of another computer (numbers)",
             Where::Linux,
-            |dir, _| {
+            |dir| {
                 write(dir, FILE, TEXT)?;
                 Ok(dir.set_owner(FILE, STRANGE_OWNER)?)
             },
@@ -241,8 +238,7 @@ fn metadata() -> Vec<Thing> {
         )
         .privileged(),
         with_xattr("access list that denies (POSIX)", Where::Somewhere, b"system.posix_acl_access", POSIX_ACL.to_vec()),
-        Thing::new("file that is closed to all", Where::Everywhere, make_closed, |dir| has_file(dir, FILE))
-            .privileged(),
+        Thing::new("file that is closed to all", Where::Everywhere, make_closed, is_closed_and_read).privileged(),
     ]
 }
 
@@ -253,7 +249,7 @@ const POSIX_ACL: &[u8] = &[
 ];
 
 /// Nobody may read it; a backup that has the right to does so all the same.
-fn make_closed(dir: &Dir, _: &Path) -> Made {
+fn make_closed(dir: &Dir) -> Made {
     write(dir, FILE, TEXT)?;
     match dir.set_mode(FILE, 0) {
         Err(error) if error.fault() == Faults::Unsupported => {
@@ -262,6 +258,15 @@ fn make_closed(dir: &Dir, _: &Path) -> Made {
         }
         other => Ok(other?),
     }
+}
+
+/// It is read although it is closed: who only thinks that it is closed proves nothing.
+fn is_closed_and_read(dir: &Dir) -> Instead {
+    let is_closed = match dir.stat(FILE)?.mode {
+        Some(mode) => mode == 0,
+        None => descriptor_of(dir, FILE).is_ok_and(|descriptor| descriptor.dacl == Some(Vec::new())),
+    };
+    if is_closed { has_file(dir, FILE) } else { Ok(Some("a file that is open to somebody".to_owned())) }
 }
 
 fn of_ntfs() -> Vec<Thing> {
@@ -301,23 +306,21 @@ fn of_ntfs() -> Vec<Thing> {
             Ok((found != Some(&wanted[..])).then(|| shown_value(found)))
         }),
         Thing::new("compressed file in a compressed folder", Where::Windows, make_compressed, is_compressed),
-        Thing { may_be_a_problem: true, ..encrypted() },
     ]
 }
 
 /// Nothing is there, on any computer.
 const JUNCTION_AIM: &str = r"C:\hardback-selftest-leads-nowhere";
 
-fn make_junction(dir: &Dir, _: &Path) -> Made {
+fn make_junction(dir: &Dir) -> Made {
     Ok(dir.make_reparse(b"junction", true, &junction(JUNCTION_AIM))?)
 }
 
 const DIRECTORY_COMPRESSED: u32 = 0x810;
 const SPARSE: u32 = 0x200;
 const COMPRESSED: u32 = 0x800;
-const ENCRYPTED: u32 = 0x4000;
 
-fn make_compressed(dir: &Dir, _: &Path) -> Made {
+fn make_compressed(dir: &Dir) -> Made {
     dir.make_dir(b"folder", 0o700)?;
     dir.set_xattr(b"folder", ATTRIBUTES, &DIRECTORY_COMPRESSED.to_be_bytes())?;
     let inner = dir.open_dir(b"folder")?;
@@ -330,16 +333,6 @@ fn is_compressed(dir: &Dir) -> Instead {
     has_attribute(&inner, COMPRESSED)
 }
 
-fn encrypted() -> Thing {
-    let make = |dir: &Dir, path: &Path| {
-        write(dir, FILE, TEXT)?;
-        let place = path.join("file.txt");
-        hardback_platform::encrypt(&place).map_err(|error| Trouble::Path(PathError::new("encrypt", FILE, error)))
-    };
-    // Not every edition of Windows has it.
-    Thing::new("encrypted file (EFS)", Where::Somewhere, make, |dir| has_attribute(dir, ENCRYPTED))
-}
-
 fn has_attribute(dir: &Dir, bit: u32) -> Instead {
     let xattrs = dir.xattrs(FILE)?;
     let value = xattrs.iter().find(|(name, _)| name == ATTRIBUTES).map(|(_, value)| &value[..]);
@@ -350,7 +343,7 @@ fn has_attribute(dir: &Dir, bit: u32) -> Instead {
 /// A file with an extended attribute.
 fn with_xattr(what: &str, expected: Where, name: &'static [u8], value: Vec<u8>) -> Thing {
     let wanted = value.clone();
-    let make = move |dir: &Dir, _: &Path| {
+    let make = move |dir: &Dir| {
         write(dir, FILE, TEXT)?;
         Ok(dir.set_xattr(FILE, name, &value)?)
     };
@@ -360,7 +353,7 @@ fn with_xattr(what: &str, expected: Where, name: &'static [u8], value: Vec<u8>) 
 /// A file whose security descriptor is another than that of a new file.
 fn with_descriptor(what: &str, change: impl Fn(Descriptor) -> Descriptor + Clone + 'static) -> Thing {
     let same = change.clone();
-    let make = move |dir: &Dir, _: &Path| {
+    let make = move |dir: &Dir| {
         write(dir, b"new", TEXT)?;
         write(dir, FILE, TEXT)?;
         Ok(dir.set_xattr(FILE, ACL, &change(descriptor_of(dir, FILE)?).to_bytes())?)
