@@ -69,7 +69,7 @@ pub(crate) fn decide(
     }
     let same_metadata = same_stat && base.still_has_xattrs(xattrs);
     // A changed mode explains a changed ctime; nothing explains another file, or a ctime that moved alone.
-    let explained = same_file && !same_metadata;
+    let explained = same_file && (same_ctime || !same_metadata);
     let unreliable_but_same = same_file && same_metadata && !rules.reliable_ctime;
     match (explained || unreliable_but_same || source.size_bytes == 0, same_metadata) {
         _ if suspect => Action::Compare,

@@ -8,8 +8,11 @@ use crate::report::LimitationKind;
 use hardback_platform::{Attributes, Dir, FileWrite, Kind, Metadata, Owner, PathError, ntfs};
 use std::collections::HashMap;
 
-/// Mode of a file of ours that is not whole: no file has it by chance, and nobody can read it meanwhile.
-pub(super) const UNFINISHED_FILE: u32 = 0o1000;
+/// Mode of a file of ours that is not whole: no file has it by chance, and nobody can read it meanwhile. Its owner may
+/// write, as Linux lets no other set attributes.
+pub(super) const UNFINISHED_FILE: u32 = 0o1200;
+/// The mode that releases before had for that.
+const UNFINISHED_FILE_BEFORE: u32 = 0o1000;
 /// Mode of a folder of ours that is not whole.
 pub(super) const UNFINISHED_FOLDER: u32 = 0o1700;
 /// Bits that a file must have before it gets its first byte.
@@ -28,7 +31,10 @@ pub(super) enum At<'a> {
 /// Returns whether a file or folder is the unfinished work of an earlier run.
 pub(super) fn is_unfinished(metadata: &Metadata) -> bool {
     match metadata.kind {
-        Kind::File => metadata.mode == Some(UNFINISHED_FILE) && metadata.nlink == 1,
+        Kind::File => {
+            let is_ours = |mode| [UNFINISHED_FILE, UNFINISHED_FILE_BEFORE].contains(&mode);
+            metadata.mode.is_some_and(is_ours) && metadata.nlink == 1
+        }
         // A folder with the set-group-id bit hands that down.
         Kind::Dir => metadata.mode.is_some_and(|m| m & !0o2000 == UNFINISHED_FOLDER),
         _ => false,
