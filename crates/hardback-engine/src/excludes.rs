@@ -1,6 +1,8 @@
 //! What a backup leaves out: rules on paths, and folders that mark themselves.
 
-use crate::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, is_cachedir_tag};
+use crate::exclude::{
+    DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, RuleOrigin, is_cachedir_tag,
+};
 use crate::manifest::ExcludeRecord;
 use hardback_platform::{Attributes, Dir, Faults, Kind, Listing, Metadata, PathError};
 
@@ -30,6 +32,15 @@ impl Excludes {
     pub(crate) fn of_record(record: &ExcludeRecord) -> Result<Self, ExcludeError> {
         let rules = ExcludeBuilder::from_written(&record.rules).build()?;
         Ok(Self { rules, markers: record.markers.clone() })
+    }
+
+    /// Returns them with rules before all others, which match in any case.
+    ///
+    /// # Errors
+    /// One of them is no pattern.
+    pub(crate) fn after(&self, declared: Vec<(String, RuleOrigin)>) -> Result<Self, ExcludeError> {
+        let rules = ExcludeBuilder::from_written(self.rules.written()).before_all(declared).build()?;
+        Ok(Self { rules, markers: self.markers.clone() })
     }
 
     /// Looks for a marker among the entries of a folder; returns its name.

@@ -16,6 +16,8 @@ pub enum ExclusionList {
     NotToBackup,
     /// Windows removes these from shadow copies.
     NotToSnapshot,
+    /// What a program declares to Windows while a shadow copy is made.
+    Writer,
 }
 
 impl fmt::Display for ExclusionList {
@@ -23,6 +25,7 @@ impl fmt::Display for ExclusionList {
         f.write_str(match self {
             Self::NotToBackup => "FilesNotToBackup",
             Self::NotToSnapshot => "FilesNotToSnapshot",
+            Self::Writer => "writer",
         })
     }
 }

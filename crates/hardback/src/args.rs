@@ -223,8 +223,8 @@ pub(crate) struct ExcludeArgs {
     /// Use a list that comes with hardback; `hardback filter presets` prints them
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Vec<String>,
-    /// On Windows, do not leave out what the system declares that no backup should have (FilesNotToBackup, and with shadow
-    /// copies FilesNotToSnapshot)
+    /// On Windows, do not leave out what the system declares that no backup should have (FilesNotToBackup; with shadow
+    /// copies FilesNotToSnapshot, and what programs declare as writers)
     #[arg(long)]
     pub(crate) no_system_excludes: bool,
 }
