@@ -207,7 +207,8 @@ impl Parsed {
             // The source is the folder that is to be left out, or in it.
             return None;
         }
-        if !is_inside && !(is_above && self.is_recursive) {
+        let concerns = is_inside || (is_above && self.is_recursive);
+        if !concerns {
             return Some(Vec::new());
         }
         let dirs = self.dirs.get(source.len()..).unwrap_or_default();

@@ -9,6 +9,8 @@ mod calls;
 mod codes;
 mod letters;
 #[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod session;
 #[cfg(test)]

@@ -20,6 +20,9 @@ pub(crate) struct SystemRule {
     pub(crate) patterns: Vec<String>,
     /// Why there are none.
     pub(crate) why_not: Option<String>,
+    /// That is because it is not understood, which says nothing about the sources.
+    #[serde(skip)]
+    is_unclear: bool,
 }
 
 impl SystemRule {
@@ -106,14 +109,14 @@ fn rule_of(
 ) -> Option<SystemRule> {
     let SystemExclusion { list, name, entry } = exclusion;
     let (list, name, entry) = (code(*list), name.clone(), entry.clone());
-    let rule = SystemRule { list, name, entry, patterns: Vec::new(), why_not: None };
+    let rule = SystemRule { list, name, entry, patterns: Vec::new(), why_not: None, is_unclear: false };
     let refused = |why: String| Some(SystemRule { why_not: Some(why), ..rule.clone() });
     let mut found: Vec<Vec<ExclusionPattern>> = Vec::new();
     for source in sources {
         match exclusion.meaning(source, expansion) {
             Meaning::Patterns(patterns) => found.push(patterns),
             Meaning::AllOfIt => return refused(format!("it would leave out all of {}", source.display())),
-            Meaning::Unclear(why) => return refused(why),
+            Meaning::Unclear(why) => return refused(why).map(|rule| SystemRule { is_unclear: true, ..rule }),
         }
     }
     let mut all: Vec<ExclusionPattern> = Vec::new();
@@ -139,11 +142,13 @@ pub(crate) fn tell(rules: &[SystemRule], env: &Env) {
     for rule in rules {
         let origin = rule.origin();
         match &rule.why_not {
-            Some(why) => env.ui.message(&format!("{origin} is not followed: {why}")),
+            Some(why) if !rule.is_unclear || env.ui.is_verbose() => {
+                env.ui.message(&format!("{origin} is not followed: {why}"))
+            }
             None if env.ui.is_verbose() => {
                 env.ui.message(&format!("{origin} leaves out {}", rule.patterns.join(", ")));
             }
-            None => {}
+            _ => {}
         }
     }
 }
