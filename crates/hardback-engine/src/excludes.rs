@@ -77,3 +77,24 @@ fn has_cachedir_tag(dir: &Dir, name: &[u8]) -> Result<bool, PathError> {
         Err(error) => Err(PathError { path: name.to_vec(), ..error }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_declared_later_comes_before_what_the_user_says() {
+        let of_user = RuleOrigin::CommandLine { index: 0 };
+        let rules = ExcludeBuilder::new().pattern(b"!/mail/keep", of_user).build().unwrap();
+        let given = Excludes { rules, ..Excludes::default() };
+        let origin = RuleOrigin::System { name: "the writer Mail".into() };
+        let after = given.after(vec![("/Mail/*".into(), origin)]).unwrap();
+        let is_out = |path: &str| after.rules.check(path.as_bytes(), false).is_excluded();
+        assert_eq!((is_out("mail/box"), is_out("mail/keep"), is_out("other")), (true, false, false));
+        let verdict = after.rules.check(b"mail/box", false);
+        assert_eq!(verdict.rule().unwrap().origin.to_string(), "the writer Mail");
+        // It is what a record says, and what a restore protects.
+        let texts: Vec<_> = after.rules.written().patterns.iter().map(|p| (p.text.as_slice(), p.any_case)).collect();
+        assert_eq!(texts, [(&b"/Mail/*"[..], true), (b"!/mail/keep", false)]);
+    }
+}

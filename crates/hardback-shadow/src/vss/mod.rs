@@ -6,7 +6,7 @@
 //! crate need not know more of them than that they were made.
 
 mod calls;
-mod codes;
+pub(crate) mod codes;
 mod letters;
 #[cfg(test)]
 mod provider_tests;
