@@ -1,6 +1,7 @@
 //! Decides what to do with one entry. Pure: no I/O, no clock; everything comes in as values.
 
 use crate::manifest::Entry;
+use crate::problem::ProblemKind;
 use hardback_platform::{Attributes, Kind, Metadata, Xattrs};
 
 /// What the decision needs to know beside the entry itself.
@@ -54,7 +55,8 @@ pub(crate) fn decide(
         && base.mtime == source.mtime
         && base.attributes().0 & STAT_ATTRIBUTES == source.attributes.0 & STAT_ATTRIBUTES;
     let suspect = source.kind == Kind::File && source.size_bytes > 0 && (base.hot || rules.checksum);
-    if same_file && same_ctime && same_stat {
+    // What could not be read of it may be readable now.
+    if same_file && same_ctime && same_stat && base.problem().is_none() {
         return if suspect { Action::Compare } else { Action::Link };
     }
     let Some((xattrs, link_text)) = full else { return Action::Look };
@@ -81,7 +83,7 @@ pub(crate) fn decide(
 fn is_usable(base: &Entry, source: &Metadata) -> bool {
     base.kind == source.kind
         && base.is_in_tree()
-        && base.problem().is_none()
+        && matches!(base.problem(), None | Some(ProblemKind::Metadata))
         && base.raw_of() == source.raw_of
         && (base.kind != Kind::File || base.size_bytes == 0 || base.content.is_some())
 }
@@ -178,6 +180,8 @@ mod tests {
         check(Action::Compare, same, |b| b.hot = true, RULES);
         check(Action::Compare, same, as_is, Rules { checksum: true, ..RULES });
         check(Action::Copy, same, |b| b.extra_mut().problem = Some(crate::ProblemKind::Changing), RULES);
+        // Its content is as it was; what was not known of it is looked for again.
+        check(Action::Link, same, |b| b.extra_mut().problem = Some(ProblemKind::Metadata), RULES);
         check(Action::Copy, same, |b| b.content = None, RULES);
         check(Action::Copy, same, |b| b.extra_mut().absent = true, RULES);
         check(Action::Copy, same, |b| b.kind = Kind::Fifo, RULES);

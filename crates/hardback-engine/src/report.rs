@@ -279,7 +279,7 @@ pub struct BackupReport {
     pub limitations: Vec<Limitation>,
     /// Files that are in a cloud only: of them the snapshot has the placeholder.
     pub placeholders: Noted,
-    /// Files that are encrypted at the source, and not in the snapshot.
+    /// Files that are encrypted at the source, and in plain in the snapshot.
     pub encrypted: Noted,
     /// The first problems; all are counted in the totals and marked in the manifest.
     pub problems: Vec<Problem>,

@@ -10,6 +10,7 @@
 //! [`std::io::ErrorKind::Unsupported`], never a silent success.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this crate is the one that the bans point to")]
 
+mod acl;
 pub mod error;
 mod listing;
 pub mod metadata;
@@ -36,7 +37,7 @@ use windows as system;
 
 pub use error::{Faults, PathError};
 pub use listing::{ListedEntry, Listing};
-pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs};
+pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs, XattrsRead};
 pub use path::RelPath;
 pub use rights::MissingRights;
 pub use seam::{Call, Op, Seam, Verdict, Watch};

@@ -1,5 +1,7 @@
 //! What is known about an entry: an open record in which each system fills what it has.
 
+use crate::error::PathError;
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -118,6 +120,15 @@ impl Attributes {
 
 /// Extended attributes by full name (`user.note`, `system.posix_acl_access`), sorted by name.
 pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Extended attributes, as far as they could be read.
+#[derive(Debug)]
+pub struct XattrsRead {
+    /// Those that could.
+    pub xattrs: Xattrs,
+    /// Why others are missing; the first reason.
+    pub lost: Option<PathError>,
+}
 
 /// What one call tells about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,9 @@
 //! [MS-FSCC]: https://learn.microsoft.com/openspecs/windows_protocols/ms-fscc
 //! [MS-DTYP]: https://learn.microsoft.com/openspecs/windows_protocols/ms-dtyp
 
+use crate::acl;
+use crate::metadata::Kind;
+
 /// How the names begin.
 pub const PREFIX: &[u8] = b"system.ntfs_";
 /// The security descriptor, self-relative (MS-DTYP 2.4.6): owner, group, access list and, for who may read it, the audit
@@ -51,8 +54,22 @@ const WISHES: u32 = 0x18_0000;
 pub const SETTABLE: u32 = 0x3127;
 
 /// Returns the stream that an attribute is.
-pub(crate) fn stream_in(name: &[u8]) -> Option<&[u8]> {
-    name.strip_prefix(STREAM_PREFIX).filter(|_| name != EFS)
+///
+/// # Errors
+/// The name leads elsewhere: none of a stream has such characters, and a path with them would.
+pub(crate) fn stream_in(name: &[u8]) -> std::io::Result<Option<&[u8]>> {
+    let Some(stream) = name.strip_prefix(STREAM_PREFIX).filter(|_| name != EFS) else { return Ok(None) };
+    check_stream(stream)?;
+    Ok(Some(stream))
+}
+
+/// Refuses the name of a stream that leads elsewhere.
+pub(crate) fn check_stream(name: &[u8]) -> std::io::Result<()> {
+    if name.is_empty() || name.iter().any(|byte| matches!(byte, b'/' | b'\\' | b':' | 0)) {
+        let what = format!("{} cannot be the name of a stream", crate::path::display(name));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
+    }
+    Ok(())
 }
 
 /// Returns the value of an attribute.
@@ -92,14 +109,17 @@ pub fn is_same(one: &[(Vec<u8>, Vec<u8>)], other: &[(Vec<u8>, Vec<u8>)]) -> bool
 /// Returns whether two values of an attribute are the same, in the sense of [`is_same`].
 fn is_same_value(name: &[u8], one: &[u8], other: &[u8]) -> bool {
     let counting = |value: &[u8]| Some(u32::from_be_bytes(value.try_into().ok()?) & !(ARCHIVE | WISHES));
-    one == other || (name == ATTRIBUTES && counting(one).is_some() && counting(one) == counting(other))
+    one == other
+        || (name == ATTRIBUTES && counting(one).is_some() && counting(one) == counting(other))
+        || (name == ACL && acl::is_same(one, other))
 }
 
 /// Returns whether a stored or restored entry has what it was given: of the attributes those that can be set.
 pub fn is_kept(name: &[u8], wanted: &[u8], found: &[u8]) -> bool {
-    const COUNT: u32 = (SETTABLE | COMPRESSED | ENCRYPTED | REPARSE_POINT | DIRECTORY) & !ARCHIVE;
+    const COUNT: u32 = (SETTABLE | COMPRESSED | REPARSE_POINT | DIRECTORY) & !ARCHIVE;
     let counting = |value: &[u8]| Some(u32::from_be_bytes(value.try_into().ok()?) & COUNT);
-    wanted == found || (name == ATTRIBUTES && counting(wanted).is_some() && counting(wanted) == counting(found))
+    is_same_value(name, wanted, found)
+        || (name == ATTRIBUTES && counting(wanted).is_some() && counting(wanted) == counting(found))
 }
 
 /// What is set after the time of the last change, in this order. A time of creation makes ntfs-3g drop what is set later;
@@ -111,9 +131,15 @@ pub fn is_late(name: &[u8]) -> bool {
     LATE.contains(&name)
 }
 
-/// Puts attributes into the order in which none undoes another: streams, and what is written like them, come first, then
-/// what they change, and what forbids more changes last.
-pub fn in_order(xattrs: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+/// Returns the attributes of an entry that are set, in the order in which none undoes another: streams, and what is
+/// written like them, come first, then what they change, and what forbids more changes last. A file or folder is made
+/// without a reparse point and gets none, whatever a record says: that would hide what is in it.
+pub fn to_set(kind: Kind, xattrs: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+    let has_content = matches!(kind, Kind::File | Kind::Dir);
+    in_order(xattrs).filter(move |(name, _)| !has_content || name != REPARSE)
+}
+
+fn in_order(xattrs: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
     let rank = |name: &[u8]| match LATE.iter().position(|late| *late == name) {
         Some(place) => 2 + place,
         None => usize::from([EFS, REPARSE].contains(&name)),
@@ -201,58 +227,21 @@ fn name_of_stream(text: &[u16]) -> Option<&[u16]> {
     text.strip_prefix(wide(":").as_slice())?.strip_suffix(wide(":$DATA").as_slice())
 }
 
-/// Returns a security descriptor as Windows must get it to keep it as it is: what was inherited stays so only if that
-/// is asked for (MS-DTYP 2.4.6, the bits DC and SC beside DI and SI).
-pub fn acl_for_windows(descriptor: &[u8]) -> Vec<u8> {
-    const CONTROL_AT: usize = 2;
-    const DACL_AUTO_INHERIT_REQUEST: u16 = 0x0100;
-    const SACL_AUTO_INHERIT_REQUEST: u16 = 0x0200;
-    let mut descriptor = descriptor.to_vec();
-    if let Some(control) = u16_at(&descriptor, CONTROL_AT) {
-        // DACL_AUTO_INHERITED and SACL_AUTO_INHERITED are two bits above the request for them.
-        let requests = (control >> 2) & (DACL_AUTO_INHERIT_REQUEST | SACL_AUTO_INHERIT_REQUEST);
-        descriptor[CONTROL_AT..CONTROL_AT + 2].copy_from_slice(&(control | requests).to_le_bytes());
-    }
-    descriptor
-}
-
-/// Returns the two bits that ask Windows to take the access list as protected from the folder above, or as not
-/// (`PROTECTED_DACL_SECURITY_INFORMATION`, `UNPROTECTED_…`).
-#[cfg_attr(not(windows), allow(dead_code, reason = "only Windows is asked so"))]
-pub(crate) fn dacl_protection(descriptor: &[u8]) -> u32 {
-    const DACL_PROTECTED: u16 = 0x1000;
-    let is_protected = u16_at(descriptor, 2).is_some_and(|control| control & DACL_PROTECTED != 0);
-    if is_protected { 0x8000_0000 } else { 0x2000_0000 }
-}
-
-/// Does the same for the audit list.
-#[cfg_attr(not(windows), allow(dead_code, reason = "only Windows is asked so"))]
-pub(crate) fn sacl_protection(descriptor: &[u8]) -> u32 {
-    const SACL_PROTECTED: u16 = 0x2000;
-    let is_protected = u16_at(descriptor, 2).is_some_and(|control| control & SACL_PROTECTED != 0);
-    if is_protected { 0x4000_0000 } else { 0x1000_0000 }
-}
-
-/// The error of a stream that is not kept.
-pub(crate) fn too_long(name: &[u8]) -> std::io::Error {
-    let name = crate::path::display(name);
+/// The error of a stream that is too long to be kept.
+pub(crate) fn too_long() -> std::io::Error {
     let most = STREAM_BYTES_MAX >> 20;
-    std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("the stream {name} has more than {most} MiB"))
+    std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it has more than {most} MiB"))
+}
+
+/// The error of a stream that is missing in a record.
+pub(crate) fn lost_stream(name: &[u8], error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("the stream {}: {error}", crate::path::display(name)))
 }
 
 /// The error of attributes that were taken and not kept.
 pub(crate) fn lost_attributes(lost: u32) -> std::io::Error {
     let what = format!("the attributes {lost:#x} of NTFS cannot be set here");
     std::io::Error::new(std::io::ErrorKind::Unsupported, what)
-}
-
-/// Returns which parts a security descriptor has: owner, group, access list, audit list.
-pub fn acl_parts(descriptor: &[u8]) -> Option<[bool; 4]> {
-    const DACL_PRESENT: u16 = 0x0004;
-    const SACL_PRESENT: u16 = 0x0010;
-    let control = u16_at(descriptor, 2)?;
-    let has = |at| u32_at(descriptor, at).map(|offset| offset != 0);
-    Some([has(4)?, has(8)?, control & DACL_PRESENT != 0, control & SACL_PRESENT != 0])
 }
 
 /// Returns the little-endian number at an offset.
@@ -274,6 +263,7 @@ pub(crate) fn units_at(bytes: &[u8], start: usize, length: usize) -> Option<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl;
     use proptest::prelude::*;
 
     fn stream(name: &str, size_bytes: u64, last: bool) -> Vec<u8> {
@@ -340,18 +330,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_inherited_is_asked_to_stay_so() {
-        // A self-relative descriptor with both lists inherited, and a protected one.
-        let with = |control: u16| [&[1, 0][..], &control.to_le_bytes(), &[0; 16]].concat();
-        assert_eq!(acl_for_windows(&with(0x8C14)), with(0x8F14));
-        assert_eq!(acl_for_windows(&with(0x9404)), with(0x9504));
-        assert_eq!(acl_for_windows(&with(0x9004)), with(0x9004));
-        assert_eq!(acl_for_windows(b"cut"), b"cut");
-        assert_eq!(acl_parts(&with(0x8014)), Some([false, false, true, true]));
-        assert_eq!(acl_parts(&with(0x8000)[..11]), None);
-    }
-
-    #[test]
     fn attributes_are_set_so_that_none_undoes_another() {
         let names = [ACL, ATTRIBUTES, CREATED, EA, REPARSE, b"user.zone"];
         let record: Vec<_> = names.iter().map(|name| (name.to_vec(), Vec::new())).collect();
@@ -387,11 +365,50 @@ mod tests {
         assert_eq!(attributes_in(&[]), 0);
     }
 
+    /// Runs every parser of this crate that reads what a system or a record says.
+    fn parse_all(bytes: &[u8]) {
+        drop((
+            streams(bytes),
+            ea_for_windows(bytes),
+            ea_from_windows(bytes),
+            acl::for_windows(bytes),
+            acl::parts(bytes),
+            acl::is_valid(bytes),
+        ));
+        let record = [(ATTRIBUTES.to_vec(), bytes.to_vec()), (REPARSE.to_vec(), bytes.to_vec())];
+        drop((attributes_in(&record), crate::reparse::class_in(&record), crate::reparse::link_bytes(bytes)));
+        crate::records::push_entries(bytes, &mut crate::listing::Listing::default());
+    }
+
+    /// Answers as Windows gives them: of streams, of EAs, and a symlink.
+    fn answers() -> [Vec<u8>; 3] {
+        let symlink = [&0xA000_000Cu32.to_le_bytes()[..], &[28, 0, 0, 0, 0, 0, 8, 0, 8, 0, 8, 0, 1, 0, 0, 0]].concat();
+        [
+            [stream(":one:$DATA", 5, false), stream(":two:$DATA", 6, true)].concat(),
+            [ea(20, b"A", b"1234567890"), ea(0, b"B", b"")].concat(),
+            [symlink, b"a\0b\0c\0d\0a\0b\0c\0d\0".to_vec()].concat(),
+        ]
+    }
+
     proptest! {
         #[test]
+        fn answers_with_bytes_changed_and_cut_are_parsed_or_refused(
+            which in 0..3usize,
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = answers()[which].clone();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            parse_all(&bytes);
+            parse_all(&bytes[..cut.index(bytes.len())]);
+        }
+
+        #[test]
         fn no_bytes_make_a_parser_fail_otherwise_than_by_saying_so(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop((streams(&bytes), ea_for_windows(&bytes), acl_for_windows(&bytes), acl_parts(&bytes)));
-            drop(crate::reparse::link_bytes(&bytes));
+            parse_all(&bytes);
             if let Some(list) = ea_from_windows(&bytes) {
                 // What was read once is read again.
                 prop_assert_eq!(ea_for_windows(&list).and_then(|given| ea_from_windows(&given)), Some(list));

@@ -35,6 +35,11 @@ pub enum ReparseClass {
     Through,
 }
 
+/// Returns whether a tag is one of those that clouds have.
+pub(crate) fn is_of_cloud(tag: u32) -> bool {
+    tag & !TAG_CLOUD_BITS == TAG_CLOUD
+}
+
 /// Returns what an entry with these attributes and this tag is.
 pub fn class_of(attributes: u32, tag: u32) -> ReparseClass {
     let is_file = attributes & DIRECTORY == 0;
@@ -42,7 +47,7 @@ pub fn class_of(attributes: u32, tag: u32) -> ReparseClass {
         ReparseClass::Link
     } else if tag & TAG_SURROGATE != 0 || (is_file && TAGS_WITHOUT_CONTENT.contains(&tag)) {
         ReparseClass::Whole
-    } else if is_file && tag & !TAG_CLOUD_BITS == TAG_CLOUD && attributes & REMOTE != 0 {
+    } else if is_file && is_of_cloud(tag) && attributes & REMOTE != 0 {
         ReparseClass::Placeholder
     } else {
         ReparseClass::Through

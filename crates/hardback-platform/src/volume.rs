@@ -30,6 +30,9 @@ pub struct VolumeTraits {
     pub stable_ids: bool,
     /// The change time of an inode is kept by the kernel and moves on every change of content or metadata.
     pub reliable_ctime: bool,
+    /// It is an NTFS, and whoever mounted it did so that its named streams, or all that NTFS keeps beside the content,
+    /// cannot be seen.
+    pub hides_streams: bool,
     /// Number that volumes of one disk share although they look like two: the subvolumes of a Btrfs.
     pub pool: Option<u64>,
     /// Cap on the names of one file, lower than what the volume would take.

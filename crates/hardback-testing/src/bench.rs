@@ -3,8 +3,8 @@
 use crate::checker::{Checker, Inventory};
 use hardback_engine::{
     Answer, BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, Job, JobName, JobSource, Monitor,
-    Phase, Place, Problem, RestoreOptions, RestoreReport, SystemClock, Target, VerifyLevel, VerifyOptions, backup,
-    open_or_create_target, restore, verify,
+    Overwrite, Phase, Place, Problem, RestoreOptions, RestoreReport, SystemClock, Target, VerifyLevel, VerifyOptions,
+    backup, open_or_create_target, restore, verify,
 };
 use hardback_platform::{Call, Seam, Verdict, Watch};
 use std::path::{Path, PathBuf};
@@ -151,6 +151,23 @@ impl Bench {
         to: &Path,
         choose: impl FnOnce(&mut RestoreOptions),
     ) -> RestoreReport {
+        let restored = self.restore_as_can_be(report, to, choose);
+        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+        restored
+    }
+
+    /// Restores a snapshot below a folder, over all that is there; returns the problems.
+    #[track_caller]
+    pub fn try_restore(&self, report: &BackupReport, to: &Path) -> Vec<Problem> {
+        self.restore_as_can_be(report, to, |options| options.overwrite = Overwrite::Always).problems
+    }
+
+    fn restore_as_can_be(
+        &self,
+        report: &BackupReport,
+        to: &Path,
+        choose: impl FnOnce(&mut RestoreOptions),
+    ) -> RestoreReport {
         let (counters, cancel, heard) = (Counters::default(), Cancel::default(), Heard::default());
         let ctx = Context { clock: &SystemClock, monitor: &heard, counters: &counters, cancel: &cancel };
         let snapshot = report.snapshot.as_ref().expect("sealed");
@@ -160,7 +177,6 @@ impl Bench {
         let target = self.open(Seam::watched(checker.clone()));
         let restored = restore(&ctx, &target, &options, &mut |_| Answer::Stop);
         let restored = restored.unwrap_or_else(|e| panic!("{e}: {:?}", std::error::Error::source(&e)));
-        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
         assert_eq!(checker.violations(), Vec::<String>::new(), "a sealed snapshot was written");
         restored
     }

@@ -12,14 +12,14 @@
     reason = "tests look at the disk with other code than the product's"
 )]
 
-use hardback_engine::{BackupReport, Efs, Placeholders};
+use hardback_engine::{BackupReport, Efs, LimitationKind, Placeholders};
 use hardback_testing::bench::Bench;
 use hardback_testing::ntfs_zoo::{self, NtfsZoo};
 use hardback_testing::volume::{Volume, VolumeKind};
 use hardback_testing::{is_slow_run, skip, volume};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const MIB: u64 = 200;
 
@@ -155,12 +155,16 @@ fn what_only_windows_can_read_is_a_problem_and_a_stream_that_is_too_long_too() {
     for (problem, words) in problems.iter().zip([
         ["source/deduplicated", "only Windows can read its content", "0x80000013"],
         ["source/fetched.jpg", "only Windows can read its content", "0x9000601a"],
-        ["source/long", "the stream stream has more than 4 MiB", "cannot read the extended attributes"],
+        ["source/long", "the stream stream: it has more than 4 MiB", "cannot read the extended attributes"],
         ["source/system.dll", "only Windows can read its content", "0x80000017"],
     ]) {
         assert!(words.iter().all(|word| problem.contains(word)), "{problem} {words:?}");
     }
     assert_eq!(fs::read(bench.stored(&report, "long")).unwrap(), b"content");
+    // Told with each run; the content is not copied again for it.
+    let second = bench.backup();
+    assert_eq!((second.problems.len(), second.totals.problems), (4, 4), "{:#?}", second.problems);
+    assert_eq!((second.totals.new_files, second.restamped), (0, 0), "{second:#?}");
     let back = ntfs_zoo::mount(MIB).unwrap();
     let restored = bench.restore_with(&report, &back.root().join("restored"), |options| {
         options.paths = vec![b"source/fits".to_vec()];
@@ -258,4 +262,114 @@ fn a_file_on_ntfs_has_no_more_names_than_windows_allows() {
     assert_eq!(names.iter().sum::<u64>(), runs as u64);
     assert!(names.iter().all(|&names| names <= 1000), "{names:?}");
     assert_eq!(names.len(), if runs > 1000 { 2 } else { 1 }, "{names:?}");
+}
+
+/// Sets an extended attribute of any name.
+fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    rustix::fs::lsetxattr(path, name, value, rustix::fs::XattrFlags::empty()).unwrap();
+}
+
+#[test]
+fn a_name_of_an_attribute_leads_to_no_other_file() {
+    let (from, to) = (volume!(VolumeKind::Ext4, MIB), volume!(VolumeKind::NtfsStreams, MIB));
+    let source = from.dir("source");
+    for name in ["file", "dir/x"] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), "content").unwrap();
+    }
+    fs::write(to.root().join("victim"), "precious").unwrap();
+    for name in ["user./../../../../../../victim", "user.a/b", "user.a:b", "user.a\\b", "user./../../../../../../made"]
+    {
+        set_xattr(&source.join("file"), name, b"evil");
+        set_xattr(&source.join("dir"), name, b"evil");
+    }
+    set_xattr(&source.join("file"), "user.note", b"kept");
+    let bench = Bench::new(&source, &to.root().join("target"));
+    let report = bench.backup_all();
+    assert!(report.limitations.iter().any(|l| l.kind == LimitationKind::Xattrs), "{:?}", report.limitations);
+    assert_eq!(fs::read(to.root().join("victim")).unwrap(), b"precious");
+    assert!(!to.root().join("made").exists());
+    let tree = ntfs_zoo::read_all(&bench.stored(&report, ""));
+    let streams: Vec<_> = tree[&b"file"[..]].keys().filter(|name| name.starts_with("stream")).collect();
+    assert_eq!(streams, ["stream note"]);
+    // The record has them all: where names are free they come back.
+    let back = Volume::mount(VolumeKind::Ext4, MIB).unwrap();
+    let restored = bench.restore_all(&report, &back.root().join("restored"));
+    hardback_testing::compare::assert_same(&source, &restored, hardback_testing::compare::Strictness::FULL);
+}
+
+#[test]
+fn a_file_with_a_colon_in_its_name_becomes_no_stream() {
+    let (from, to) = (volume!(VolumeKind::Ext4, MIB), volume!(VolumeKind::NtfsStreams, MIB));
+    let source = from.dir("source");
+    fs::write(source.join("report"), "content").unwrap();
+    fs::write(source.join("report:2020"), "of 2020").unwrap();
+    fs::create_dir(source.join("dir:x")).unwrap();
+    let bench = Bench::new(&source, &to.root().join("target"));
+    let report = bench.backup_all();
+    bench.verify_all();
+    let place = ntfs_zoo::mount(MIB).unwrap();
+    let problems = bench.try_restore(&report, &place.root().join("restored"));
+    let mut paths: Vec<_> =
+        problems.iter().map(|problem| String::from_utf8_lossy(&problem.path).into_owned()).collect();
+    paths.sort();
+    assert!(paths.iter().all(|path| path.contains(':')) && paths.len() == 2, "{problems:?}");
+    let there = ntfs_zoo::read_all(&place.root().join("restored/source"));
+    assert_eq!(there.keys().collect::<Vec<_>>(), [&b""[..], b"report"]);
+    assert!(there[&b"report"[..]].keys().all(|name| !name.starts_with("stream")));
+}
+
+#[test]
+fn an_ntfs_that_is_mounted_otherwise_later_still_verifies() {
+    let from = match Volume::mount_with(VolumeKind::Ntfs3g, MIB, "") {
+        Ok(volume) => volume,
+        Err(why) => skip!("{why}"),
+    };
+    let to = volume!(VolumeKind::NtfsStreams, MIB);
+    let source = from.dir("source");
+    for (name, descriptor) in ntfs_zoo::descriptors() {
+        fs::write(source.join(name), name).unwrap();
+        ntfs_zoo::set(&source.join(name), "system.ntfs_acl", &descriptor);
+    }
+    let mut bench = Bench::new(&source, &to.root().join("target"));
+    bench.inventories = false;
+    let first = bench.backup_all();
+    bench.verify_all();
+    let second = bench.backup_all();
+    assert_eq!((second.restamped, second.totals.new_files), (0, 0), "{second:#?}");
+    assert_eq!(first.totals.entries, second.totals.entries);
+}
+
+#[test]
+fn a_volume_that_hides_what_ntfs_has_is_a_problem() {
+    let to = volume!(VolumeKind::Ext4, MIB);
+    for options in [",streams_interface=none", ",streams_interface=openxattr"] {
+        let from = volume!(VolumeKind::NtfsStreams, MIB);
+        let source = from.dir("source");
+        fs::write(source.join("file"), "content").unwrap();
+        fs::write(source.join("file:s"), "stream").unwrap();
+        from.remount(options);
+        let bench = Bench::new(&source, &to.root().join(options));
+        let report = bench.backup();
+        let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+        assert_eq!((problems.len(), report.totals.problems), (1, 1), "{options} {problems:?}");
+        assert!(problems[0].contains("mount it with ntfs-3g"), "{problems:?}");
+    }
+}
+
+#[test]
+fn what_a_folder_has_that_could_not_be_read_is_not_removed_by_a_restore() {
+    let (from, to) = (volume!(VolumeKind::NtfsStreams, MIB), volume!(VolumeKind::Ext4, MIB));
+    let source = from.dir("source");
+    fs::create_dir(source.join("dir")).unwrap();
+    fs::write(source.join("dir:small"), "kept").unwrap();
+    fs::write(source.join("dir:large"), vec![0; (4 << 20) + 1]).unwrap();
+    let bench = Bench::new(&source, &to.root().join("target"));
+    let report = bench.backup();
+    assert_eq!(report.totals.problems, 1, "{:?}", report.problems);
+    fs::write(source.join("dir:since"), "new").unwrap();
+    bench.try_restore(&report, from.root());
+    let there = ntfs_zoo::read_all(&source).remove(&b"dir"[..]).unwrap();
+    let streams: Vec<_> = there.keys().filter(|name| name.starts_with("stream")).collect();
+    assert_eq!(streams, ["stream large", "stream since", "stream small"]);
 }

@@ -1,10 +1,12 @@
 //! Files whose content is not simply there: in a cloud only, or encrypted for somebody.
 
-use super::shared::Item;
+use super::shared::{Item, Shared};
 use super::worker::{At, Worker};
 use crate::error::Error;
-use crate::job::{BackupOptions, Efs, Placeholders};
+use crate::job::{BackupOptions, Efs, Job, Placeholders};
 use crate::manifest::Entry;
+use crate::problem::{Problem, ProblemKind};
+use crate::report::Counters;
 use hardback_platform::reparse::{self, ReparseClass};
 use hardback_platform::{Dir, FileRead, Kind, Metadata, PathError, ntfs};
 
@@ -17,6 +19,16 @@ pub(super) fn check(options: &BackupOptions) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// Tells of each source of which the volume shows contents only: nobody can tell what is missing.
+pub(super) fn tell_hidden(shared: &Shared<'_>, job: &Job, roots: &[Dir]) {
+    for (source, _) in job.sources.iter().zip(roots).filter(|(_, root)| root.volume().is_ok_and(|v| v.hides_streams)) {
+        let what = "its NTFS is mounted so that streams, and what else is beside the contents, cannot be seen; \
+                    mount it with ntfs-3g and streams_interface=windows";
+        shared.problem(Problem::with_detail(&source.folder, ProblemKind::Metadata, what));
+        Counters::add(&shared.sums.problems_without_line, 1);
+    }
 }
 
 impl Worker<'_> {
@@ -43,7 +55,7 @@ impl Worker<'_> {
     pub(super) fn fetch(&self, source: &Dir, item: &mut Item, metadata: Metadata) -> Result<Metadata, PathError> {
         if self.shared.options.placeholders == Placeholders::Keep
             || metadata.kind != Kind::Reparse
-            || reparse::class_in(&source.xattrs(&item.name)?) != Some(ReparseClass::Placeholder)
+            || reparse::class_in(&source.read_xattrs(&item.name)?.xattrs) != Some(ReparseClass::Placeholder)
         {
             return Ok(self.as_raw(source, item, metadata));
         }
@@ -69,7 +81,7 @@ impl Worker<'_> {
 fn is_encrypted(source: &Dir, item: &Item, metadata: &Metadata) -> bool {
     metadata.kind == Kind::File
         // What cannot be read is told when it is stored.
-        && source.xattrs(&item.name).is_ok_and(|xattrs| ntfs::attributes_in(&xattrs) & ntfs::ENCRYPTED != 0)
+        && source.read_xattrs(&item.name).is_ok_and(|read| ntfs::attributes_in(&read.xattrs) & ntfs::ENCRYPTED != 0)
 }
 
 /// Returns whether what is stored of an encrypted file is what its user reads.

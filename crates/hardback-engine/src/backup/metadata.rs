@@ -80,7 +80,7 @@ pub(super) fn apply(
         owner_kept = result.is_ok();
         limit(LimitationKind::Owners, result)?;
     }
-    let kept = || ntfs::in_order(entry.xattrs()).filter(|(name, _)| !ignored.ignores_xattr(name));
+    let kept = || ntfs::to_set(entry.kind, entry.xattrs()).filter(|(name, _)| !ignored.ignores_xattr(name));
     for (name, value) in kept().filter(|(name, _)| !ntfs::is_late(name)) {
         limit(LimitationKind::Xattrs, place.set_xattr(name, value))?;
     }

@@ -20,6 +20,7 @@ mod store;
 mod throttle;
 mod walk;
 mod worker;
+mod xattrs;
 
 pub(crate) use collect::Appender;
 pub use frozen::check_shadow;
@@ -34,7 +35,6 @@ use crate::error::{Error, UnderPath};
 use crate::job::{BackupOptions, Job, JobSource};
 use crate::manifest::{DIGEST_BYTES, Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
-use crate::problem::{Problem, ProblemKind};
 use crate::prune::{FoundChanged, RoomMaker};
 use crate::report::{BackupReport, Counters, LimitationKind, Phase};
 use crate::runs;
@@ -153,6 +153,7 @@ fn back_up(
     shared.frozen = sources.frozen();
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
     shared.set_source_roots(job, &roots)?;
+    elsewhere::tell_hidden(&shared, job, &roots);
     ctx.monitor.phase(Phase::Copying);
     let stored = run.walk_and_store(&shared, excludes, job, sources, &roots);
     let recorded = match stored.and_then(|recorded| sources.check().map(|()| recorded)) {
@@ -506,13 +507,7 @@ impl Run {
             let rules = rules_of(root, &job.options);
             entry = metadata::entry_of(b".", &metadata, rules.reliable_ctime, rules.stable_ids);
             entry.extra_mut().volume = Some(metadata.id.volume);
-            match root.xattrs(b"") {
-                Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
-                Err(error) => {
-                    shared.problem(Problem::new(b"", ProblemKind::Metadata, &error));
-                    entry.extra_mut().problem = Some(ProblemKind::Metadata);
-                }
-            }
+            xattrs::take(shared, &mut entry, root.read_xattrs(b""), &mut false, &Vec::new);
             let attributes = root.attributes();
             entry.extra_mut().attributes = attributes;
             if !self.base_top.as_ref().is_some_and(|base| walk::is_same_folder(base, &entry)) {

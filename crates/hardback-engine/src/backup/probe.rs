@@ -6,7 +6,9 @@ use crate::job::{BackupOptions, Job};
 use crate::report::TIME_STEP_NS_MAX;
 use crate::system::path_bytes;
 use crate::target::Target;
-use hardback_platform::{Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs, ntfs};
+use hardback_platform::{
+    Dir, Faults, FileWrite, Metadata, Owner, PathError, Seam, Time, VolumeKind, Xattrs, is_privileged, ntfs,
+};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -99,6 +101,9 @@ fn find_ignored(dir: &Dir, file: &FileWrite, keeps_ntfs: bool) -> Result<Ignored
     }
     if !keeps_ntfs {
         ignored.xattrs.push(ntfs::PREFIX);
+    } else if !is_privileged() {
+        // Who is not may lose the right to link and to remove what others may only read.
+        ignored.xattrs.push(ntfs::ACL);
     }
     let kept = if taken.is_empty() { Xattrs::new() } else { dir.xattrs(PROBE)? };
     let is_kept = |name: &[u8]| kept.iter().any(|(n, _)| n == name);

@@ -6,10 +6,10 @@ use super::metadata::{self, Place};
 use super::shared::{Item, Outcome};
 use super::store;
 use super::worker::{At, MOVED, Worker, is_fatal, is_gone};
+use super::xattrs;
 use crate::error::{Error, UnderPath};
 use crate::manifest::{DIGEST_BYTES, Digest, Entry};
 use crate::plan::Action;
-use crate::problem::{Problem, ProblemKind};
 use crate::report::{Counters, LimitationKind};
 use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, ntfs};
 
@@ -139,13 +139,13 @@ impl Worker<'_> {
         if action == Action::Link && item.base.as_ref().is_some_and(|base| is_still_of_group(at, base, metadata)) {
             return self.link_special(at, item, entry, metadata);
         }
-        match at.source.as_ref().map_or(Ok(Vec::new()), |source| source.xattrs(&entry.name)) {
-            Ok(xattrs) if xattrs.is_empty() => {}
-            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
-            Err(error) if is_gone(&error) => return self.source_failed(at, item, &error),
-            Err(error) => {
-                self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
-                entry.extra_mut().problem = Some(ProblemKind::Metadata);
+        if let Some(source) = &at.source {
+            match source.read_xattrs(&entry.name) {
+                Err(error) if is_gone(&error) => return self.source_failed(at, item, &error),
+                read => {
+                    let name = entry.name.clone();
+                    xattrs::take(self.shared, &mut entry, read, &mut self.is_loss_told, &|| at.folder.path_of(&name));
+                }
             }
         }
         if entry.kind == Kind::Symlink && entry.link_text().is_none() {
@@ -328,6 +328,9 @@ impl Worker<'_> {
         let owners_are_lost = !hardback_platform::is_privileged() || ignored.owners;
         let made_by_us = owners_are_lost && there.owner == self.shared.target.default_owner;
         let same_owner = there.owner == entry.owner || made_by_us;
+        // Both are made of the access list there.
+        let by_acl = !ignored.ignores_xattr(ntfs::ACL) && ntfs::get(entry.xattrs(), ntfs::ACL).is_some();
+        let (same_mode, same_owner) = (same_mode || by_acl, same_owner || by_acl);
         let has_any = entry.xattrs().iter().any(|(name, _)| !ignored.ignores_xattr(name));
         let is_lost = |name: &[u8]| ignored.ignores_xattr(name);
         let same_xattrs = !has_any || file.xattrs().is_ok_and(|there| entry.has_xattrs_but(&there, is_lost));
@@ -374,7 +377,8 @@ impl Worker<'_> {
                 entry.extra = old.extra.clone();
             } else if !self.has_content_of(at, entry, metadata, &old) {
                 continue;
-            } else if let Some(Ok(xattrs)) = at.source.as_ref().map(|s| s.xattrs(&entry.name)) {
+            } else if let Some(Ok(mut xattrs)) = at.source.as_ref().map(|s| s.xattrs(&entry.name)) {
+                ntfs::drop_reparse(&mut xattrs);
                 entry.extra_mut().xattrs = xattrs;
             } else {
                 // What cannot be read is told by the copy that is tried instead.

@@ -7,6 +7,7 @@ use super::metadata;
 use super::shared::{Item, Shared, SourceFacts};
 use super::store;
 use super::throttle::Throttle;
+use super::xattrs;
 use crate::Excludes;
 use crate::error::Error;
 use crate::exclude::{DIRECTORY_FILE_NAME, ExcludeRules};
@@ -18,7 +19,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use crate::target::PRIVATE_DIR;
 use crossbeam_channel::Sender;
-use hardback_platform::{Dir, Faults, FileRead, Kind, Listing, Metadata, PathError};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Listing, Metadata, PathError, XattrsRead};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -154,16 +155,10 @@ impl Walk<'_> {
         let mut entry = metadata::entry_of(name, metadata, rules.reliable_ctime, rules.stable_ids);
         let same = entry.ctime.is_some() && base.is_some_and(|b| b.ctime == entry.ctime && b.inode == entry.inode);
         let usable = base.filter(|b| same && b.problem().is_none());
-        let xattrs = usable.map_or_else(|| dir.xattrs(b""), |base| Ok(base.xattrs().to_vec()));
+        let of_base = |base: &Entry| Ok(XattrsRead { xattrs: base.xattrs().to_vec(), lost: None });
+        let read = usable.map_or_else(|| dir.read_xattrs(b""), of_base);
         let attributes = usable.map_or_else(|| dir.attributes(), Entry::attributes);
-        match xattrs {
-            Ok(xattrs) if xattrs.is_empty() => {}
-            Ok(xattrs) => entry.extra_mut().xattrs = xattrs,
-            Err(error) => {
-                self.shared.problem(Problem::new(&path(), ProblemKind::Metadata, &error));
-                entry.extra_mut().problem = Some(ProblemKind::Metadata);
-            }
-        }
+        xattrs::take(self.shared, &mut entry, read, &mut false, path);
         if attributes.0 != 0 {
             entry.extra_mut().attributes = attributes;
         }

@@ -7,6 +7,7 @@ use super::groups::{self, First, Stored};
 use super::metadata::{self, Place};
 use super::shared::{Item, Outcome, Shared, SourceFacts};
 use super::store;
+use super::xattrs;
 use crate::error::{Error, UnderPath};
 use crate::groups::{Key, Turn};
 use crate::manifest::{Entry, Unstored};
@@ -61,11 +62,13 @@ pub(super) struct Worker<'a> {
     pub(super) buffers: Buffers,
     /// Names in the chunk that were left out for what the entries are now, or that were gone when they were read.
     pub(super) unstored: Vec<(Unstored, Box<[u8]>)>,
+    /// That some of the entry's metadata cannot be read was told: it is read again where the entry is stored anew.
+    pub(super) is_loss_told: bool,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, buffers: Buffers::new(), unstored: Vec::new() }
+        Self { shared, buffers: Buffers::new(), unstored: Vec::new(), is_loss_told: false }
     }
 
     /// Stores the entries of a chunk. An error is one of the target and ends the run; what was stored before it stays
@@ -87,6 +90,7 @@ impl<'a> Worker<'a> {
     }
 
     fn item(&mut self, at: &At<'_>, mut item: Item) -> Result<Option<Outcome>, Error> {
+        self.is_loss_told = false;
         if let Some(error) = &at.lost {
             return self.source_failed(at, item, error);
         }
@@ -203,13 +207,9 @@ impl<'a> Worker<'a> {
     /// Reads what `stat` does not tell.
     pub(super) fn look(&mut self, at: &At<'_>, entry: &mut Entry) -> Result<(), PathError> {
         let source = at.source.as_ref().expect("looked at only with a source");
-        let mut xattrs = source.xattrs(&entry.name)?;
-        if entry.kind == Kind::File {
-            ntfs::drop_reparse(&mut xattrs);
-        }
-        if !xattrs.is_empty() {
-            entry.extra_mut().xattrs = xattrs;
-        }
+        let read = source.read_xattrs(&entry.name)?;
+        let name = entry.name.clone();
+        xattrs::take(self.shared, entry, Ok(read), &mut self.is_loss_told, &|| at.folder.path_of(&name));
         if entry.kind == Kind::Symlink {
             let text = source.read_link(&entry.name)?;
             entry.extra_mut().link_text = Some(text);
@@ -340,17 +340,9 @@ impl<'a> Worker<'a> {
         let rules = at.facts.rules;
         let mut entry = metadata::entry_of(&entry.name, &before, rules.reliable_ctime, rules.stable_ids);
         entry.hot = self.is_hot(at, &before);
-        match file.xattrs() {
-            Ok(xattrs) if xattrs.is_empty() => {}
-            Ok(mut xattrs) => {
-                ntfs::drop_reparse(&mut xattrs);
-                entry.extra_mut().xattrs = xattrs;
-            }
-            Err(error) => {
-                self.shared.problem(Problem::new(&at.folder.path_of(&entry.name), ProblemKind::Metadata, &error));
-                entry.extra_mut().problem = Some(ProblemKind::Metadata);
-            }
-        }
+        let name = entry.name.clone();
+        let read = file.read_xattrs();
+        xattrs::take(self.shared, &mut entry, read, &mut self.is_loss_told, &|| at.folder.path_of(&name));
         let attributes = file.attributes();
         if attributes.0 != 0 {
             entry.extra_mut().attributes = attributes;
@@ -573,7 +565,7 @@ pub(super) fn is_gone(error: &PathError) -> bool {
 
 /// Returns why an entry of an unknown kind cannot be backed up.
 fn why_unknown(source: &Dir, name: &[u8]) -> String {
-    let xattrs = source.xattrs(name).unwrap_or_default();
+    let xattrs = source.read_xattrs(name).map(|read| read.xattrs).unwrap_or_default();
     match ntfs::get(&xattrs, ntfs::REPARSE).and_then(reparse::tag_in) {
         Some(tag) => format!("only Windows can read its content, which is behind the reparse point {tag:#010x}"),
         None => "it is of an unknown kind, or became one since its folder was listed".to_owned(),

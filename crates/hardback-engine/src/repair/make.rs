@@ -293,7 +293,7 @@ fn give_metadata(file: &FileWrite, wanted: &Wanted<'_>) -> Result<(), PathError>
     {
         has_owner = is_kept(file.set_owner(owner))?;
     }
-    for (name, value) in ntfs::in_order(entry.xattrs()).filter(|(name, _)| !ntfs::is_late(name)) {
+    for (name, value) in ntfs::to_set(entry.kind, entry.xattrs()).filter(|(name, _)| !ntfs::is_late(name)) {
         is_kept(file.set_xattr(name, value))?;
     }
     if let Some(mode) = entry.mode {
@@ -301,7 +301,7 @@ fn give_metadata(file: &FileWrite, wanted: &Wanted<'_>) -> Result<(), PathError>
         is_kept(file.set_mode(if has_owner { mode } else { mode & !SET_ID_BITS }))?;
     }
     is_kept(file.set_mtime(entry.mtime))?;
-    for (name, value) in ntfs::in_order(entry.xattrs()).filter(|(name, _)| ntfs::is_late(name)) {
+    for (name, value) in ntfs::to_set(entry.kind, entry.xattrs()).filter(|(name, _)| ntfs::is_late(name)) {
         is_kept(file.set_xattr(name, value))?;
     }
     Ok(())

@@ -67,7 +67,10 @@ impl<'a, 'r> Maker<'a, 'r> {
         let made = match entry.kind {
             Kind::Symlink => match link_text(at, entry) {
                 Ok(text) => match make_reparse(place, entry, &temporary) {
-                    Err(error) if error.fault() == Faults::Unsupported => place.symlink(&text, &temporary),
+                    // No NTFS, or no right to make one; some symlinks can be made without.
+                    Err(error) if matches!(error.fault(), Faults::Unsupported | Faults::Denied) => {
+                        place.symlink(&text, &temporary)
+                    }
                     made => made,
                 },
                 Err(error) => {
@@ -222,6 +225,10 @@ impl<'a, 'r> Maker<'a, 'r> {
             Kind::File if existing.size_bytes == entry.size_bytes => {}
             Kind::File => return false,
             Kind::Symlink => return place.read_link(&entry.name).ok().as_deref() == entry.link_text(),
+            Kind::Reparse => {
+                let there = place.xattrs(&entry.name).unwrap_or_default();
+                return ntfs::get(&there, ntfs::REPARSE) == ntfs::get(entry.xattrs(), ntfs::REPARSE);
+            }
             _ => return existing.device == entry.device(),
         }
         if entry.size_bytes == 0 {
@@ -237,6 +244,7 @@ impl<'a, 'r> Maker<'a, 'r> {
     /// Sets what may only be set when an entry has its name: attributes; of a file with several names at the very end,
     /// as an immutable file gets no more names.
     pub(super) fn finish(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<(), Error> {
+        self.encrypt(at, place, entry)?;
         clear_archive(place, entry);
         let attributes = entry.attributes();
         if attributes.0 == 0 || entry.kind != Kind::File {
@@ -248,6 +256,20 @@ impl<'a, 'r> Maker<'a, 'r> {
         }
         let set = place.set_attributes(&entry.name, attributes);
         match self.shared.limited(LimitationKind::Attributes, &|| at.path_of(entry), set) {
+            Ok(_) => Ok(()),
+            Err(error) => self.shared.place_failed(&at.path_of(entry), error),
+        }
+    }
+
+    /// Has the system encrypt a file that was encrypted at the source and is stored in plain.
+    fn encrypt(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<(), Error> {
+        let is_encrypted = ntfs::attributes_in(entry.xattrs()) & ntfs::ENCRYPTED != 0;
+        let is_in_plain = entry.raw_of().is_none() && ntfs::get(entry.xattrs(), ntfs::EFS).is_none();
+        if entry.kind != Kind::File || !is_encrypted || !is_in_plain {
+            return Ok(());
+        }
+        let done = place.encrypt(&entry.name).and_then(|()| place.set_mtime(&entry.name, entry.mtime));
+        match self.shared.limited(LimitationKind::Attributes, &|| at.path_of(entry), done) {
             Ok(_) => Ok(()),
             Err(error) => self.shared.place_failed(&at.path_of(entry), error),
         }

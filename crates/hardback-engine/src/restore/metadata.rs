@@ -3,6 +3,7 @@
 use super::folder::Folder;
 use super::shared::Shared;
 use crate::manifest::{Entry, OwnerNames};
+use crate::problem::{Problem, ProblemKind};
 use crate::report::LimitationKind;
 use hardback_platform::{Attributes, Dir, FileWrite, Kind, Metadata, Owner, PathError, ntfs};
 use std::collections::HashMap;
@@ -52,10 +53,15 @@ pub(super) fn apply(
         has_owner = shared.limited(LimitationKind::Owners, path, result)?;
     }
     // An access list changes the mode too.
-    let (acl, others): (Vec<_>, Vec<_>) = ntfs::in_order(entry.xattrs()).partition(|(name, _)| name == ACL_ACCESS);
+    let (acl, others): (Vec<_>, Vec<_>) =
+        ntfs::to_set(entry.kind, entry.xattrs()).partition(|(name, _)| name == ACL_ACCESS);
     let (late, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(name, _)| ntfs::is_late(name));
     for (name, value) in others {
-        shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
+        let is_set = shared.limited(LimitationKind::Xattrs, path, at.set_xattr(name, value))?;
+        if !is_set && name == ntfs::EFS {
+            let what = "it is encrypted, and its keys can be put only on an NTFS that ntfs-3g mounts with efs_raw";
+            shared.problem(Problem::with_detail(&path(), ProblemKind::NotRestored, what));
+        }
     }
     let result = match at {
         At::File(file) => file.set_mtime(entry.mtime),
@@ -131,7 +137,9 @@ pub(super) fn compress(at: &At<'_>, entry: &Entry) {
 pub(super) fn finish_folder(shared: &Shared<'_>, dir: &Dir, folder: &Folder) -> Result<(), PathError> {
     let path = || folder.path();
     let entry = &folder.entry;
-    if !folder.standing.is_fresh || folder.standing.hands_down_acl {
+    // Of a folder that could not be read as a whole, what it has here may be the only one.
+    let is_known = entry.problem().is_none();
+    if is_known && (!folder.standing.is_fresh || folder.standing.hands_down_acl) {
         drop_foreign_xattrs(shared, dir, entry, &path)?;
     }
     apply(shared, &At::Name(dir, b""), entry, None, &path)?;

@@ -13,7 +13,7 @@ use crate::groups::{Key, Turn};
 use crate::manifest::Entry;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
-use hardback_platform::{Dir, Faults, Kind, Metadata, PathError};
+use hardback_platform::{Dir, Faults, Kind, Metadata, PathError, ntfs};
 use std::sync::Arc;
 
 /// Times that an entry is tried while others keep putting something in its place.
@@ -267,9 +267,12 @@ impl<'a, 'r> Worker<'a, 'r> {
         let same_stat = existing.kind == entry.kind
             && existing.mtime == entry.mtime
             && (entry.kind != Kind::File || existing.size_bytes == entry.size_bytes)
-            && (!entry.kind.has_mode() || existing.mode == entry.mode)
+            && existing.device == entry.device();
+        let same_mode = (!entry.kind.has_mode() || existing.mode == entry.mode)
             && (existing.owner == entry.owner || !self.shared.is_privileged);
-        if !same_stat || existing.device != entry.device() {
+        // On an NTFS mode and owner are made of its access list.
+        let has_acl = |xattrs: &[(Vec<u8>, Vec<u8>)]| ntfs::get(xattrs, ntfs::ACL).is_some();
+        if !same_stat || !(same_mode || has_acl(entry.xattrs())) {
             return false;
         }
         if entry.kind == Kind::Symlink && place.read_link(&entry.name).ok().as_deref() != entry.link_text() {
@@ -281,7 +284,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         if stored.is_some_and(is_stored) {
             return false;
         }
-        place.xattrs(&entry.name).is_ok_and(|here| entry.has_xattrs(&here))
+        place.xattrs(&entry.name).is_ok_and(|here| entry.has_xattrs(&here) && (same_mode || has_acl(&here)))
     }
 
     /// Returns whether a file that looks like the one that would be restored has its content. Only the very file that was

@@ -1,22 +1,12 @@
 //! All that can be read of a tree, and how two trees differ: what was made, and what came back.
 
 use super::bytes::Descriptor;
+use hardback_platform::ntfs::{ACL, ATTRIBUTES};
 use hardback_platform::{Attributes, Dir, FileId, Kind, Metadata, PathError, Xattrs};
 use std::collections::BTreeMap;
 
 /// Longest file that a selftest makes.
 pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
-
-/// The security descriptor.
-pub(super) const ACL: &[u8] = b"system.ntfs_acl";
-/// The attributes of a file.
-pub(super) const ATTRIBUTES: &[u8] = b"system.ntfs_attrib_be";
-/// When a file was made.
-pub(super) const CREATED: &[u8] = b"system.ntfs_crtime_be";
-/// Extended attributes.
-pub(super) const EA: &[u8] = b"system.ntfs_ea";
-/// Where a link leads.
-pub(super) const REPARSE: &[u8] = b"system.ntfs_reparse_data";
 
 /// Attributes that are a file's own: not that it was changed since a backup (archive), and not that it is sparse, which
 /// is seen from its room.
@@ -191,6 +181,7 @@ pub(super) fn shown_value(value: Option<&[u8]>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hardback_platform::ntfs::EA;
 
     #[test]
     fn values_are_compared_by_what_they_say() {

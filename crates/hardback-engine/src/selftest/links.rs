@@ -1,8 +1,9 @@
 //! Names: how many a file takes, and how one of them goes.
 
-use super::facts::{ATTRIBUTES, is_same_value};
+use super::facts::is_same_value;
 use super::things::Where;
 use super::{Bench, CheckOutcome, Measured, SelftestReport, is_windows};
+use hardback_platform::ntfs::ATTRIBUTES;
 use hardback_platform::{Dir, Faults, PathError, VolumeKind};
 
 /// Most names of a file of NTFS on Windows.

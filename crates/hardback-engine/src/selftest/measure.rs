@@ -2,9 +2,9 @@
 //! change are as before.
 
 use super::bytes::{ALL, Ace, Descriptor, EVERYONE, entries, extended_attribute};
-use super::facts::{ACL, ATTRIBUTES, EA};
 use super::{Bench, Check, CheckOutcome, Measured, SelftestReport, cause};
 use crate::error::Error;
+use hardback_platform::ntfs::{ACL, ATTRIBUTES, EA};
 use hardback_platform::{Dir, FileWrite, PathError, Time};
 use std::sync::mpsc;
 use std::time::Duration;

@@ -4,7 +4,8 @@
 use super::bytes::{
     ALL, AUDIT_SUCCESS, Ace, Descriptor, EVERYONE, EXECUTE, GUESTS, STRANGER, entries, extended_attribute, junction,
 };
-use super::facts::{ACL, ATTRIBUTES, CREATED, EA, REPARSE, is_same_value, shown_value};
+use super::facts::{is_same_value, shown_value};
+use hardback_platform::ntfs::{ACL, ATTRIBUTES, CREATED, EA, REPARSE};
 use hardback_platform::{Dir, Faults, Kind, Owner, PathError, Time};
 use std::path::Path;
 
@@ -308,8 +309,7 @@ fn of_ntfs() -> Vec<Thing> {
 const JUNCTION_AIM: &str = r"C:\hardback-selftest-leads-nowhere";
 
 fn make_junction(dir: &Dir, _: &Path) -> Made {
-    dir.make_dir(b"junction", 0o700)?;
-    Ok(dir.set_xattr(b"junction", REPARSE, &junction(JUNCTION_AIM))?)
+    Ok(dir.make_reparse(b"junction", true, &junction(JUNCTION_AIM))?)
 }
 
 const DIRECTORY_COMPRESSED: u32 = 0x810;

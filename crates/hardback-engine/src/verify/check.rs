@@ -9,7 +9,7 @@ use crate::manifest::{ContentRef, Digest, Entry, Seal};
 use crate::problem::ProblemKind;
 use crate::report::Counters;
 use crossbeam_channel::Receiver;
-use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, Xattrs};
+use hardback_platform::{Dir, Faults, FileRead, Kind, Metadata, PathError, RelPath, Xattrs, ntfs};
 use std::sync::Arc;
 
 /// From this size on the kernel is told that a file is read from start to end.
@@ -308,9 +308,12 @@ impl<'a> Checker<'a> {
 /// Returns how the metadata of a stored entry differs from its record, beside extended attributes.
 pub(crate) fn wrong_metadata(kept: Kept, entry: &Entry, found: &Metadata) -> Vec<String> {
     let mut wrong = Vec::new();
+    // Where the access list of NTFS is kept, mode and owner are made of it, by whoever has mounted the volume.
+    let by_acl = kept.xattrs && ntfs::get(entry.xattrs(), ntfs::ACL).is_some();
+    let kept = Kept { modes: kept.modes && !by_acl, owners: kept.owners && !by_acl, ..kept };
     let set_id = if kept.owners { 0 } else { SET_ID_BITS };
     let same_mode = found.mode.map(|m| m & !set_id) == entry.mode.map(|m| m & !set_id);
-    if kept.modes && entry.kind != Kind::Symlink && entry.mode.is_some() && !same_mode {
+    if kept.modes && entry.kind.has_mode() && entry.mode.is_some() && !same_mode {
         wrong.push(format!("mode is {:o}, was {:o}", found.mode.unwrap_or(0), entry.mode.unwrap_or(0)));
     }
     if kept.owners

@@ -2,7 +2,7 @@
 
 use crate::error::PathError;
 use crate::listing::Listing;
-use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, XattrsRead};
 use crate::path::RelPath;
 use crate::reparse::link_bytes;
 use crate::seam::{Op, Seam};
@@ -83,6 +83,24 @@ impl Dir {
         self.seam.pass(op, name, self.handle()).map_err(|e| PathError::new(what, name, e))
     }
 
+    /// Where streams are shown as files, a name with `:` is that of a stream: there is no entry of this name, and none can
+    /// be made.
+    fn refuse_stream(&self, what: &'static str, name: &[u8], errno: Errno) -> Result<(), PathError> {
+        if name.contains(&b':') && self.view() == View::AsFiles { Err(fail(what, name)(errno)) } else { Ok(()) }
+    }
+
+    /// As [`Dir::pass`], for a name that is looked up.
+    fn pass_there(&self, op: Op, what: &'static str, name: &[u8]) -> Result<(), PathError> {
+        self.pass(op, what, name)?;
+        self.refuse_stream(what, name, Errno::NOENT)
+    }
+
+    /// As [`Dir::pass`], for a name that is made.
+    fn pass_new(&self, op: Op, what: &'static str, name: &[u8]) -> Result<(), PathError> {
+        self.pass(op, what, name)?;
+        self.refuse_stream(what, name, Errno::INVAL)
+    }
+
     /// Opens the same directory once more.
     pub fn try_clone(&self) -> Result<Self, PathError> {
         let fd = self.fd.try_clone().map_err(|e| PathError::new("open the folder", b"", e))?;
@@ -91,7 +109,7 @@ impl Dir {
 
     /// Opens a subdirectory; a symlink there is an error.
     pub fn open_dir(&self, name: &[u8]) -> Result<Self, PathError> {
-        self.pass(Op::OpenDir, "open the folder", name)?;
+        self.pass_there(Op::OpenDir, "open the folder", name)?;
         let fd = rustix::fs::openat(&self.fd, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())
             .map_err(fail("open the folder", name))?;
         Ok(Self::new(fd, self.seam.clone()))
@@ -154,7 +172,7 @@ impl Dir {
 
     /// Returns what is known about an entry; a symlink is not followed.
     pub fn stat(&self, name: &[u8]) -> Result<Metadata, PathError> {
-        self.pass(Op::Stat, "read the metadata of", name)?;
+        self.pass_there(Op::Stat, "read the metadata of", name)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let stat = rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)
             .map_err(fail("read the metadata of", name))?;
@@ -201,13 +219,13 @@ impl Dir {
     /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
     pub fn open_file_and_look(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
         let opened = self.open_regular(name)?;
-        self.pass(Op::Stat, "read the metadata of", name)?;
+        self.pass_there(Op::Stat, "read the metadata of", name)?;
         Ok(opened)
     }
 
     /// The kind is known only from the open file, and with it everything else.
     fn open_regular(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
-        self.pass(Op::OpenFile, "open", name)?;
+        self.pass_there(Op::OpenFile, "open", name)?;
         let fd = match open_quietly(&self.fd, name, FILE_FLAGS) {
             // A socket, or a device that is not there.
             Err(Errno::NXIO) => return Err(PathError::new("open", name, super::WrongKind)),
@@ -223,7 +241,7 @@ impl Dir {
 
     /// Opens a placeholder so that its content is fetched: Windows alone does that.
     pub fn open_placeholder(&self, name: &[u8]) -> Result<(FileRead, Metadata), PathError> {
-        self.pass(Op::OpenFile, "open", name)?;
+        self.pass_there(Op::OpenFile, "open", name)?;
         Err(fail("open", name)(Errno::OPNOTSUPP))
     }
 
@@ -232,15 +250,21 @@ impl Dir {
         self.open_placeholder(name)
     }
 
+    /// Has the system encrypt a file for its user: Windows alone does that.
+    pub fn encrypt(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "encrypt", name)?;
+        Err(fail("encrypt", name)(Errno::OPNOTSUPP))
+    }
+
     /// Makes an encrypted file of its raw stream: Windows alone can do that.
     pub fn import_encrypted(&self, _stream: &FileRead, name: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::CreateFile, "create", name)?;
+        self.pass_new(Op::CreateFile, "create", name)?;
         Err(fail("create", name)(Errno::OPNOTSUPP))
     }
 
     /// Reads the text of a symlink.
     pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, PathError> {
-        self.pass(Op::ReadLink, "read the symlink", name)?;
+        self.pass_there(Op::ReadLink, "read the symlink", name)?;
         // What ntfs-3g says leads to where the volume is mounted.
         if self.view() != View::NotNtfs
             && let (_, Some(reparse)) = self.link_of(name, "read the symlink")?
@@ -253,13 +277,13 @@ impl Dir {
 
     /// Makes a subdirectory.
     pub fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), PathError> {
-        self.pass(Op::MakeDir, "make the folder", name)?;
+        self.pass_new(Op::MakeDir, "make the folder", name)?;
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)).map_err(fail("make the folder", name))
     }
 
     /// Makes a new file; an entry of that name is an error.
     pub fn create_file(&self, name: &[u8], mode: u32) -> Result<FileWrite, PathError> {
-        self.pass(Op::CreateFile, "create", name)?;
+        self.pass_new(Op::CreateFile, "create", name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)).map_err(fail("create", name))?;
         Ok(FileWrite { fd, seam: self.seam.clone(), view: self.view.clone() })
@@ -275,13 +299,13 @@ impl Dir {
 
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
     pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
-        new_dir.pass(Op::Link, "hard link", new_name)?;
+        new_dir.pass_new(Op::Link, "hard link", new_name)?;
         rustix::fs::linkat(&self.fd, name, &new_dir.fd, new_name, AtFlags::empty()).map_err(fail("hard link", new_name))
     }
 
     /// Makes a symlink.
     pub fn symlink(&self, text: &[u8], name: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::Symlink, "make the symlink", name)?;
+        self.pass_new(Op::Symlink, "make the symlink", name)?;
         rustix::fs::symlinkat(text, &self.fd, name).map_err(fail("make the symlink", name))
     }
 
@@ -289,7 +313,7 @@ impl Dir {
     /// a directory to Windows.
     pub fn make_reparse(&self, name: &[u8], is_dir: bool, reparse: &[u8]) -> Result<(), PathError> {
         let what = "make the reparse point";
-        self.pass(Op::Symlink, what, name)?;
+        self.pass_new(Op::Symlink, what, name)?;
         if self.view() == View::NotNtfs {
             return Err(fail(what, name)(Errno::OPNOTSUPP));
         }
@@ -299,21 +323,20 @@ impl Dir {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).map_err(fail(what, name))?;
         }
-        let set = self.at_place(name, |place| place.set(crate::ntfs::REPARSE, reparse));
+        let view = self.view();
+        let set = self.at_place(name, |place| ntfs::set(place, view, crate::ntfs::REPARSE, reparse));
         if let Err(e) = set {
             let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             // What is left over is told with the error itself.
             rustix::fs::unlinkat(&self.fd, name, flags).ok();
             return Err(PathError::new(what, name, e));
         }
-        // The kernel still takes it for what it was, finds out now, answers EIO once and looks anew.
-        rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).ok();
         Ok(())
     }
 
     /// Makes a FIFO, socket or device.
     pub fn make_node(&self, name: &[u8], kind: Kind, mode: u32, device: (u32, u32)) -> Result<(), PathError> {
-        self.pass(Op::MakeNode, "make the special file", name)?;
+        self.pass_new(Op::MakeNode, "make the special file", name)?;
         let file_type = match kind {
             Kind::Fifo => rustix::fs::FileType::Fifo,
             Kind::Socket => rustix::fs::FileType::Socket,
@@ -328,7 +351,7 @@ impl Dir {
 
     /// Renames an entry; an entry of the new name is an error.
     pub fn rename_new(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
-        new_dir.pass(Op::Rename, "rename to", new_name)?;
+        new_dir.pass_new(Op::Rename, "rename to", new_name)?;
         match rustix::fs::renameat_with(&self.fd, name, &new_dir.fd, new_name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(Errno::INVAL | Errno::NOSYS) => {
@@ -344,19 +367,19 @@ impl Dir {
 
     /// Renames an entry over whatever has the new name.
     pub fn rename_over(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
-        new_dir.pass(Op::Rename, "rename to", new_name)?;
+        new_dir.pass_new(Op::Rename, "rename to", new_name)?;
         rustix::fs::renameat(&self.fd, name, &new_dir.fd, new_name).map_err(fail("rename to", new_name))
     }
 
     /// Removes an entry that is no directory.
     pub fn unlink(&self, name: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::Unlink, "remove", name)?;
+        self.pass_there(Op::Unlink, "remove", name)?;
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(fail("remove", name))
     }
 
     /// Removes an empty subdirectory.
     pub fn remove_dir(&self, name: &[u8]) -> Result<(), PathError> {
-        self.pass(Op::RemoveDir, "remove the folder", name)?;
+        self.pass_there(Op::RemoveDir, "remove the folder", name)?;
         rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(fail("remove the folder", name))
     }
 
@@ -403,12 +426,14 @@ impl Dir {
         result.map_err(fail("set the times of", name))
     }
 
-    /// Reads the extended attributes of an entry, or of this directory where the name is empty.
-    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
-        self.pass(Op::GetXattrs, "read the extended attributes of", name)?;
+    /// Reads the extended attributes of an entry, or of this directory where the name is empty, as far as they can be.
+    pub fn read_xattrs(&self, name: &[u8]) -> Result<XattrsRead, PathError> {
+        let what = "read the extended attributes of";
+        self.pass(Op::GetXattrs, what, name)?;
         let view = self.view();
-        self.at_place(name, |place| ntfs::read_all(place, view))
-            .map_err(|e| PathError::new("read the extended attributes of", name, e))
+        let read = self.at_place(name, |place| ntfs::read_all(place, view));
+        let (xattrs, lost) = read.map_err(|e| PathError::new(what, name, e))?;
+        Ok(XattrsRead { xattrs, lost: lost.map(|e| PathError::new(what, name, e)) })
     }
 
     /// Sets an extended attribute of an entry, or of this directory where the name is empty.
@@ -484,7 +509,8 @@ impl Dir {
         let pool_id = rustix::fs::fstatvfs(&self.fd).map_err(fail("ask the volume of", b""))?.f_fsid;
         let traits = volume::traits_of(&stat, pool_id);
         if self.view() != View::NotNtfs {
-            return Ok(VolumeTraits { stable_ids: true, ..traits.as_ntfs() });
+            let hides_streams = self.view() == View::Hidden;
+            return Ok(VolumeTraits { stable_ids: true, hides_streams, ..traits.as_ntfs() });
         }
         Ok(traits)
     }

@@ -1,7 +1,7 @@
 //! Open files.
 
 use crate::error::PathError;
-use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
+use crate::metadata::{Attributes, Metadata, Owner, Time, XattrsRead};
 use crate::seam::{Op, Seam};
 use crate::system::ntfs::{self, View};
 use crate::system::xattr::Place;
@@ -88,12 +88,14 @@ impl FileRead {
         super::extents::cloned_ranges(self.fd.as_fd(), each).map_err(fail("look for shared blocks in"))
     }
 
-    /// Reads all extended attributes.
-    pub fn xattrs(&self) -> Result<Xattrs, PathError> {
-        self.pass(Op::GetXattrs, "read the extended attributes of")?;
+    /// Reads the extended attributes, as far as they can be.
+    pub fn read_xattrs(&self) -> Result<XattrsRead, PathError> {
+        let what = "read the extended attributes of";
+        self.pass(Op::GetXattrs, what)?;
         let view = *self.view.get_or_init(|| View::of(self.fd.as_fd()));
-        ntfs::read_all(Place::Fd(self.fd.as_fd()), view)
-            .map_err(|e| PathError::new("read the extended attributes of", b"", e))
+        let read = ntfs::read_all(Place::Fd(self.fd.as_fd()), view);
+        let (xattrs, lost) = read.map_err(|e| PathError::new(what, b"", e))?;
+        Ok(XattrsRead { xattrs, lost: lost.map(|e| PathError::new(what, b"", e)) })
     }
 
     /// Reads the attribute bits; none where the volume has none.

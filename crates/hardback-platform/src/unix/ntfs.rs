@@ -10,8 +10,9 @@ use crate::system::xattr::{self, Place, XATTR_BYTES_MAX};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// What lists the streams where they are files.
 const STREAMS_LIST: &CStr = c"ntfs.streams.list";
@@ -27,6 +28,8 @@ pub(crate) enum View {
     AsXattrs,
     /// As files `name:NAME`.
     AsFiles,
+    /// Not at all, or by names that nobody else uses (`streams_interface=none`, `openxattr`).
+    Hidden,
 }
 
 impl View {
@@ -43,32 +46,45 @@ impl View {
         } else if rustix::fs::fgetxattr(fd, STREAMS_LIST, &mut buffer[..]).is_ok() {
             Self::AsFiles
         } else {
-            Self::AsXattrs
+            let mut is_no_data = |name: &CStr| rustix::fs::fgetxattr(fd, name, &mut buffer[..]) == Err(Errno::NODATA);
+            // With `openxattr` every name may be that of a stream, with `none` no name is.
+            let shows = is_no_data(c"user.hardback.not-there") && !is_no_data(c"hardback.not-there");
+            if shows { Self::AsXattrs } else { Self::Hidden }
         }
     }
 }
 
-/// Reads all extended attributes with those that NTFS has, sorted by name.
-pub(crate) fn read_all(place: Place<'_>, view: View) -> io::Result<Xattrs> {
+/// Reads all extended attributes with those that NTFS has, sorted by name; and why others could not be read.
+pub(crate) fn read_all(place: Place<'_>, view: View) -> io::Result<(Xattrs, Option<io::Error>)> {
+    let mut lost = None;
     // Where streams are files, a list answers nothing or with an error of something else: ntfs-3g returns an old errno.
-    let mut all = if view == View::AsFiles { Xattrs::new() } else { xattr::read_all(place)? };
+    let is_listed = matches!(view, View::NotNtfs | View::AsXattrs);
+    let mut all = if is_listed { xattr::read_all(place, &mut lost)? } else { Xattrs::new() };
     if view == View::NotNtfs {
-        return Ok(all);
+        return Ok((all, lost));
     }
     for name in FACTS {
-        all.extend(read(place, name)?.map(|value| (name.to_vec(), value)));
+        read_into(place, name, &mut all, &mut lost);
     }
-    if ntfs::attributes_in(&all) & ntfs::REPARSE_POINT != 0 {
-        all.extend(read(place, ntfs::REPARSE)?.map(|value| (ntfs::REPARSE.to_vec(), value)));
+    let attributes = ntfs::attributes_in(&all);
+    if attributes & ntfs::REPARSE_POINT != 0 {
+        read_into(place, ntfs::REPARSE, &mut all, &mut lost);
     }
-    if ntfs::attributes_in(&all) & ntfs::ENCRYPTED != 0 && ntfs::get(&all, ntfs::EFS).is_none() {
-        all.extend(read(place, ntfs::EFS)?.map(|value| (ntfs::EFS.to_vec(), value)));
+    if attributes & ntfs::ENCRYPTED != 0 && ntfs::get(&all, ntfs::EFS).is_none() {
+        read_into(place, ntfs::EFS, &mut all, &mut lost);
     }
     if view == View::AsFiles {
-        read_streams(place, &mut all)?;
+        read_streams(place, &mut all, &mut lost)?;
     }
     all.sort();
-    Ok(all)
+    Ok((all, lost))
+}
+
+fn read_into(place: Place<'_>, name: &[u8], all: &mut Xattrs, lost: &mut Option<io::Error>) {
+    match read(place, name) {
+        Ok(value) => all.extend(value.map(|value| (name.to_vec(), value))),
+        Err(e) => drop(lost.get_or_insert(e)),
+    }
 }
 
 /// Reads one fact; `None` where an entry does not have it.
@@ -87,7 +103,7 @@ fn read(place: Place<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(value))
 }
 
-fn read_streams(place: Place<'_>, all: &mut Xattrs) -> io::Result<()> {
+fn read_streams(place: Place<'_>, all: &mut Xattrs, lost: &mut Option<io::Error>) -> io::Result<()> {
     let mut names = vec![0; XATTR_BYTES_MAX];
     match place.get(STREAMS_LIST, &mut names) {
         Ok(length) => names.truncate(length),
@@ -95,34 +111,40 @@ fn read_streams(place: Place<'_>, all: &mut Xattrs) -> io::Result<()> {
         Err(e) => return Err(e.into()),
     }
     for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        let stream = open_stream(place, name, OFlags::RDONLY)?;
-        let mut value = Vec::new();
-        let most = ntfs::STREAM_BYTES_MAX + 1;
-        io::Read::read_to_end(&mut io::Read::take(std::fs::File::from(stream), most), &mut value)?;
-        if value.len() as u64 == most {
-            return Err(ntfs::too_long(name));
+        match read_stream(place, name) {
+            Ok(value) => all.push(([ntfs::STREAM_PREFIX, name].concat(), value)),
+            Err(e) => drop(lost.get_or_insert_with(|| ntfs::lost_stream(name, &e))),
         }
-        all.push(([ntfs::STREAM_PREFIX, name].concat(), value));
     }
     Ok(())
 }
 
-/// Opens a named stream of an entry, and makes sure that it is a stream of that entry.
-fn open_stream(place: Place<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+fn read_stream(place: Place<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
+    let stream = open_stream(place, name, OFlags::RDONLY)?;
+    let mut value = Vec::new();
+    let most = ntfs::STREAM_BYTES_MAX + 1;
+    io::Read::read_to_end(&mut io::Read::take(stream, most), &mut value)?;
+    if value.len() as u64 == most { Err(ntfs::too_long()) } else { Ok(value) }
+}
+
+/// Opens a named stream of an entry, and makes sure that it is a stream of that entry: its path may be another's now.
+fn open_stream(place: Place<'_>, name: &[u8], flags: OFlags) -> io::Result<File> {
     let path = stream_path(place, name)?;
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let stream = rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(0o600))?;
-    if let Place::Fd(fd) = place {
-        // Its path was asked for, and somebody may have put another file there.
-        let (of_stream, of_file) = (rustix::fs::fstat(&stream)?, rustix::fs::fstat(fd)?);
-        if (of_stream.st_dev, of_stream.st_ino) != (of_file.st_dev, of_file.st_ino) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+    let of_entry = match place {
+        Place::Path(path) => rustix::fs::lstat(path)?,
+        Place::Fd(fd) => rustix::fs::fstat(fd)?,
+    };
+    let of_stream = rustix::fs::fstat(&stream)?;
+    if (of_stream.st_dev, of_stream.st_ino) != (of_entry.st_dev, of_entry.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(stream)
+    Ok(stream.into())
 }
 
 fn stream_path(place: Place<'_>, name: &[u8]) -> io::Result<CString> {
+    ntfs::check_stream(name)?;
     let mut path = match place {
         Place::Path(path) => path.to_bytes().to_vec(),
         Place::Fd(fd) => {
@@ -140,12 +162,14 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
     if view == View::NotNtfs {
         return place.set(name, value);
     }
-    if let (View::AsFiles, Some(stream)) = (view, ntfs::stream_in(name)) {
-        let file = open_stream(place, stream, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
-        return io::Write::write_all(&mut std::fs::File::from(file), value);
+    if let (View::AsFiles, Some(stream)) = (view, ntfs::stream_in(name)?) {
+        // Cut only when it is known to be a stream of this entry.
+        let mut file = open_stream(place, stream, OFlags::WRONLY | OFlags::CREATE)?;
+        file.set_len(0)?;
+        return io::Write::write_all(&mut file, value);
     }
-    if name == ntfs::REPARSE && read(place, name)?.is_some_and(|there| there == value) {
-        return Ok(());
+    if name == ntfs::REPARSE {
+        return set_reparse(place, value);
     }
     if name != ntfs::ATTRIBUTES {
         return place.set(name, value);
@@ -154,15 +178,27 @@ pub(crate) fn set(place: Place<'_>, view: View, name: &[u8], value: &[u8]) -> io
     place.set(name, value)?;
     let kept = read(place, name)?.map_or(0, |kept| ntfs::attributes_in(&[(name.to_vec(), kept)]));
     // It takes every number and keeps what it can.
-    match (wanted ^ kept) & (ntfs::SETTABLE | ntfs::COMPRESSED | ntfs::ENCRYPTED) {
+    match (wanted ^ kept) & (ntfs::SETTABLE | ntfs::COMPRESSED) {
         0 => Ok(()),
         lost => Err(ntfs::lost_attributes(lost)),
     }
 }
 
+fn set_reparse(place: Place<'_>, value: &[u8]) -> io::Result<()> {
+    if read(place, ntfs::REPARSE)?.is_some_and(|there| there == value) {
+        return Ok(());
+    }
+    place.set(ntfs::REPARSE, value)?;
+    if let Place::Path(path) = place {
+        // The kernel still takes it for what it was, finds out now, answers EIO once and looks anew.
+        rustix::fs::lstat(path).ok();
+    }
+    Ok(())
+}
+
 /// Removes one attribute.
 pub(crate) fn remove(place: Place<'_>, view: View, name: &[u8]) -> io::Result<()> {
-    match (view, ntfs::stream_in(name)) {
+    match (view, ntfs::stream_in(name)?) {
         (View::AsFiles, Some(stream)) => Ok(rustix::fs::unlink(stream_path(place, stream)?.as_c_str())?),
         _ => place.remove(name),
     }

@@ -26,6 +26,8 @@ pub(crate) fn traits_of(stat: &StatFs, pool_id: u64) -> VolumeTraits {
     );
     VolumeTraits {
         kind,
+        // The kernel's own driver shows neither streams nor reparse points; ntfs-3g is told apart later.
+        hides_streams: kind == VolumeKind::Ntfs,
         stable_ids: native || kind == VolumeKind::Ntfs,
         reliable_ctime: native,
         // linux: fs/btrfs/super.c btrfs_statfs(): the first word is of the file system's id, the second has the

@@ -51,10 +51,11 @@ impl Place<'_> {
     }
 }
 
-/// Reads all attributes, sorted by name; none where the volume has no attributes.
+/// Reads all attributes, sorted by name; none where the volume has no attributes. Why one could not be read goes into
+/// `lost`, and the others are read all the same.
 ///
 /// Values are asked for with a buffer of the largest size: ntfs-3g answers EIO, not ERANGE, to a small one.
-pub(crate) fn read_all(place: Place<'_>) -> std::io::Result<Xattrs> {
+pub(crate) fn read_all(place: Place<'_>, lost: &mut Option<std::io::Error>) -> std::io::Result<Xattrs> {
     let mut small = [0u8; 512];
     let mut large;
     let names: &[u8] = match place.list(&mut small) {
@@ -76,9 +77,21 @@ pub(crate) fn read_all(place: Place<'_>) -> std::io::Result<Xattrs> {
             Ok(n) => all.push((name.to_bytes().to_vec(), value[..n].to_vec())),
             // Removed since it was listed.
             Err(Errno::NODATA) => {}
-            Err(e) => return Err(e.into()),
+            Err(e) => drop(lost.get_or_insert_with(|| lost_attribute(name.to_bytes(), e))),
         }
     }
     all.sort();
     Ok(all)
+}
+
+/// The error of one attribute that could not be read.
+fn lost_attribute(name: &[u8], error: Errno) -> std::io::Error {
+    let shown = crate::path::display(name);
+    let error = std::io::Error::from(error);
+    let what = match error.kind() {
+        // ntfs-3g has streams of any length, and Linux no attribute that is longer.
+        std::io::ErrorKind::ArgumentListTooLong => format!("{shown} has more than {} KiB", XATTR_BYTES_MAX >> 10),
+        _ => format!("{shown}: {error}"),
+    };
+    std::io::Error::new(error.kind(), what)
 }

@@ -2,10 +2,11 @@
 
 use crate::error::PathError;
 use crate::listing::Listing;
-use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, Xattrs};
+use crate::metadata::{Attributes, Kind, Metadata, Owner, Time, XattrsRead};
 use crate::name::{bytes_from_os_str, os_str_from_bytes};
 use crate::path::RelPath;
 use crate::records;
+use crate::reparse;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
 use crate::system::{encrypted, facts, os_error, sys, unsupported, volume};
@@ -126,7 +127,8 @@ impl Dir {
     /// directory, or the directory has vanished from its path.
     fn reopen(&self, access: u32) -> io::Result<File> {
         let flags = fs::FILE_FLAG_BACKUP_SEMANTICS;
-        let file = open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags)?;
+        let again = |flags| open(&self.path_with_slash(), access | fs::FILE_READ_ATTRIBUTES, flags);
+        let file = again(flags).or_else(|e| if is_of_cloud(&self.file) { again(ITSELF) } else { Err(e) })?;
         let id = |file| sys::by_handle(file).map(|information| super::id_of(&information));
         if id(&file)? == id(&self.file)? { Ok(file) } else { Err(os_error(code::ERROR_PATH_NOT_FOUND)) }
     }
@@ -267,6 +269,12 @@ impl Dir {
         let raw = open().map_err(fail("open", name))?;
         let metadata = raw.metadata().map_err(|e| e.under(name))?;
         Ok((raw, metadata))
+    }
+
+    /// Has the system encrypt a file for its user, while nobody has it open.
+    pub fn encrypt(&self, name: &[u8]) -> Result<(), PathError> {
+        self.pass(Op::SetAttributes, "encrypt", name)?;
+        self.child(name).and_then(|path| facts::encrypt(&path)).map_err(fail("encrypt", name))
     }
 
     /// Makes an encrypted file of its raw stream; an entry of that name is an error.
@@ -449,12 +457,14 @@ impl Dir {
         file.and_then(|file| file::set_mtime(&file, mtime)).map_err(fail("set the times of", name))
     }
 
-    /// Reads what NTFS has of an entry, or of this directory where the name is empty: see [`crate::ntfs`].
-    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs, PathError> {
+    /// Reads what NTFS has of an entry, or of this directory where the name is empty, as far as it can be: see
+    /// [`crate::ntfs`].
+    pub fn read_xattrs(&self, name: &[u8]) -> Result<XattrsRead, PathError> {
         let what = "read the extended attributes of";
         self.pass(Op::GetXattrs, what, name)?;
         let (path, same) = self.place(name).map_err(fail(what, name))?;
-        facts::read_all(&path, same).map_err(fail(what, name))
+        let (xattrs, lost) = facts::read_all(&path, same).map_err(fail(what, name))?;
+        Ok(XattrsRead { xattrs, lost: lost.map(fail(what, name)) })
     }
 
     /// Sets one of them.
@@ -536,7 +546,15 @@ fn open_content(path: &OsStr) -> io::Result<File> {
         return Ok(file);
     }
     let through = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
-    open(path, fs::FILE_GENERIC_READ, through)
+    // What a cloud's program has fetched is there, also in a shadow copy, where that program is not at work.
+    open(path, fs::FILE_GENERIC_READ, through).or_else(|e| if is_of_cloud(&file) { Ok(file) } else { Err(e) })
+}
+
+/// Returns whether an open entry belongs to a cloud.
+fn is_of_cloud(file: &File) -> bool {
+    let mut attributes_and_tag = [0u64; 1];
+    let asked = sys::information(file, fs::FileAttributeTagInfo, &mut attributes_and_tag);
+    asked.is_ok() && reparse::is_of_cloud(super::halves(attributes_and_tag[0])[1])
 }
 
 /// Makes anything but a regular file an error.

@@ -1,5 +1,6 @@
 //! What NTFS keeps beside the content, as the extended attributes of [`crate::ntfs`].
 
+use crate::acl;
 use crate::metadata::Xattrs;
 use crate::name::{bytes_from_wide, wide_from_bytes};
 use crate::ntfs;
@@ -10,24 +11,30 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::windows::ffi::OsStringExt;
 use std::os::windows::fs::OpenOptionsExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use windows_sys::Win32::Foundation as code;
 use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::FileSystem as fs;
-use windows_sys::Win32::System::SystemServices::ACCESS_SYSTEM_SECURITY;
+use windows_sys::Win32::System::SystemServices::{
+    ACCESS_SYSTEM_SECURITY, FILE_NAMED_STREAMS, FILE_PERSISTENT_ACLS, FILE_SUPPORTS_EXTENDED_ATTRIBUTES,
+};
 
 const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
 const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
 /// What everybody may ask for who may read a file.
-const PARTS: u32 =
-    security::OWNER_SECURITY_INFORMATION | security::GROUP_SECURITY_INFORMATION | security::DACL_SECURITY_INFORMATION;
+const PARTS: u32 = security::OWNER_SECURITY_INFORMATION
+    | security::GROUP_SECURITY_INFORMATION
+    | security::DACL_SECURITY_INFORMATION
+    | security::LABEL_SECURITY_INFORMATION;
 /// All parts, also those to come; with the right to see audit lists.
 const ALL_PARTS: u32 = PARTS
     | security::SACL_SECURITY_INFORMATION
-    | security::LABEL_SECURITY_INFORMATION
     | security::ATTRIBUTE_SECURITY_INFORMATION
     | security::SCOPE_SECURITY_INFORMATION
     | security::BACKUP_SECURITY_INFORMATION;
+/// The parts that are as old as NTFS, for servers that know no others.
+const OLD_PARTS: u32 =
+    security::OWNER_SECURITY_INFORMATION | security::GROUP_SECURITY_INFORMATION | security::DACL_SECURITY_INFORMATION;
 
 /// Switches the rights of a backup on: to read and write every file and give it any owner, and to make symlinks. Where one
 /// is missing, the call that needs it says so. Returns whether audit lists can be seen and set.
@@ -45,28 +52,18 @@ fn open(path: &OsStr, access: u32) -> io::Result<File> {
     OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(ITSELF).open(path)
 }
 
-/// Opens an entry with one more right, where this process has it.
-fn open_privileged(path: &OsStr, access: u32) -> io::Result<(File, bool)> {
-    if take_rights()
-        && let Ok(file) = open(path, access | ACCESS_SYSTEM_SECURITY)
-    {
-        return Ok((file, true));
-    }
-    Ok((open(path, access)?, false))
-}
-
-/// Reads all that NTFS has of an entry, sorted by name. `same` is the open entry, if it is open: another one that has
-/// its path now is an error.
-pub(super) fn read_all(path: &OsStr, same: Option<&File>) -> io::Result<Xattrs> {
-    let access = fs::FILE_READ_ATTRIBUTES | fs::FILE_READ_EA | fs::READ_CONTROL;
-    let (file, sees_all) = open_privileged(path, access)?;
+/// Reads all that the volume has of an entry, sorted by name, and why some of it could not be read. `same` is the open
+/// entry, if it is open: another one that has its path now is an error.
+pub(super) fn read_all(path: &OsStr, same: Option<&File>) -> io::Result<(Xattrs, Option<io::Error>)> {
+    let (file, sees_audits) = open_to_read(path)?;
     let information = sys::by_handle(&file)?;
     if let Some(same) = same
         && id_of(&sys::by_handle(same)?) != id_of(&information)
     {
         return Err(os_error(code::ERROR_FILE_NOT_FOUND));
     }
-    let mut all = Xattrs::new();
+    let keeps = Keeps::of(&file, information.dwVolumeSerialNumber)?;
+    let (mut all, mut lost) = (Xattrs::new(), None);
     let mut attributes = information.dwFileAttributes & !ntfs::NORMAL;
     if attributes & ntfs::REPARSE_POINT != 0 {
         let data = sys::reparse_data(&file)?;
@@ -77,29 +74,90 @@ pub(super) fn read_all(path: &OsStr, same: Option<&File>) -> io::Result<Xattrs> 
         }
     }
     all.push((ntfs::ATTRIBUTES.to_vec(), attributes.to_be_bytes().to_vec()));
-    all.push((ntfs::CREATED.to_vec(), created(&file)?.to_be_bytes().to_vec()));
-    all.push((ntfs::ACL.to_vec(), security_of(&file, sees_all)?));
-    let eas = calls::eas_of(&file)?;
-    if !eas.is_empty() {
-        let eas = ntfs::ea_from_windows(&eas).ok_or(io::ErrorKind::InvalidData)?;
-        all.push((ntfs::EA.to_vec(), eas));
+    let mut read = |name: &[u8], value: io::Result<Option<Vec<u8>>>| match value {
+        Ok(value) => all.extend(value.map(|value| (name.to_vec(), value))),
+        Err(e) => drop(lost.get_or_insert(e)),
+    };
+    read(ntfs::CREATED, created(&file).map(|created| Some(created.to_be_bytes().to_vec())));
+    if keeps.acls {
+        read(ntfs::ACL, security_of(&file, sees_audits).map(Some));
     }
-    read_streams(path, &file, &mut all)?;
+    if keeps.eas {
+        read(ntfs::EA, eas_of(&file));
+    }
+    if keeps.streams {
+        read_streams(path, &file, &mut all, &mut lost)?;
+    }
     all.sort();
-    Ok(all)
+    Ok((all, lost))
 }
 
-fn security_of(file: &File, sees_all: bool) -> io::Result<Vec<u8>> {
-    if sees_all {
-        match calls::security_of(file, ALL_PARTS) {
-            // A volume or a server that does not know all of them.
-            Err(e) if sys::is(&e, code::ERROR_INVALID_PARAMETER) || sys::is(&e, code::ERROR_NOT_SUPPORTED) => {
-                return calls::security_of(file, PARTS | security::SACL_SECURITY_INFORMATION);
-            }
-            other => return other,
-        }
+/// Opens an entry to read what belongs to it; says whether audit lists are among that.
+fn open_to_read(path: &OsStr) -> io::Result<(File, bool)> {
+    let access = fs::FILE_READ_ATTRIBUTES | fs::FILE_READ_EA | fs::READ_CONTROL;
+    if take_rights()
+        && let Ok(file) = open(path, access | ACCESS_SYSTEM_SECURITY)
+    {
+        return Ok((file, true));
     }
-    calls::security_of(file, PARTS)
+    // Who may not read all of it is told of each part that is missing.
+    Ok((open(path, access).or_else(|_| open(path, fs::FILE_READ_ATTRIBUTES))?, false))
+}
+
+/// What a volume keeps beside contents and attributes.
+#[derive(Debug, Clone, Copy)]
+struct Keeps {
+    acls: bool,
+    eas: bool,
+    streams: bool,
+}
+
+impl Keeps {
+    /// Asks the volume of an open entry, once for each.
+    fn of(file: &File, serial: u32) -> io::Result<Self> {
+        static KNOWN: Mutex<Vec<(u32, Keeps)>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().expect("no panic while the list is held");
+        if let Some((_, keeps)) = known.iter().find(|(number, _)| *number == serial) {
+            return Ok(*keeps);
+        }
+        let flags = calls::volume_flags(file)?;
+        let has = |flag| flags & flag != 0;
+        let keeps = Self {
+            acls: has(FILE_PERSISTENT_ACLS),
+            eas: has(FILE_SUPPORTS_EXTENDED_ATTRIBUTES),
+            // Where there are none, a name with `:` may be taken for that of another file (Wine).
+            streams: has(FILE_NAMED_STREAMS),
+        };
+        known.push((serial, keeps));
+        Ok(keeps)
+    }
+
+    fn of_path(path: &OsStr) -> io::Result<Self> {
+        let file = open(path, fs::FILE_READ_ATTRIBUTES)?;
+        Self::of(&file, sys::by_handle(&file)?.dwVolumeSerialNumber)
+    }
+}
+
+fn security_of(file: &File, sees_audits: bool) -> io::Result<Vec<u8>> {
+    let (parts, old) = match sees_audits {
+        true => (ALL_PARTS, OLD_PARTS | security::SACL_SECURITY_INFORMATION),
+        false => (PARTS, OLD_PARTS),
+    };
+    match calls::security_of(file, parts) {
+        // A server that does not know all of them.
+        Err(e) if sys::is(&e, code::ERROR_INVALID_PARAMETER) || sys::is(&e, code::ERROR_NOT_SUPPORTED) => {
+            calls::security_of(file, old)
+        }
+        other => other,
+    }
+}
+
+fn eas_of(file: &File) -> io::Result<Option<Vec<u8>>> {
+    let given = calls::eas_of(file)?;
+    if given.is_empty() {
+        return Ok(None);
+    }
+    ntfs::ea_from_windows(&given).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Returns when an open entry was created: 100 ns since 1601.
@@ -109,19 +167,23 @@ fn created(file: &File) -> io::Result<u64> {
     Ok(basic[0])
 }
 
-fn read_streams(path: &OsStr, file: &File, all: &mut Xattrs) -> io::Result<()> {
+fn read_streams(path: &OsStr, file: &File, all: &mut Xattrs, lost: &mut Option<io::Error>) -> io::Result<()> {
     let streams = ntfs::streams(&calls::stream_information(file)?).ok_or(io::ErrorKind::InvalidData)?;
     for stream in streams {
         let name = bytes_from_wide(stream.name.iter().copied());
-        let mut value = Vec::new();
-        let most = ntfs::STREAM_BYTES_MAX + 1;
-        open_stream(path, &stream.name, OpenOptions::new().read(true))?.take(most).read_to_end(&mut value)?;
-        if value.len() as u64 == most {
-            return Err(ntfs::too_long(&name));
+        match read_stream(path, &stream.name) {
+            Ok(value) => all.push(([ntfs::STREAM_PREFIX, &name].concat(), value)),
+            Err(e) => drop(lost.get_or_insert_with(|| ntfs::lost_stream(&name, &e))),
         }
-        all.push(([ntfs::STREAM_PREFIX, &name].concat(), value));
     }
     Ok(())
+}
+
+fn read_stream(path: &OsStr, name: &[u16]) -> io::Result<Vec<u8>> {
+    let mut value = Vec::new();
+    let most = ntfs::STREAM_BYTES_MAX + 1;
+    open_stream(path, name, OpenOptions::new().read(true))?.take(most).read_to_end(&mut value)?;
+    if value.len() as u64 == most { Err(ntfs::too_long()) } else { Ok(value) }
 }
 
 fn open_stream(path: &OsStr, name: &[u16], options: &mut OpenOptions) -> io::Result<File> {
@@ -129,10 +191,7 @@ fn open_stream(path: &OsStr, name: &[u16], options: &mut OpenOptions) -> io::Res
 }
 
 fn stream_path(path: &OsStr, name: &[u16]) -> io::Result<OsString> {
-    let leads_elsewhere = |&unit: &u16| [b':', b'\\', b'/', 0].map(u16::from).contains(&unit);
-    if name.is_empty() || name.iter().any(leads_elsewhere) {
-        return Err(os_error(code::ERROR_INVALID_NAME));
-    }
+    ntfs::check_stream(&bytes_from_wide(name.iter().copied()))?;
     let mut path = path.to_owned();
     path.push(":");
     path.push(OsString::from_wide(name));
@@ -141,9 +200,9 @@ fn stream_path(path: &OsStr, name: &[u16]) -> io::Result<OsString> {
 
 /// Sets one attribute.
 pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
-    if let Some(stream) = ntfs::stream_in(name) {
+    if let Some(stream) = ntfs::stream_in(name)? {
         let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
-        if !calls::has_streams(&open(path, fs::FILE_READ_ATTRIBUTES)?)? {
+        if !Keeps::of_path(path)?.streams {
             return Err(unsupported());
         }
         // Never "create always": that asks for the attributes of the file too.
@@ -182,7 +241,7 @@ fn set_reparse(path: &OsStr, data: &[u8]) -> io::Result<()> {
 }
 
 fn set_attributes(path: &OsStr, wanted: u32) -> io::Result<()> {
-    const CHECKED: u32 = ntfs::SETTABLE | ntfs::COMPRESSED | ntfs::ENCRYPTED;
+    const CHECKED: u32 = ntfs::SETTABLE | ntfs::COMPRESSED;
     let attributes_of = |file: &File| sys::by_handle(file).map(|information| information.dwFileAttributes);
     let there = attributes_of(&open(path, fs::FILE_READ_ATTRIBUTES)?)?;
     // What is refused here is seen when all is set.
@@ -197,9 +256,6 @@ fn set_attributes(path: &OsStr, wanted: u32) -> io::Result<()> {
     {
         sys::set_sparse(&file).ok();
     }
-    if wanted & !there & ntfs::ENCRYPTED != 0 {
-        calls::encrypt(path).ok();
-    }
     let file = open(path, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES)?;
     // None at all is a word of its own; 0 would change none.
     let settable = wanted & ntfs::SETTABLE;
@@ -210,33 +266,50 @@ fn set_attributes(path: &OsStr, wanted: u32) -> io::Result<()> {
     }
 }
 
+/// Sets a security descriptor: all of it at once for who may, else as much as can be; the first refusal is the answer.
 fn set_security(path: &OsStr, value: &[u8]) -> io::Result<()> {
-    let [owner, group, dacl, sacl] = ntfs::acl_parts(value).ok_or(io::ErrorKind::InvalidInput)?;
-    let descriptor = ntfs::acl_for_windows(value);
-    let list = if dacl { security::DACL_SECURITY_INFORMATION | ntfs::dacl_protection(value) } else { 0 };
-    let access = fs::WRITE_DAC | fs::READ_CONTROL;
-    if sacl && take_rights() {
-        let audits = security::SACL_SECURITY_INFORMATION | ntfs::sacl_protection(value);
-        calls::set_security(&open(path, ACCESS_SYSTEM_SECURITY)?, audits, &descriptor)?;
+    if !acl::is_valid(value) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the security descriptor is malformed"));
     }
-    let owners = if owner { security::OWNER_SECURITY_INFORMATION } else { 0 }
-        | if group { security::GROUP_SECURITY_INFORMATION } else { 0 };
-    let all =
-        open(path, access | fs::WRITE_OWNER).and_then(|file| calls::set_security(&file, owners | list, &descriptor));
-    let Err(refused) = all else {
-        // Who may not see audit lists must not pretend to have set one.
-        return if sacl && !take_rights() { Err(os_error(code::ERROR_PRIVILEGE_NOT_HELD)) } else { Ok(()) };
+    if !Keeps::of_path(path)?.acls {
+        return Err(unsupported());
+    }
+    let [owner, group, dacl, sacl] = acl::parts(value).ok_or(io::ErrorKind::InvalidInput)?;
+    let descriptor = acl::for_windows(value);
+    let part = |is_there, parts| if is_there { parts } else { 0 };
+    let owners = part(owner, security::OWNER_SECURITY_INFORMATION) | part(group, security::GROUP_SECURITY_INFORMATION);
+    let list = part(dacl, security::DACL_SECURITY_INFORMATION | acl::dacl_protection(value));
+    let audits = part(sacl, security::SACL_SECURITY_INFORMATION | acl::sacl_protection(value));
+    if take_rights() {
+        let access = fs::WRITE_DAC | fs::WRITE_OWNER | ACCESS_SYSTEM_SECURITY;
+        let parts = owners | list | audits | security::BACKUP_SECURITY_INFORMATION;
+        if open(path, access).and_then(|file| calls::set_security(&file, parts, &descriptor)).is_ok() {
+            return Ok(());
+        }
+    }
+    // Whom it lets in first: only who has the right to restore can give a file away.
+    let set = |access, parts: u32| match parts {
+        0 => Ok(()),
+        parts => open(path, access).and_then(|file| calls::set_security(&file, parts, &descriptor)),
     };
-    // Only who has the right to restore can give a file away; whom it lets in can be said all the same.
-    if list != 0 {
-        calls::set_security(&open(path, access)?, list, &descriptor)?;
-    }
-    Err(refused)
+    let label = part(acl::has_label(value), security::LABEL_SECURITY_INFORMATION);
+    let steps = [
+        set(fs::WRITE_DAC, list),
+        set(fs::WRITE_OWNER, owners),
+        set(fs::WRITE_OWNER, label),
+        if acl::has_audits(value) { set(ACCESS_SYSTEM_SECURITY, audits) } else { Ok(()) },
+    ];
+    steps.into_iter().collect()
+}
+
+/// Has Windows encrypt a file for the user of this process.
+pub(super) fn encrypt(path: &OsStr) -> io::Result<()> {
+    calls::encrypt(path)
 }
 
 /// Removes one attribute.
 pub(super) fn remove(path: &OsStr, name: &[u8]) -> io::Result<()> {
-    let Some(stream) = ntfs::stream_in(name) else { return Err(unsupported()) };
+    let Some(stream) = ntfs::stream_in(name)? else { return Err(unsupported()) };
     let stream = wide_from_bytes(stream).ok_or_else(|| os_error(code::ERROR_INVALID_NAME))?;
     std::fs::remove_file(stream_path(path, &stream)?)
 }

@@ -1,7 +1,7 @@
 //! Open files.
 
 use crate::error::PathError;
-use crate::metadata::{Attributes, Metadata, Owner, Time, Xattrs};
+use crate::metadata::{Attributes, Metadata, Owner, Time, XattrsRead};
 use crate::records;
 use crate::seam::{Op, Seam};
 use crate::system::{facts, os_error, sys, unsupported};
@@ -93,11 +93,13 @@ impl FileRead {
         Err(fail("look for shared blocks in")(unsupported()))
     }
 
-    /// Reads what NTFS has of the file: see [`crate::ntfs`].
-    pub fn xattrs(&self) -> Result<Xattrs, PathError> {
-        self.pass(Op::GetXattrs, "read the extended attributes of")?;
-        facts::read_all(&self.path, Some(self.raw_of.as_ref().unwrap_or(&self.file)))
-            .map_err(fail("read the extended attributes of"))
+    /// Reads what NTFS has of the file, as far as it can be: see [`crate::ntfs`].
+    pub fn read_xattrs(&self) -> Result<XattrsRead, PathError> {
+        let what = "read the extended attributes of";
+        self.pass(Op::GetXattrs, what)?;
+        let same = self.raw_of.as_ref().unwrap_or(&self.file);
+        let (xattrs, lost) = facts::read_all(&self.path, Some(same)).map_err(fail(what))?;
+        Ok(XattrsRead { xattrs, lost: lost.map(fail(what)) })
     }
 
     /// Reads the attribute bits; none where the volume has none.

@@ -11,14 +11,13 @@ use std::ptr;
 use windows_sys::Wdk::Storage::FileSystem as nt;
 use windows_sys::Win32::Foundation::{
     ERROR_HANDLE_EOF, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_MORE_DATA,
-    ERROR_NOT_ALL_ASSIGNED, ERROR_NOT_SUPPORTED, HANDLE, NTSTATUS, RtlNtStatusToDosError, STATUS_NO_EAS_ON_FILE,
-    STATUS_NOT_IMPLEMENTED, STATUS_NOT_SUPPORTED,
+    ERROR_NOT_ALL_ASSIGNED, ERROR_NOT_SUPPORTED, HANDLE, NTSTATUS, RtlNtStatusToDosError, STATUS_EAS_NOT_SUPPORTED,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_EAS_ON_FILE, STATUS_NOT_IMPLEMENTED, STATUS_NOT_SUPPORTED,
 };
 use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
 use windows_sys::Win32::System::Ioctl as ioctl;
-use windows_sys::Win32::System::SystemServices::FILE_NAMED_STREAMS;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// Most bytes of the extended attributes of one file.
@@ -69,7 +68,7 @@ pub(super) fn security_of(file: &File, wanted: u32) -> io::Result<Vec<u8>> {
     }
 }
 
-/// `SetKernelObjectSecurity`.
+/// `SetKernelObjectSecurity`; the descriptor is one that [`crate::acl::is_valid`] accepts.
 pub(super) fn set_security(file: &File, parts: u32, descriptor: &[u8]) -> io::Result<()> {
     // Aligned, and longer than any offset in it that was checked.
     let mut aligned = vec![0u64; descriptor.len().div_ceil(size_of::<u64>())];
@@ -79,7 +78,7 @@ pub(super) fn set_security(file: &File, parts: u32, descriptor: &[u8]) -> io::Re
         *number = u64::from_le_bytes(whole);
     }
     let there: security::PSECURITY_DESCRIPTOR = aligned.as_mut_ptr().cast();
-    // SAFETY: the call reads a self-relative descriptor whose parts the caller has found to lie inside of it.
+    // SAFETY: the call reads a self-relative descriptor; `acl::is_valid` found all of its parts to lie inside of it.
     check(unsafe { security::SetKernelObjectSecurity(handle(file), parts, there) })
 }
 
@@ -93,7 +92,15 @@ pub(super) fn eas_of(file: &File) -> io::Result<Vec<u8>> {
         let length = EA_BYTES_MAX as u32;
         nt::NtQueryEaFile(handle(file), &raw mut status, to, length, false, ptr::null(), 0, ptr::null(), true)
     };
-    if [STATUS_NO_EAS_ON_FILE, STATUS_NOT_SUPPORTED, STATUS_NOT_IMPLEMENTED].contains(&answer) {
+    // None, or a driver that knows none.
+    const NONE: [NTSTATUS; 5] = [
+        STATUS_NO_EAS_ON_FILE,
+        STATUS_EAS_NOT_SUPPORTED,
+        STATUS_INVALID_DEVICE_REQUEST,
+        STATUS_NOT_SUPPORTED,
+        STATUS_NOT_IMPLEMENTED,
+    ];
+    if NONE.contains(&answer) {
         return Ok(Vec::new());
     }
     check_status(answer)?;
@@ -133,16 +140,15 @@ pub(super) fn stream_information(file: &File) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Returns whether the volume of an open entry has named streams. Where it has none, a name with `:` may be taken for that
-/// of another file (Wine).
-pub(super) fn has_streams(file: &File) -> io::Result<bool> {
+/// Returns the flags of the volume of an open entry (`FILE_NAMED_STREAMS` …).
+pub(super) fn volume_flags(file: &File) -> io::Result<u32> {
     let mut flags = 0;
     // SAFETY: the handle is open while `file` lives; the call writes one number, and nothing where it is given null.
     check(unsafe {
         let (text, number) = (ptr::null_mut(), ptr::null_mut());
         fs::GetVolumeInformationByHandleW(handle(file), text, 0, number, number, &raw mut flags, text, 0)
     })?;
-    Ok(flags & FILE_NAMED_STREAMS != 0)
+    Ok(flags)
 }
 
 /// Sets the time of creation with `FileBasicInfo`, and nothing else.

@@ -24,6 +24,7 @@ pub(crate) fn traits_of(file: &File) -> io::Result<VolumeTraits> {
     };
     Ok(VolumeTraits {
         pool: None,
+        hides_streams: false,
         kind,
         // ReFS ids have 128 bits and need not fit the 64 that are kept.
         stable_ids: kind == VolumeKind::Ntfs,
