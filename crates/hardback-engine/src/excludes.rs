@@ -1,6 +1,8 @@
 //! What a backup leaves out: rules on paths, and folders that mark themselves.
 
-use crate::exclude::{DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, is_cachedir_tag};
+use crate::exclude::{
+    DirectoryMarkers, ExcludeBuilder, ExcludeError, ExcludeRules, MarkerKind, RuleOrigin, is_cachedir_tag,
+};
 use crate::manifest::ExcludeRecord;
 use hardback_platform::{Attributes, Dir, Faults, Kind, Listing, Metadata, PathError};
 
@@ -30,6 +32,15 @@ impl Excludes {
     pub(crate) fn of_record(record: &ExcludeRecord) -> Result<Self, ExcludeError> {
         let rules = ExcludeBuilder::from_written(&record.rules).build()?;
         Ok(Self { rules, markers: record.markers.clone() })
+    }
+
+    /// Returns them with rules before all others, which match in any case.
+    ///
+    /// # Errors
+    /// One of them is no pattern.
+    pub(crate) fn after(&self, declared: Vec<(String, RuleOrigin)>) -> Result<Self, ExcludeError> {
+        let rules = ExcludeBuilder::from_written(self.rules.written()).before_all(declared).build()?;
+        Ok(Self { rules, markers: self.markers.clone() })
     }
 
     /// Looks for a marker among the entries of a folder; returns its name.
@@ -64,5 +75,26 @@ fn has_cachedir_tag(dir: &Dir, name: &[u8]) -> Result<bool, PathError> {
         Ok(n) => Ok(is_cachedir_tag(&bytes[..n])),
         Err(error) if matches!(error.fault(), Faults::Vanished | Faults::WrongKind) => Ok(false),
         Err(error) => Err(PathError { path: name.to_vec(), ..error }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_declared_later_comes_before_what_the_user_says() {
+        let of_user = RuleOrigin::CommandLine { index: 0 };
+        let rules = ExcludeBuilder::new().pattern(b"!/mail/keep", of_user).build().unwrap();
+        let given = Excludes { rules, ..Excludes::default() };
+        let origin = RuleOrigin::System { name: "the writer Mail".into() };
+        let after = given.after(vec![("/Mail/*".into(), origin)]).unwrap();
+        let is_out = |path: &str| after.rules.check(path.as_bytes(), false).is_excluded();
+        assert_eq!((is_out("mail/box"), is_out("mail/keep"), is_out("other")), (true, false, false));
+        let verdict = after.rules.check(b"mail/box", false);
+        assert_eq!(verdict.rule().unwrap().origin.to_string(), "the writer Mail");
+        // It is what a record says, and what a restore protects.
+        let texts: Vec<_> = after.rules.written().patterns.iter().map(|p| (p.text.as_slice(), p.any_case)).collect();
+        assert_eq!(texts, [(&b"/Mail/*"[..], true), (b"!/mail/keep", false)]);
     }
 }

@@ -1,10 +1,12 @@
 //! What to back up: validated input that cannot be inconsistent.
 
 use crate::error::Error;
+use crate::exclude::RuleOrigin;
 use crate::prune::PruneOptions;
 use hardback_platform::Seam;
-use hardback_shadow::{Hooks, Mode, Shadows};
+use hardback_shadow::{Hooks, Mode, Shadows, SystemExclusion};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A backup to make.
 #[derive(Debug, Clone)]
@@ -30,6 +32,21 @@ pub struct JobShadow {
     pub mode: Mode,
     /// Commands around them.
     pub hooks: Hooks,
+    /// What becomes of what programs declare, while they are made, that no backup should have.
+    pub declared: Option<DeclaredRules>,
+}
+
+/// Makes patterns, and where they come from, of what programs declare.
+#[derive(Clone)]
+pub struct DeclaredRules(pub Arc<MakeRules>);
+
+/// As [`DeclaredRules`] does it.
+pub type MakeRules = dyn Fn(&[SystemExclusion]) -> Vec<(String, RuleOrigin)> + Send + Sync;
+
+impl std::fmt::Debug for DeclaredRules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeclaredRules")
+    }
 }
 
 /// One source of a job.

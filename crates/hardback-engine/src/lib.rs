@@ -54,7 +54,9 @@ pub use error::Error;
 pub use excludes::Excludes;
 pub use find::{FindOptions, FindReport, Found, find};
 pub use hardback_platform::Time;
-pub use job::{BackupOptions, Efs, HOT_WINDOW_S, Job, JobName, JobShadow, JobSource, Placeholders};
+pub use job::{
+    BackupOptions, DeclaredRules, Efs, HOT_WINDOW_S, Job, JobName, JobShadow, JobSource, MakeRules, Placeholders,
+};
 pub use notes::{Note, Notes, change_notes, notes};
 pub use problem::{Problem, ProblemKind};
 pub use prune::{

@@ -71,7 +71,10 @@ impl ShadowError {
         match self {
             Self::Refused { hint, .. } | Self::Tool { hint, .. } | Self::Lost { hint, .. } => hint.clone(),
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("making shadow copies needs root; run as root, or with --shadow never".into())
+                Some(match cfg!(windows) {
+                    true => "making shadow copies needs an administrator; run as one, or with --shadow never".into(),
+                    false => "making shadow copies needs root; run as root, or with --shadow never".into(),
+                })
             }
             Self::Hook(_) => {
                 Some("what it says stands above; with --hook-failure report the run goes on, and tells of it".into())

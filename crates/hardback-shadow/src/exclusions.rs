@@ -16,6 +16,8 @@ pub enum ExclusionList {
     NotToBackup,
     /// Windows removes these from shadow copies.
     NotToSnapshot,
+    /// What a program declares to Windows while a shadow copy is made.
+    Writer,
 }
 
 impl fmt::Display for ExclusionList {
@@ -23,6 +25,7 @@ impl fmt::Display for ExclusionList {
         f.write_str(match self {
             Self::NotToBackup => "FilesNotToBackup",
             Self::NotToSnapshot => "FilesNotToSnapshot",
+            Self::Writer => "writer",
         })
     }
 }
@@ -204,7 +207,8 @@ impl Parsed {
             // The source is the folder that is to be left out, or in it.
             return None;
         }
-        if !is_inside && !(is_above && self.is_recursive) {
+        let concerns = is_inside || (is_above && self.is_recursive);
+        if !concerns {
             return Some(Vec::new());
         }
         let dirs = self.dirs.get(source.len()..).unwrap_or_default();

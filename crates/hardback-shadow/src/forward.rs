@@ -245,10 +245,12 @@ mod system {
         }
 
         pub(super) fn run(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<u8> {
+            HAS_CHILD.store(true, Ordering::SeqCst);
+            // What came since anybody looked is for us.
             if let Some(code) = self.stopped() {
+                HAS_CHILD.store(false, Ordering::SeqCst);
                 return Ok(code);
             }
-            HAS_CHILD.store(true, Ordering::SeqCst);
             let status = spawn().and_then(|mut child| child.wait());
             HAS_CHILD.store(false, Ordering::SeqCst);
             let code = status?.code().and_then(|code| u8::try_from(code).ok());

@@ -1,6 +1,7 @@
 //! The seam: what can freeze volumes, and what it is asked.
 
 use crate::error::ShadowError;
+use crate::exclusions::SystemExclusion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -224,6 +225,11 @@ pub trait ShadowProvider: Send + Sync + Debug {
 
     /// Lets go of all that is needed only to make views and to remove copies.
     fn rest(&self) {}
+
+    /// Takes what programs declared at the last creation that no backup should have.
+    fn exclusions(&self) -> Vec<SystemExclusion> {
+        Vec::new()
+    }
 
     /// Chooses a drive letter for a copy whose root is at this path, and writes it into the copy, for the record.
     ///

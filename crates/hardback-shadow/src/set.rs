@@ -1,6 +1,7 @@
 //! A set of shadow copies: all volumes of a job, frozen as close together as can be, held until it is released.
 
 use crate::error::ShadowError;
+use crate::exclusions::SystemExclusion;
 use crate::machine::{Graft, Machine, Request, ViewPlan};
 use crate::prepared::{From, Live, Looked, Prepared, is_in_memory, is_of_kernel};
 use crate::provider::{Copy, Meanwhile, Mode, ShadowProvider};
@@ -44,6 +45,8 @@ pub struct ShadowReport {
     pub in_memory: Vec<PathBuf>,
     /// What is to be told of the copies although they were made.
     pub warnings: Vec<String>,
+    /// What programs declared that no backup should have.
+    pub exclusions: Vec<SystemExclusion>,
 }
 
 /// A set that is held.
@@ -294,6 +297,7 @@ impl ShadowSet {
                 paths[*at] = Some(made);
             }
             self.report.warnings.extend(provider.warnings());
+            self.report.exclusions.extend(provider.exclusions());
             self.settle(provider.as_ref())?;
         }
         let unknown = || Live { path: PathBuf::new(), why: "nobody made it".into(), hint: None };

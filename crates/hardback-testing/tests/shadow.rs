@@ -31,7 +31,7 @@ impl Bench {
             std::fs::write(rig.source.join(name), format!("first {name}")).unwrap();
         }
         let scripted = Scripted::new(&temp.path().join("copies"));
-        let shadow = JobShadow { shadows: scripted.shadows(), mode, hooks: Hooks::default() };
+        let shadow = JobShadow { shadows: scripted.shadows(), mode, hooks: Hooks::default(), declared: None };
         let mut rig = Rig { shadow: Some(shadow), ..rig };
         rig.options.hot_window_s = 0;
         Self { temp, scripted, rig }

@@ -37,7 +37,7 @@ impl Bench {
         bench.rig.source = home;
         bench.rig.options.hot_window_s = 0;
         let shadows = hardback_shadow::system(bench.records());
-        bench.rig.shadow = Some(JobShadow { shadows, mode: Mode::Always, hooks: Hooks::default() });
+        bench.rig.shadow = Some(JobShadow { shadows, mode: Mode::Always, hooks: Hooks::default(), declared: None });
         bench
     }
 

@@ -153,8 +153,8 @@ pub(crate) struct BackupArgs {
     pub(crate) exclude: ExcludeArgs,
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
-    /// Read frozen views of the volumes (Btrfs or LVM snapshots) and not the live files; a dry run reads the live ones,
-    /// and says whether there can be any
+    /// Read frozen views of the volumes (snapshots of Btrfs, LVM or ZFS, shadow copies of Windows) and not the live files; a
+    /// dry run reads the live ones, and says whether there can be any
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ShadowMode::Never,
           help_heading = "Shadow copies and hooks")]
     pub(crate) shadow: ShadowMode,
@@ -223,8 +223,8 @@ pub(crate) struct ExcludeArgs {
     /// Use a list that comes with hardback; `hardback filter presets` prints them
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Vec<String>,
-    /// On Windows, do not leave out what the system declares that no backup should have (FilesNotToBackup, and with shadow
-    /// copies FilesNotToSnapshot)
+    /// On Windows, do not leave out what the system declares that no backup should have (FilesNotToBackup; with shadow
+    /// copies FilesNotToSnapshot, and what programs declare as writers)
     #[arg(long)]
     pub(crate) no_system_excludes: bool,
 }

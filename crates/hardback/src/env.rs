@@ -72,12 +72,6 @@ impl Env {
         crate::ui::text::time_in(time, &hardback_engine::Clock::zone(&self.clock))
     }
 
-    /// Returns a variable of the environment, where it is text.
-    #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
-    pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-
     /// Returns the system's folder for temporary files.
     #[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
     pub(crate) fn temporary_dir(&self) -> PathBuf {
@@ -126,4 +120,10 @@ fn end_at_once() -> ! {
 /// `cargo run` and a path of the user's own name a program that is not on the search path.
 fn program(called: Option<&str>) -> String {
     called.filter(|name| name.contains(['/', '\\'])).unwrap_or("hardback").to_owned()
+}
+
+/// Returns a variable of the environment, where it is text.
+#[allow(clippy::disallowed_methods, reason = "the binary reads the environment, here only")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

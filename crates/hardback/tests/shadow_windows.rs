@@ -328,6 +328,24 @@ fn what_windows_declares_is_left_out_and_listed() {
     let (names, told) = backup("frozen", &["--shadow", "always"]);
     assert_eq!(names, ["below/gone", "logs/sub.log/y", "logs/x.txt"], "{told}");
     assert_eq!(told.as_array().unwrap().len(), 3, "{told}");
+    // What a writer declares is known when the copy is made.
+    let of_writer =
+        [("HARDBACK_VSS_WRITERS", "Mail,5,00000000"), ("HARDBACK_VSS_EXCLUDES", &*format!(r"{source}\below,*,1"))];
+    let written = |target: &str, more: &[&str]| {
+        let args =
+            [&["--json", "backup", "source", target, "--same-disk", "--hot-window", "0", "--shadow", "always"], more];
+        let report = report(&bench.run(&of_writer, &args.concat()).exits(0).stdout);
+        let snapshot = bench.env.only_snapshot(&format!("{target}/host"));
+        let has = bench.env.path(&format!("{target}/host/{snapshot}/source/below/gone")).exists();
+        (has, report["system_excludes"].to_string())
+    };
+    let (has, told) = written("written", &[]);
+    assert!(!has && told.contains("\"list\":\"writer\",\"name\":\"Mail\""), "{told}");
+    assert!(
+        written("taken", &["--exclude", "!/below/", "--exclude", "!/below/**"]).0,
+        "what the user says comes later"
+    );
+    assert!(written("wanted", &["--no-system-excludes"]).0);
     let (names, told) = backup("all", &["--no-system-excludes"]);
     assert_eq!((names.len(), told.as_array().unwrap().len()), (7, 0), "{names:?}");
     let (names, _) = backup("again", &["--exclude", "!/cache/", "--exclude", "!/cache/**"]);

@@ -42,6 +42,8 @@ enum Change {
 }
 
 const BACKUP: &str = "IVssBackupComponents : public IUnknown";
+const METADATA: &str = "IVssExamineWriterMetadata : public IUnknown";
+const FILES: &str = "IVssWMFiledesc : public IUnknown";
 const ASYNC: &str = "IVssAsync : public IUnknown";
 const PROPERTIES: &str = "typedef struct _VSS_SNAPSHOT_PROP {";
 
@@ -61,6 +63,18 @@ const MUTANTS: &[Mutant] = &[
         name: "Cancel and Wait of IVssAsync",
         header: "vss.h",
         change: Change::Swap(ASYNC, "Cancel", "Wait"),
+        is_quick: false,
+    },
+    Mutant {
+        name: "GetIncludeFile and GetExcludeFile of IVssExamineWriterMetadata",
+        header: "vsbackup.h",
+        change: Change::Swap(METADATA, "GetIncludeFile", "GetExcludeFile"),
+        is_quick: false,
+    },
+    Mutant {
+        name: "GetPath and GetFilespec of IVssWMFiledesc",
+        header: "vswriter.h",
+        change: Change::Swap(FILES, "GetPath", "GetFilespec"),
         is_quick: false,
     },
     Mutant {
@@ -161,7 +175,7 @@ impl Mutant {
     fn write_headers(&self) -> Result<PathBuf> {
         let dir = target_dir().join("wrong-vssapi").join(self.name.replace(' ', "-"));
         fs::create_dir_all(&dir)?;
-        for header in ["vss.h", "vsbackup.h"] {
+        for header in ["vss.h", "vswriter.h", "vsbackup.h"] {
             let text = fs::read_to_string(Path::new(HEADERS).join(header))
                 .with_context(|| format!("cannot read {HEADERS}/{header}"))?;
             let text = if header == self.header { self.change.of(&text)? } else { text };

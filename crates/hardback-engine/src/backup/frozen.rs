@@ -14,6 +14,7 @@ use hardback_platform::{Dir, Seam, Time};
 use hardback_shadow::{
     Closed, Mode, Request, RunResult, ShadowError, ShadowReport, ShadowSet, Told, Window, WindowPlan,
 };
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +51,21 @@ impl<'a> Sources<'a> {
             opened.push((source.path.display().to_string(), dir));
         }
         Ok(opened)
+    }
+
+    /// Returns what is left out: with what programs declared while their data were frozen.
+    pub(super) fn excludes<'e>(&self, excludes: &'e Excludes) -> Result<Cow<'e, Excludes>, Error> {
+        let declared = self.set.map(|set| set.report().exclusions.as_slice()).unwrap_or_default();
+        let rules = self.job.shadow.as_ref().and_then(|shadow| shadow.declared.as_ref());
+        let rules = rules.map(|rules| (rules.0)(declared)).unwrap_or_default();
+        if rules.is_empty() {
+            return Ok(Cow::Borrowed(excludes));
+        }
+        let after = excludes.after(rules);
+        let refused = |error| {
+            Error::refused(format!("a program declares what no pattern is: {error}"), "use --no-system-excludes")
+        };
+        Ok(Cow::Owned(after.map_err(refused)?))
     }
 
     /// Returns since when the sources stand still; `None` where they do not.

@@ -83,6 +83,7 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
     let checked = open_sources(job).map(drop);
     let result = checked.and_then(|()| {
         frozen::with_frozen(ctx, target, job, excludes, |sources| {
+            let excludes = &*sources.excludes(excludes)?;
             if let Some(report) = unchanged(ctx, target, job, sources, excludes) {
                 return Ok(report);
             }

@@ -62,6 +62,14 @@ impl ExcludeBuilder {
         self
     }
 
+    /// Adds patterns before all that there are, which match in any case.
+    #[must_use]
+    pub(crate) fn before_all(mut self, patterns: Vec<(String, RuleOrigin)>) -> Self {
+        let first = patterns.into_iter().map(|(text, origin)| List::AnyCase { text: text.into_bytes(), origin });
+        self.lists.splice(0..0, first);
+        self
+    }
+
     /// Adds the lines of a list: with comments, blank lines, and spaces at the end that do not count.
     #[must_use]
     pub fn file(mut self, text: &[u8], name: &str) -> Self {

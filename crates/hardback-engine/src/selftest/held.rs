@@ -66,7 +66,7 @@ fn from_shadow_copy(
     if !bench.is_privileged {
         return Ok(CheckOutcome::not_possible("needs root, or to be elevated"));
     }
-    let shadow = JobShadow { shadows: shadows.clone(), mode: Mode::Always, hooks: Hooks::default() };
+    let shadow = JobShadow { shadows: shadows.clone(), mode: Mode::Always, hooks: Hooks::default(), declared: None };
     let job = Job { shadow: Some(shadow), ..job.clone() };
     if let Err(error) = check_shadow(&job, &Excludes::default()) {
         return Ok(CheckOutcome::not_possible(shown(&error)));

@@ -24,6 +24,8 @@ pub(crate) trait Components {
     /// `SetBackupState` without components and without the system's state; a copy, after which no log is cut.
     fn set_backup_state_copy(&self) -> Called<()>;
     fn gather_writer_metadata(&self) -> Called<Box<dyn Operation>>;
+    fn writer_metadata_count(&self) -> Called<u32>;
+    fn writer_metadata(&self, number: u32) -> Called<Box<dyn Metadata>>;
     fn free_writer_metadata(&self) -> Called<()>;
     /// `IsVolumeSupported` of any provider.
     fn is_volume_supported(&self, volume: &str) -> Called<bool>;
@@ -50,6 +52,27 @@ pub(crate) trait Operation {
     /// `QueryStatus`: how it stands, or how it ended.
     fn query_status(&self) -> Called<Code>;
     fn cancel(&self) -> Called<()>;
+}
+
+/// `IVssExamineWriterMetadata`: what a writer says of itself.
+pub(crate) trait Metadata {
+    /// `GetIdentity`: its name.
+    fn name(&self) -> Called<String>;
+    /// `GetFileCounts`: how many kinds of files it leaves out of backups.
+    fn exclude_count(&self) -> Called<u32>;
+    /// `GetExcludeFile`, and what the answer says.
+    fn exclude(&self, number: u32) -> Called<FilesOfWriter>;
+}
+
+/// Files that a writer speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilesOfWriter {
+    /// Their folder, perhaps with variables.
+    pub(crate) path: String,
+    /// Their names, perhaps with wildcards.
+    pub(crate) names: String,
+    /// Those in the folders below too.
+    pub(crate) is_recursive: bool,
 }
 
 /// What a program says that makes its own data ready to be copied (a writer).

@@ -162,3 +162,57 @@ impl fmt::Debug for Code {
         write!(f, "{:#010x}", self.0)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Code;
+
+    /// All that are known to end something.
+    pub(crate) const FAILURES: [Code; 31] = [
+        Code::NOT_IMPLEMENTED,
+        Code::UNEXPECTED,
+        Code::ACCESS_DENIED,
+        Code::OUT_OF_MEMORY,
+        Code::SERVICE_DISABLED,
+        Code::CLASS_NOT_REGISTERED,
+        Code::BAD_STATE,
+        Code::PROVIDER_VETO,
+        Code::OBJECT_NOT_FOUND,
+        Code::CANCELLED,
+        Code::VOLUME_NOT_SUPPORTED,
+        Code::VOLUME_NOT_SUPPORTED_BY_PROVIDER,
+        Code::PROVIDER_ERROR,
+        Code::TOO_MANY_VOLUMES,
+        Code::FLUSH_WRITES_TIMEOUT,
+        Code::HOLD_WRITES_TIMEOUT,
+        Code::WRITER_ERROR,
+        Code::SET_IN_PROGRESS,
+        Code::TOO_MANY_COPIES,
+        Code::WRITER_INFRASTRUCTURE,
+        Code::WRITER_NOT_RESPONDING,
+        Code::VOLUME_IN_USE,
+        Code::TOO_MANY_STORAGE_AREAS,
+        Code::INSUFFICIENT_STORAGE,
+        Code::REBOOT_REQUIRED,
+        Code::VOLUME_NOT_LOCAL,
+        Code::WRITER_INCONSISTENT,
+        Code::WRITER_OUT_OF_RESOURCES,
+        Code::WRITER_TIMEOUT,
+        Code::WRITER_RETRYABLE,
+        Code::WRITER_NOT_RETRYABLE,
+    ];
+
+    #[test]
+    fn each_code_has_a_meaning_of_its_own_and_a_hint() {
+        let mut meanings: Vec<&str> = FAILURES.iter().map(|code| code.meaning().unwrap()).collect();
+        meanings.sort_unstable();
+        let count = meanings.len();
+        meanings.dedup();
+        // Two say that a volume cannot be frozen.
+        assert_eq!(meanings.len(), count - 1);
+        for code in FAILURES {
+            assert!(!code.hint().is_empty() && code.to_string().contains("0x"), "{code}");
+            assert_eq!(code.is_failure(), code != Code::CANCELLED);
+        }
+    }
+}

@@ -6,8 +6,10 @@
 //! crate need not know more of them than that they were made.
 
 mod calls;
-mod codes;
+pub(crate) mod codes;
 mod letters;
+#[cfg(test)]
+mod provider_tests;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod session;
@@ -18,7 +20,7 @@ mod worker;
 mod writers;
 
 #[cfg(windows)]
-pub(crate) use calls::{Called, Components, Id, Library, Operation, WriterStatus};
+pub(crate) use calls::{Called, Components, FilesOfWriter, Id, Library, Metadata, Operation, WriterStatus};
 #[cfg(windows)]
 pub(crate) use codes::Code;
 #[cfg(windows)]
@@ -31,6 +33,7 @@ pub(crate) use time::RealTime;
 pub(crate) use worker::Tools;
 
 use crate::error::ShadowError;
+use crate::exclusions::SystemExclusion;
 use crate::provider::{Answer, Copy, Meanwhile, Piece, Place, Read, ShadowProvider, Volume};
 use codes::NOT_ELEVATED_HINT;
 use session::VOLUMES_MAX;
@@ -53,6 +56,7 @@ pub(crate) struct Vss {
     is_privileged: fn() -> bool,
     held: Mutex<Vec<Held>>,
     warnings: Mutex<Vec<String>>,
+    exclusions: Mutex<Vec<SystemExclusion>>,
     failed: Mutex<Option<(Vec<String>, Refusal)>>,
 }
 
@@ -79,7 +83,14 @@ impl std::fmt::Debug for Vss {
 impl Vss {
     /// Makes copies with these tools; `is_privileged` tells whether this process may.
     pub(crate) fn new(tools: Tools, is_privileged: fn() -> bool) -> Self {
-        Self { tools, is_privileged, held: Mutex::default(), warnings: Mutex::default(), failed: Mutex::default() }
+        Self {
+            tools,
+            is_privileged,
+            held: Mutex::default(),
+            warnings: Mutex::default(),
+            exclusions: Mutex::default(),
+            failed: Mutex::default(),
+        }
     }
 }
 
@@ -144,6 +155,7 @@ impl ShadowProvider for Vss {
                 let names = names.into_iter().zip(numbers.iter().copied()).collect();
                 held(&self.held).push(Held { names, worker });
                 held(&self.warnings).extend(frozen.failed_writers.iter().map(ToString::to_string));
+                held(&self.exclusions).extend(frozen.exclusions);
                 // The root folder of a device is at its `\`; without that it is the device itself.
                 let root =
                     |number: &usize| frozen.devices.get(*number).map(|device| PathBuf::from(format!(r"{device}\")));
@@ -161,6 +173,10 @@ impl ShadowProvider for Vss {
 
     fn warnings(&self) -> Vec<String> {
         std::mem::take(&mut *held(&self.warnings))
+    }
+
+    fn exclusions(&self) -> Vec<SystemExclusion> {
+        std::mem::take(&mut *held(&self.exclusions))
     }
 
     fn choose_letter(&self, copy: &mut Copy, root: &Path) -> Result<(), ShadowError> {

@@ -1,7 +1,7 @@
 //! A VSS that does what a script says: it keeps a list of the calls, refuses what comes in a wrong order, and counts
 //! what was made and not released.
 
-use super::calls::{Called, Components, Id, Library, Operation, WriterStatus};
+use super::calls::{Called, Components, FilesOfWriter, Id, Library, Metadata, Operation, WriterStatus};
 use super::codes::Code;
 use super::time::{Stop, Time};
 use std::cell::Cell;
@@ -168,6 +168,18 @@ impl Components for Object {
         self.start("GatherWriterMetadata", &[State::Configured], Some(State::Metadata))
     }
 
+    fn writer_metadata_count(&self) -> Called<u32> {
+        self.pass("GetWriterMetadataCount", &[State::Metadata])?;
+        Ok(u32::try_from(self.scripted.0.writers.lock().unwrap().len()).unwrap())
+    }
+
+    fn writer_metadata(&self, number: u32) -> Called<Box<dyn Metadata>> {
+        self.pass("GetWriterMetadata", &[State::Metadata])?;
+        let name = self.scripted.0.writers.lock().unwrap()[number as usize].name.clone();
+        self.scripted.0.living.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Declaring { scripted: self.scripted.clone(), name }))
+    }
+
     fn free_writer_metadata(&self) -> Called<()> {
         self.pass("FreeWriterMetadata", &[State::Metadata]).map(drop)
     }
@@ -236,6 +248,36 @@ impl Components for Object {
     fn delete_snapshot_set(&self, set: Id) -> Called<()> {
         self.pass("DeleteSnapshots", &[State::Made, State::Completed])?;
         if set == self.set.get() { Ok(()) } else { Err(Code::OBJECT_NOT_FOUND) }
+    }
+}
+
+/// A writer that leaves out `C:\\NAME\\*.tmp` and all below.
+struct Declaring {
+    scripted: Scripted,
+    name: String,
+}
+
+impl Metadata for Declaring {
+    fn name(&self) -> Called<String> {
+        self.scripted.pass("GetIdentity")?;
+        Ok(self.name.clone())
+    }
+
+    fn exclude_count(&self) -> Called<u32> {
+        self.scripted.pass("GetFileCounts")?;
+        Ok(1)
+    }
+
+    fn exclude(&self, _: u32) -> Called<FilesOfWriter> {
+        self.scripted.pass("GetExcludeFile")?;
+        let path = format!("C:\\{}\\", self.name);
+        Ok(FilesOfWriter { path, names: "*.tmp".into(), is_recursive: true })
+    }
+}
+
+impl Drop for Declaring {
+    fn drop(&mut self) {
+        self.scripted.0.living.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -8,6 +8,7 @@ use super::calls::{Called, Components, Id, Library, Operation};
 use super::codes::Code;
 use super::time::{Stop, Time};
 use super::writers::{self, WriterFailure};
+use crate::exclusions::SystemExclusion;
 use std::time::Duration;
 
 /// How many volumes fit into one set.
@@ -108,6 +109,8 @@ pub(crate) struct Frozen {
     pub(crate) devices: Vec<String>,
     /// Writers that failed: their programs' data may not be consistent.
     pub(crate) failed_writers: Vec<WriterFailure>,
+    /// What writers declare that no backup should have.
+    pub(crate) exclusions: Vec<SystemExclusion>,
 }
 
 /// Freezes volumes, with as many attempts as their errors are worth.
@@ -149,20 +152,21 @@ fn freeze_once<'t>(
     let components = library.create_components().map_err(Failure::of("CreateVssBackupComponents"))?;
     let (limits, time) = (around.limits, around.time);
     let mut session = Session { components, stage: Stage::Begun, set: 0, copies: Vec::new(), limits, time };
-    session.prepare(volumes, around)?;
+    let exclusions = session.prepare(volumes, around)?;
     session.make(volumes, around)?;
     let frozen = session.look(around)?;
-    Ok((session, frozen))
+    Ok((session, Frozen { exclusions, ..frozen }))
 }
 
 impl Session<'_> {
-    /// All before a set is started.
-    fn prepare(&mut self, volumes: &[String], around: &Surroundings<'_, '_>) -> Result<(), Failure> {
+    /// All before a set is started; returns what the writers declare.
+    fn prepare(&mut self, volumes: &[String], around: &Surroundings<'_, '_>) -> Result<Vec<SystemExclusion>, Failure> {
         let components = &*self.components;
         components.initialize_for_backup().map_err(Failure::of("InitializeForBackup"))?;
         components.set_context_backup().map_err(Failure::of("SetContext"))?;
         components.set_backup_state_copy().map_err(Failure::of("SetBackupState"))?;
         self.run("GatherWriterMetadata", |c| c.gather_writer_metadata(), self.limits.writers, around)?;
+        let exclusions = writers::exclusions(components);
         components.free_writer_metadata().map_err(Failure::of("FreeWriterMetadata"))?;
         for (number, volume) in volumes.iter().enumerate() {
             let failed = |code| Failure::Call { call: "IsVolumeSupported", code, volume: Some(number) };
@@ -170,7 +174,7 @@ impl Session<'_> {
                 return Err(failed(Code::VOLUME_NOT_SUPPORTED));
             }
         }
-        Ok(())
+        Ok(exclusions)
     }
 
     /// From the start of the set until it is made.
@@ -204,7 +208,7 @@ impl Session<'_> {
             let failed = |code| Failure::Call { call: "GetSnapshotProperties", code, volume: Some(number) };
             devices.push(self.components.snapshot_device(*copy).map_err(failed)?);
         }
-        Ok(Frozen { devices, failed_writers })
+        Ok(Frozen { devices, failed_writers, exclusions: Vec::new() })
     }
 
     fn failed_writers(&self, around: &Surroundings<'_, '_>) -> Result<Vec<WriterFailure>, Failure> {

@@ -1,10 +1,15 @@
 //! Writers: programs that make their own data ready before a volume is frozen. That one of them fails makes no copy
 //! useless; it is told.
 
-use super::calls::WriterStatus;
+use super::calls::{Called, Components, Metadata, WriterStatus};
 use super::codes::Code;
 use super::session::Failure;
+use crate::exclusions::{ExclusionList, SystemExclusion};
 use std::fmt;
+
+/// How many writers are asked, and for how much of what each declares.
+const WRITERS_MAX: u32 = 1000;
+const EXCLUDES_MAX: u32 = 1000;
 
 /// The first and the last `VSS_WRITER_STATE` of a writer that failed.
 const FAILED: std::ops::RangeInclusive<i32> = 6..=15;
@@ -43,6 +48,27 @@ impl fmt::Display for WriterFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Returns what the writers declare that no backup should have. A writer that cannot be asked declares nothing: then more
+/// is backed up than need be.
+pub(crate) fn exclusions(components: &dyn Components) -> Vec<SystemExclusion> {
+    let count = components.writer_metadata_count().unwrap_or(0);
+    let writers = (0..count.min(WRITERS_MAX)).filter_map(|number| components.writer_metadata(number).ok());
+    writers.flat_map(|writer| exclusions_of(&*writer).unwrap_or_default()).collect()
+}
+
+fn exclusions_of(writer: &dyn Metadata) -> Called<Vec<SystemExclusion>> {
+    let name = writer.name()?;
+    let mut found = Vec::new();
+    for number in 0..writer.exclude_count()?.min(EXCLUDES_MAX) {
+        let files = writer.exclude(number)?;
+        let (path, names) = (files.path.trim_end_matches('\\'), files.names);
+        let end = if files.is_recursive { " /s" } else { "" };
+        let (list, name) = (ExclusionList::Writer, name.clone());
+        found.push(SystemExclusion { list, name, entry: format!(r"{path}\{names}{end}") });
+    }
+    Ok(found)
 }
 
 /// Returns what failed, if it did.

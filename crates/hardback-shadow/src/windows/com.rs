@@ -5,8 +5,11 @@
 //! program that runs as administrator; and hardback starts where there is none.
 #![allow(unsafe_code, reason = "COM: every call is through a pointer; each block says why it may")]
 
-use super::bindings::{BSTR, GUID, IUnknown_Vtbl, IVssAsync_Vtbl, IVssBackupComponents_Vtbl, VSS_SNAPSHOT_PROP};
-use crate::vss::{Called, Code, Components, Failure, Id, Library, Operation, WriterStatus};
+use super::bindings::{
+    BSTR, GUID, IUnknown_Vtbl, IVssAsync_Vtbl, IVssBackupComponents_Vtbl, IVssExamineWriterMetadata_Vtbl,
+    IVssWMFiledesc_Vtbl, VSS_SNAPSHOT_PROP,
+};
+use crate::vss::{Called, Code, Components, Failure, FilesOfWriter, Id, Library, Metadata, Operation, WriterStatus};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::OnceLock;
@@ -244,6 +247,20 @@ impl Components for BackupComponents {
         Self::operation(answer, operation)
     }
 
+    fn writer_metadata_count(&self) -> Called<u32> {
+        let mut count = 0;
+        // SAFETY: as above.
+        check(unsafe { (self.methods().GetWriterMetadataCount)(self.this(), &raw mut count) })?;
+        Ok(count)
+    }
+
+    fn writer_metadata(&self, number: u32) -> Called<Box<dyn Metadata>> {
+        let (mut instance, mut pointer) = (ANY_PROVIDER, ptr::null_mut());
+        // SAFETY: as above.
+        check(unsafe { (self.methods().GetWriterMetadata)(self.this(), number, &raw mut instance, &raw mut pointer) })?;
+        Ok(Box::new(WriterMetadata(Object::new(pointer)?)))
+    }
+
     fn free_writer_metadata(&self) -> Called<()> {
         // SAFETY: as above.
         check(unsafe { (self.methods().FreeWriterMetadata)(self.this()) })
@@ -363,6 +380,60 @@ impl Components for BackupComponents {
             let (deleted, not_deleted) = ((&raw mut deleted).cast_const(), (&raw mut not_deleted).cast_const());
             (self.methods().DeleteSnapshots)(self.this(), guid_of(set), OBJECT_SET, 1, deleted, not_deleted)
         })
+    }
+}
+
+/// `IVssExamineWriterMetadata`.
+struct WriterMetadata(Object);
+
+impl WriterMetadata {
+    fn methods(&self) -> &IVssExamineWriterMetadata_Vtbl {
+        // SAFETY: `GetWriterMetadata` writes objects with this table.
+        unsafe { self.0.methods() }
+    }
+}
+
+impl Metadata for WriterMetadata {
+    fn name(&self) -> Called<String> {
+        let (mut instance, mut writer, mut name) = (ANY_PROVIDER, ANY_PROVIDER, ptr::null());
+        let (mut usage, mut source) = (0, 0);
+        // SAFETY: the call is of this object's own table, and writes what it is given.
+        check(unsafe {
+            let ids = (&raw mut instance, &raw mut writer);
+            (self.methods().GetIdentity)(self.0.0, ids.0, ids.1, &raw mut name, &raw mut usage, &raw mut source)
+        })?;
+        Ok(take_text(name))
+    }
+
+    fn exclude_count(&self) -> Called<u32> {
+        let (mut includes, mut excludes, mut components) = (0, 0, 0);
+        // SAFETY: the call is of this object's own table, and writes three numbers.
+        check(unsafe {
+            let counts = (&raw mut includes, &raw mut excludes, &raw mut components);
+            (self.methods().GetFileCounts)(self.0.0, counts.0, counts.1, counts.2)
+        })?;
+        Ok(excludes)
+    }
+
+    fn exclude(&self, number: u32) -> Called<FilesOfWriter> {
+        let mut pointer = ptr::null_mut();
+        // SAFETY: the call is of this object's own table, and writes one pointer.
+        check(unsafe { (self.methods().GetExcludeFile)(self.0.0, number, &raw mut pointer) })?;
+        let files = Object::new(pointer)?;
+        // SAFETY: `GetExcludeFile` writes objects with this table.
+        let methods: &IVssWMFiledesc_Vtbl = unsafe { files.methods() };
+        let (mut path, mut names, mut is_recursive) = (ptr::null(), ptr::null(), 0u8);
+        // SAFETY: the calls are of the object's own table; each writes one value, and a `boolean` is one byte.
+        let answers = unsafe {
+            [
+                (methods.GetPath)(files.0, &raw mut path),
+                (methods.GetFilespec)(files.0, &raw mut names),
+                (methods.GetRecursive)(files.0, (&raw mut is_recursive).cast()),
+            ]
+        };
+        let (path, names) = (take_text(path), take_text(names));
+        answers.into_iter().try_for_each(check)?;
+        Ok(FilesOfWriter { path, names, is_recursive: is_recursive != 0 })
     }
 }
 

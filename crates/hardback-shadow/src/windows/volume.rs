@@ -109,10 +109,16 @@ fn final_path(path: &Path) -> io::Result<OsString> {
         }
         OwnedHandle::from_raw_handle(handle)
     };
+    // A volume may have neither a letter nor a folder.
+    path_of(&dir, fs::VOLUME_NAME_DOS).or_else(|error| path_of(&dir, fs::VOLUME_NAME_GUID).map_err(|_| error))
+}
+
+/// Returns the path of an open folder, with the name of its volume in one of the forms.
+fn path_of(dir: &OwnedHandle, form: u32) -> io::Result<OsString> {
     let mut buffer = vec![0; PATH_UNITS_MAX as usize];
     // SAFETY: the handle is open; the call writes at most that many units.
     let units = unsafe {
-        let kind = fs::FILE_NAME_NORMALIZED | fs::VOLUME_NAME_DOS;
+        let kind = fs::FILE_NAME_NORMALIZED | form;
         fs::GetFinalPathNameByHandleW(dir.as_raw_handle(), buffer.as_mut_ptr(), PATH_UNITS_MAX, kind)
     };
     match buffer.get(..units as usize) {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     if let Some(word @ ("shadow" | "system")) = word {
         let Some(dir) = arguments.next() else { return ExitCode::from(2) };
         let shadows = if word == "system" { hardback_shadow::system(dir) } else { Scripted::new(&dir).shadows() };
-        rig.shadow = Some(JobShadow { shadows, mode: Mode::Always, hooks: Hooks::default() });
+        rig.shadow = Some(JobShadow { shadows, mode: Mode::Always, hooks: Hooks::default(), declared: None });
     } else if let Some(last) = next {
         let Some(last) = last.to_str().and_then(|last| last.parse().ok()) else { return ExitCode::from(2) };
         return match rig.prune(last, Seam::default()) {

@@ -78,7 +78,7 @@ impl HookArgs {
 /// Run a command on shadow copies: frozen views of live volumes
 ///
 /// The volumes of the sources are frozen (Btrfs snapshots of the subvolume and of those below it, snapshots of LVM
-/// volumes), the command runs and reads them as they were at that moment, and they are released when it ends, however it
+/// volumes, shadow copies of Windows), the command runs and reads them as they were at that moment, and they are released when it ends, however it
 /// ends. `{}` in the command becomes the path of the frozen view; where it stands alone, the paths of all; `{1}`, `{2}` are
 /// those of each source, and so are HARDBACK_SHADOW_1, HARDBACK_SHADOW_2 … Signals are passed on to the command, and its exit
 /// code is that of hardback, also where something was read live or a hook failed and that was only to be told: it is told on

@@ -29,10 +29,13 @@ const WOULD_COPY_SHOWN: usize = 20;
 /// Backs up.
 pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     let shadow = shadow::of_job(args.shadow, args.shadow_size, &args.hooks, env)?;
-    let job = Job { shadow, ..job(args, env)? };
+    let mut job = Job { shadow, ..job(args, env)? };
     let sources: Vec<PathBuf> = job.sources.iter().map(|source| source.path.clone()).collect();
+    if let Some(shadow) = &mut job.shadow {
+        shadow.declared = system_excludes::of_writers(&args.exclude, &sources);
+    }
     let frozen = args.shadow.mode() != Mode::Never;
-    let system = system_rules(&args.exclude, &sources, frozen, env);
+    let mut system = system_rules(&args.exclude, &sources, frozen, env);
     system_excludes::tell(&system, env);
     let excludes = excludes(&args.exclude, &system, &sources, env)?;
     let path = env.absolute(&args.places.target)?;
@@ -46,6 +49,11 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
     }
     let opened = open(&path, &job, env)?;
     let report = env.with_progress(|ctx| backup(ctx, &opened.target, &job, &excludes))?;
+    if let Some(outcome) = report.shadow.as_ref().filter(|_| !args.exclude.no_system_excludes) {
+        let of_writers = system_excludes::writer_rules(&outcome.report.exclusions, &sources);
+        system_excludes::tell(&of_writers, env);
+        system.extend(of_writers);
+    }
     if !env.ui.is_json() {
         tell(&report, &path, &job, env)?;
         tell_problems(report.totals.problems, &report.problems, env);

@@ -31,7 +31,7 @@ pub(super) fn of_job(
     if mode == Mode::Never && hooks.is_empty() {
         return Ok(None);
     }
-    Ok(Some(JobShadow { shadows: shadows(size, env)?, mode, hooks }))
+    Ok(Some(JobShadow { shadows: shadows(size, env)?, mode, hooks, declared: None }))
 }
 
 /// A copy in JSON.

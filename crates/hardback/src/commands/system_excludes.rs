@@ -2,28 +2,71 @@
 
 use crate::args::ExcludeArgs;
 use crate::env::Env;
+use hardback_engine::DeclaredRules;
+use hardback_engine::exclude::RuleOrigin;
 use hardback_engine::system::{file_bytes, is_dir};
 use hardback_shadow::{ExclusionList, ExclusionPattern, Expansion, Meaning, SystemExclusion, SystemExclusions};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An entry of the system's lists that is about a source, and what became of it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct SystemRule {
-    list: String,
+    list: &'static str,
     name: String,
     entry: String,
     /// The patterns that it is for this backup.
     pub(crate) patterns: Vec<String>,
     /// Why there are none.
     pub(crate) why_not: Option<String>,
+    /// That is because it is not understood, which says nothing about the sources.
+    #[serde(skip)]
+    is_unclear: bool,
 }
 
 impl SystemRule {
     /// Returns where it comes from, for people.
     pub(crate) fn origin(&self) -> String {
-        format!("Windows' {} ({}: {})", self.list, self.name, self.entry)
+        match self.list {
+            WRITER => format!("the writer {} ({})", self.name, self.entry),
+            list => format!("Windows' {list} ({}: {})", self.name, self.entry),
+        }
     }
+}
+
+/// What a program declares while a shadow copy is made.
+const WRITER: &str = "writer";
+
+fn code(list: ExclusionList) -> &'static str {
+    match list {
+        ExclusionList::NotToBackup => "FilesNotToBackup",
+        ExclusionList::NotToSnapshot => "FilesNotToSnapshot",
+        ExclusionList::Writer => WRITER,
+    }
+}
+
+/// Returns what writers declare about these sources.
+pub(crate) fn writer_rules(declared: &[SystemExclusion], sources: &[PathBuf]) -> Vec<SystemRule> {
+    let declared = SystemExclusions { entries: declared.to_vec(), profiles: Vec::new() };
+    rules_of(&declared, sources, true, &crate::env::variable, &exists)
+}
+
+/// Returns what lets the engine leave out what writers declare.
+pub(crate) fn of_writers(args: &ExcludeArgs, sources: &[PathBuf]) -> Option<DeclaredRules> {
+    let sources = sources.to_vec();
+    let make = move |declared: &[SystemExclusion]| {
+        let origin = |rule: &SystemRule| RuleOrigin::System { name: rule.origin() };
+        let rules = writer_rules(declared, &sources).into_iter();
+        rules
+            .flat_map(|rule| rule.patterns.iter().map(|pattern| (pattern.clone(), origin(&rule))).collect::<Vec<_>>())
+            .collect()
+    };
+    (!args.no_system_excludes).then(|| DeclaredRules(Arc::new(make)))
+}
+
+fn exists(path: &Path) -> bool {
+    is_dir(path) == Some(true) || file_bytes(path).is_some()
 }
 
 /// Returns the entries that are about these sources. Those about shadow copies count where such are read.
@@ -32,10 +75,7 @@ pub(crate) fn system_rules(args: &ExcludeArgs, sources: &[PathBuf], frozen: bool
         return Vec::new();
     }
     match hardback_shadow::system_exclusions() {
-        Ok(declared) => {
-            let exists = |path: &Path| is_dir(path) == Some(true) || file_bytes(path).is_some();
-            rules_of(&declared, sources, frozen, &|name| env.variable(name), &exists)
-        }
+        Ok(declared) => rules_of(&declared, sources, frozen, &crate::env::variable, &exists),
         Err(error) => {
             env.ui.notice(&format!("what Windows declares that no backup should have cannot be read: {error}"));
             Vec::new()
@@ -68,15 +108,15 @@ fn rule_of(
     exists: &dyn Fn(&Path) -> bool,
 ) -> Option<SystemRule> {
     let SystemExclusion { list, name, entry } = exclusion;
-    let (list, name, entry) = (list.to_string(), name.clone(), entry.clone());
-    let rule = SystemRule { list, name, entry, patterns: Vec::new(), why_not: None };
+    let (list, name, entry) = (code(*list), name.clone(), entry.clone());
+    let rule = SystemRule { list, name, entry, patterns: Vec::new(), why_not: None, is_unclear: false };
     let refused = |why: String| Some(SystemRule { why_not: Some(why), ..rule.clone() });
     let mut found: Vec<Vec<ExclusionPattern>> = Vec::new();
     for source in sources {
         match exclusion.meaning(source, expansion) {
             Meaning::Patterns(patterns) => found.push(patterns),
             Meaning::AllOfIt => return refused(format!("it would leave out all of {}", source.display())),
-            Meaning::Unclear(why) => return refused(why),
+            Meaning::Unclear(why) => return refused(why).map(|rule| SystemRule { is_unclear: true, ..rule }),
         }
     }
     let mut all: Vec<ExclusionPattern> = Vec::new();
@@ -102,11 +142,13 @@ pub(crate) fn tell(rules: &[SystemRule], env: &Env) {
     for rule in rules {
         let origin = rule.origin();
         match &rule.why_not {
-            Some(why) => env.ui.message(&format!("{origin} is not followed: {why}")),
+            Some(why) if !rule.is_unclear || env.ui.is_verbose() => {
+                env.ui.message(&format!("{origin} is not followed: {why}"))
+            }
             None if env.ui.is_verbose() => {
                 env.ui.message(&format!("{origin} leaves out {}", rule.patterns.join(", ")));
             }
-            None => {}
+            _ => {}
         }
     }
 }
