@@ -8,7 +8,6 @@ use crate::system::{os_error, sys};
 use std::ffi::{OsStr, c_void};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +22,7 @@ struct Context(*mut c_void);
 
 impl Context {
     fn open(path: &OsStr, flags: u32) -> io::Result<Self> {
-        let path: Vec<u16> = path.encode_wide().chain([0]).collect();
+        let path = sys::with_nul(path)?;
         let mut context = ptr::null_mut();
         // SAFETY: the path ends with NUL and lives over the call, which writes one pointer.
         check(unsafe { fs::OpenEncryptedFileRawW(path.as_ptr(), flags, &raw mut context) })?;

@@ -1,12 +1,13 @@
 //! The calls of Windows that the standard library does not make: one call, one function, and all `unsafe` of the twin.
 #![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
 
+use crate::system::token;
 use std::ffi::{OsStr, OsString, c_void};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::AsRawHandle;
 use std::ptr;
 use windows_sys::Win32::Foundation::{
     ERROR_IO_PENDING, ERROR_LOCK_VIOLATION, ERROR_MORE_DATA, ERROR_NO_MORE_FILES, HANDLE,
@@ -16,19 +17,17 @@ use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, OVERLAPPED};
 use windows_sys::Win32::System::Ioctl as ioctl;
 use windows_sys::Win32::System::SystemInformation::{ComputerNamePhysicalDnsHostname, GetComputerNameExW};
-use windows_sys::Win32::System::Threading::{
-    GetCurrentProcess, GetCurrentThread, OpenProcessToken, SetThreadPriority, THREAD_MODE_BACKGROUND_BEGIN,
-};
+use windows_sys::Win32::System::Threading::{GetCurrentThread, SetThreadPriority, THREAD_MODE_BACKGROUND_BEGIN};
 
 /// Longest path of Windows in 16-bit units, with the NUL.
 const PATH_UNITS_MAX: usize = 32_768;
 
-fn handle(file: &File) -> HANDLE {
+pub(super) fn handle(file: &File) -> HANDLE {
     file.as_raw_handle()
 }
 
 /// Turns the answer of a call into a result.
-fn check(answer: i32) -> io::Result<()> {
+pub(super) fn check(answer: i32) -> io::Result<()> {
     if answer == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -37,7 +36,7 @@ fn length_of<T>(buffer: &[T]) -> u32 {
 }
 
 /// Returns a path as the calls want it.
-fn with_nul(path: &OsStr) -> io::Result<Vec<u16>> {
+pub(super) fn with_nul(path: &OsStr) -> io::Result<Vec<u16>> {
     let mut wide: Vec<u16> = path.encode_wide().collect();
     if wide.contains(&0) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -108,7 +107,7 @@ pub(super) fn set_attributes(file: &File, attributes: u32) -> io::Result<()> {
 }
 
 /// `SetFileInformationByHandle`; the class is that of the structure.
-fn set_information<T: Copy>(file: &File, class: fs::FILE_INFO_BY_HANDLE_CLASS, info: &T) -> io::Result<()> {
+pub(super) fn set_information<T: Copy>(file: &File, class: fs::FILE_INFO_BY_HANDLE_CLASS, info: &T) -> io::Result<()> {
     let length = length_of(std::slice::from_ref(info));
     // SAFETY: the handle is open while `file` lives; the call reads `length` bytes, which is the size of `T`.
     check(unsafe { fs::SetFileInformationByHandle(handle(file), class, ptr::from_ref(info).cast(), length) })
@@ -271,11 +270,7 @@ pub(super) fn computer_name() -> io::Result<OsString> {
 
 /// Returns whether this process runs elevated.
 pub(super) fn is_elevated() -> io::Result<bool> {
-    let mut token: HANDLE = ptr::null_mut();
-    // SAFETY: the pseudo handle of this process is always valid; the call writes one handle.
-    check(unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) })?;
-    // SAFETY: the call succeeded, so the handle is open and ours to close.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    let token = token::own(TOKEN_QUERY)?;
     let mut elevation = TOKEN_ELEVATION::default();
     let length = length_of(std::slice::from_ref(&elevation));
     let mut written = 0;

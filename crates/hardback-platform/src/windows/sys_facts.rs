@@ -1,37 +1,28 @@
 //! The calls of Windows for what NTFS keeps beside the content: one call, one function.
 #![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
 
-use crate::system::sys::{self, bytes_of, is};
+use crate::system::sys::{self, bytes_of, check, handle, is, set_information, with_nul};
+use crate::system::token;
 use std::ffi::{OsStr, c_void};
 use std::fs::File;
 use std::io;
-use std::os::windows::ffi::OsStrExt;
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::AsRawHandle;
 use std::ptr;
 use windows_sys::Wdk::Storage::FileSystem as nt;
 use windows_sys::Win32::Foundation::{
     ERROR_HANDLE_EOF, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_MORE_DATA,
-    ERROR_NOT_ALL_ASSIGNED, ERROR_NOT_SUPPORTED, HANDLE, NTSTATUS, RtlNtStatusToDosError, STATUS_EAS_NOT_SUPPORTED,
+    ERROR_NOT_ALL_ASSIGNED, ERROR_NOT_SUPPORTED, NTSTATUS, RtlNtStatusToDosError, STATUS_EAS_NOT_SUPPORTED,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_EAS_ON_FILE, STATUS_NOT_IMPLEMENTED, STATUS_NOT_SUPPORTED,
 };
 use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
 use windows_sys::Win32::System::Ioctl as ioctl;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// Most bytes of the extended attributes of one file.
 const EA_BYTES_MAX: usize = 65_536;
 /// Most bytes of the answer that lists streams that we ask for.
 const STREAM_INFO_BYTES_MAX: usize = 16 << 20;
-
-fn handle(file: &File) -> HANDLE {
-    file.as_raw_handle()
-}
-
-fn check(answer: i32) -> io::Result<()> {
-    if answer == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
 
 /// Turns a status of the kernel into a result.
 fn check_status(status: NTSTATUS) -> io::Result<()> {
@@ -153,12 +144,7 @@ pub(super) fn volume_flags(file: &File) -> io::Result<u32> {
 
 /// Sets the time of creation with `FileBasicInfo`, and nothing else.
 pub(super) fn set_created(file: &File, ticks: i64) -> io::Result<()> {
-    let info = fs::FILE_BASIC_INFO { CreationTime: ticks, ..Default::default() };
-    let length = size_of::<fs::FILE_BASIC_INFO>() as u32;
-    // SAFETY: the handle is open while `file` lives; the call reads the size of the structure.
-    check(unsafe {
-        fs::SetFileInformationByHandle(handle(file), fs::FileBasicInfo, ptr::from_ref(&info).cast(), length)
-    })
+    set_information(file, fs::FileBasicInfo, &fs::FILE_BASIC_INFO { CreationTime: ticks, ..Default::default() })
 }
 
 /// `DeviceIoControl` that only takes.
@@ -185,27 +171,18 @@ pub(super) fn set_compression(file: &File, is_wanted: bool) -> io::Result<()> {
 
 /// `EncryptFileW`: for the user of this process.
 pub(super) fn encrypt(path: &OsStr) -> io::Result<()> {
-    let path: Vec<u16> = path.encode_wide().chain([0]).collect();
+    let path = with_nul(path)?;
     // SAFETY: the path ends with NUL and lives over the call.
     check(unsafe { fs::EncryptFileW(path.as_ptr()) })
 }
 
 /// `AdjustTokenPrivileges`: switches a right of this process on; returns whether it has it.
 pub(super) fn take_right(name: &str) -> bool {
-    let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
-    let mut right = security::TOKEN_PRIVILEGES { PrivilegeCount: 1, ..Default::default() };
-    right.Privileges[0].Attributes = security::SE_PRIVILEGE_ENABLED;
-    let mut token: HANDLE = ptr::null_mut();
-    // SAFETY: the name ends with NUL; the pseudo handle of this process is always valid; each call writes one value.
-    let opened = unsafe {
-        security::LookupPrivilegeValueW(ptr::null(), name.as_ptr(), &raw mut right.Privileges[0].Luid) != 0
-            && OpenProcessToken(GetCurrentProcess(), security::TOKEN_ADJUST_PRIVILEGES, &raw mut token) != 0
-    };
-    if !opened {
+    let (Ok(number), Ok(token)) = (token::number_of(name), token::own(security::TOKEN_ADJUST_PRIVILEGES)) else {
         return false;
-    }
-    // SAFETY: the call succeeded, so the handle is open and ours to close.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    };
+    let mut right = security::TOKEN_PRIVILEGES { PrivilegeCount: 1, ..Default::default() };
+    right.Privileges[0] = security::LUID_AND_ATTRIBUTES { Luid: number, Attributes: security::SE_PRIVILEGE_ENABLED };
     // SAFETY: the token is open; the call reads one structure and writes nothing, as it is given null.
     let answer = check(unsafe {
         let (to, length) = (ptr::null_mut(), ptr::null_mut());

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
 
 use crate::rights::privileges_in;
-use crate::system::sys;
+use crate::system::sys::{self, check};
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
@@ -13,13 +13,22 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken}
 /// More than there are privileges: each takes 12 bytes.
 const TOKEN_NUMBERS: usize = 512;
 
+/// Opens the token of this process.
+pub(super) fn own(access: u32) -> io::Result<OwnedHandle> {
+    let mut token: HANDLE = ptr::null_mut();
+    // SAFETY: the pseudo handle of this process is always valid; the call writes one handle.
+    check(unsafe { OpenProcessToken(GetCurrentProcess(), access, &raw mut token) })?;
+    // SAFETY: the call succeeded, so the handle is open and ours to close.
+    Ok(unsafe { OwnedHandle::from_raw_handle(token) })
+}
+
 /// Returns those of the named privileges that this process holds.
 pub(super) fn held<'n>(names: &[&'n str]) -> io::Result<Vec<&'n str>> {
     let list = privileges()?;
     let mut held = Vec::new();
     for name in names {
         // A privilege that this Windows does not know is not held.
-        if number_of(name).is_ok_and(|number| list.contains(&number)) {
+        if number_of(name).is_ok_and(|number| list.contains(&(number.LowPart, number.HighPart))) {
             held.push(*name);
         }
     }
@@ -27,11 +36,7 @@ pub(super) fn held<'n>(names: &[&'n str]) -> io::Result<Vec<&'n str>> {
 }
 
 fn privileges() -> io::Result<Vec<(u32, i32)>> {
-    let mut token: HANDLE = ptr::null_mut();
-    // SAFETY: the pseudo handle of this process is always valid; the call writes one handle.
-    check(unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) })?;
-    // SAFETY: the call succeeded, so the handle is open and ours to close.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    let token = own(TOKEN_QUERY)?;
     let mut buffer = [0u64; TOKEN_NUMBERS];
     let length = u32::try_from(size_of_val(&buffer)).expect("a small buffer");
     let mut written = 0;
@@ -43,14 +48,11 @@ fn privileges() -> io::Result<Vec<(u32, i32)>> {
     privileges_in(sys::bytes_of(&buffer)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn number_of(name: &str) -> io::Result<(u32, i32)> {
-    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+/// Returns the number of a privilege.
+pub(super) fn number_of(name: &str) -> io::Result<LUID> {
+    let wide = sys::with_nul(name.as_ref())?;
     let mut number = LUID::default();
     // SAFETY: the name ends with NUL; the call writes one number.
     check(unsafe { LookupPrivilegeValueW(ptr::null(), wide.as_ptr(), &raw mut number) })?;
-    Ok((number.LowPart, number.HighPart))
-}
-
-fn check(answer: i32) -> io::Result<()> {
-    if answer == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    Ok(number)
 }
