@@ -75,14 +75,14 @@ impl<'a> Sources<'a> {
 
     /// Makes sure that what was read so far can be trusted.
     pub(super) fn check(&self) -> Result<(), Error> {
-        self.set.map_or(Ok(()), |set| Ok(set.check()?))
+        self.set.map_or(Ok(()), |set| Ok(set.check_last()?))
     }
 
     /// Returns why reading failed: where a shadow copy was lost, that is the cause of all else.
     fn cause_of(&self, error: Error) -> Error {
-        match (&error, self.check()) {
+        match (&error, self.set.map_or(Ok(()), ShadowSet::check)) {
             (Error::Interrupted, _) => error,
-            (_, Err(lost @ Error::Shadow(ShadowError::Lost { .. }))) => lost,
+            (_, Err(lost @ ShadowError::Lost { .. })) => lost.into(),
             _ => error,
         }
     }
@@ -246,9 +246,11 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    /// Freezes nothing, and loses it as soon as it is asked.
+    /// Freezes nothing, and loses it as soon as it is asked, or is asked for the last time.
     #[derive(Debug)]
-    struct Losing;
+    struct Losing {
+        only_at_last: bool,
+    }
 
     impl ShadowProvider for Losing {
         fn name(&self) -> &'static str {
@@ -265,6 +267,10 @@ mod tests {
         }
 
         fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
+            if self.only_at_last { Ok(()) } else { self.check_last(copy) }
+        }
+
+        fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
             Err(ShadowError::Lost { volume: copy.volume.shown.clone(), why: "full".into(), hint: None })
         }
 
@@ -273,9 +279,10 @@ mod tests {
         }
     }
 
-    fn with_sources(test: impl FnOnce(&Sources<'_>)) {
+    fn with_sources(only_at_last: bool, test: impl FnOnce(&Sources<'_>)) {
         let temp = tempfile::tempdir().unwrap();
-        let shadows = Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing)], temp.path().join("records"));
+        let shadows =
+            Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing { only_at_last })], temp.path().join("records"));
         let path = temp.path().to_owned();
         let request =
             Request { sources: vec![path.clone()], one_file_system: false, shows_unwanted: true, wants: &|_, _| true };
@@ -293,8 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn the_question_before_the_seal_is_the_last_one() {
+        with_sources(true, |sources| {
+            let (reading, done) = crossbeam_channel::bounded(0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| sources.watch(&done, Duration::from_millis(1)).unwrap());
+                std::thread::sleep(Duration::from_millis(20));
+                drop(reading);
+            });
+            assert!(is_lost(&sources.check().unwrap_err()));
+        });
+    }
+
+    #[test]
     fn a_copy_that_is_lost_ends_the_reading() {
-        with_sources(|sources| {
+        with_sources(false, |sources| {
             let (reading, done) = crossbeam_channel::bounded(0);
             assert!(is_lost(&sources.watch(&done, Duration::from_millis(1)).unwrap_err()));
             drop(reading);
@@ -305,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_is_lost_is_why_reading_fails() {
-        with_sources(|sources| {
+        with_sources(false, |sources| {
             assert!(is_lost(&sources.cause_of(Error::refused("cannot read", "?"))));
             assert!(matches!(sources.cause_of(Error::Interrupted), Error::Interrupted));
         });

@@ -16,6 +16,7 @@ pub(crate) mod session;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
+mod watched;
 mod worker;
 mod writers;
 
@@ -91,6 +92,21 @@ impl Vss {
             exclusions: Mutex::default(),
             failed: Mutex::default(),
         }
+    }
+
+    /// Asks whether a copy is still good, perhaps for the last time.
+    fn ask(&self, copy: &Copy, last: bool) -> Result<(), ShadowError> {
+        let all = held(&self.held);
+        let of = |held: &Held| held.names.iter().find(|(name, _)| *name == copy.name).map(|(_, number)| *number);
+        let found = all.iter().find_map(|held| of(held).map(|number| (held, number)));
+        let Some((held, number)) = found else { return Ok(()) };
+        held.worker.check(number, last).map_err(|why| ShadowError::Lost {
+            volume: copy.volume.shown.clone(),
+            why,
+            hint: Some(
+                "Windows drops shadow copies when their room runs out: see `vssadmin list shadowstorage`".into(),
+            ),
+        })
     }
 }
 
@@ -188,17 +204,11 @@ impl ShadowProvider for Vss {
     }
 
     fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
-        let all = held(&self.held);
-        let of = |held: &Held| held.names.iter().find(|(name, _)| *name == copy.name).map(|(_, number)| *number);
-        let found = all.iter().find_map(|held| of(held).map(|number| (held, number)));
-        let Some((held, number)) = found else { return Ok(()) };
-        held.worker.check(number).map_err(|code| ShadowError::Lost {
-            volume: copy.volume.shown.clone(),
-            why: code.to_string(),
-            hint: Some(
-                "Windows drops shadow copies when their room runs out: see `vssadmin list shadowstorage`".into(),
-            ),
-        })
+        self.ask(copy, false)
+    }
+
+    fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
+        self.ask(copy, true)
     }
 
     fn remove(&self, copy: &Copy) -> Result<(), ShadowError> {
