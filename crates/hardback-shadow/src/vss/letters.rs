@@ -12,13 +12,17 @@ const TARGET: &str = "letter-target";
 
 /// The drive letters of the system.
 pub(crate) trait Letters: Send + Sync {
-    /// Returns where a letter leads; `None` where it leads nowhere.
+    /// Returns where a letter leads; `None` where it leads nowhere. It may have led elsewhere before, and does again when
+    /// that is taken back.
     fn target(&self, letter: char) -> io::Result<Option<String>>;
 
     /// Lets a letter lead somewhere.
     fn define(&self, letter: char, target: &str) -> io::Result<()>;
 
-    /// Takes back that a letter leads there.
+    /// Takes back that a letter leads there, and nothing else of it.
+    ///
+    /// # Errors
+    /// `NotFound`: it did not.
     fn remove(&self, letter: char, target: &str) -> io::Result<()>;
 }
 
@@ -41,24 +45,30 @@ pub(crate) fn choose(letters: &dyn Letters, copy: &mut Copy, root: &Path) -> Res
 pub(crate) fn give(letters: &dyn Letters, copy: &Copy) -> Result<PathBuf, ShadowError> {
     let (letter, target) = (letter_of(copy)?, copy.volume.field(TARGET)?);
     let failed = |e| ShadowError::system(format!("give {} the drive letter {letter}:", copy.volume.shown), e);
+    let taken = || ShadowError::refused(format!("somebody else took the drive letter {letter}:"), "try again");
+    // It was free when it was chosen; to define it now would hide where it leads.
+    if letters.target(letter).map_err(failed)?.is_some() {
+        return Err(taken());
+    }
     letters.define(letter, target).map_err(failed)?;
     match letters.target(letter).map_err(failed)? {
         Some(found) if found == target => Ok(PathBuf::from(format!(r"{letter}:\"))),
-        _ => Err(ShadowError::refused(format!("somebody else took the drive letter {letter}:"), "try again")),
+        _ => Err(taken()),
     }
 }
 
-/// Takes the letter of a copy back, if it has one that leads where it should.
+/// Takes the letter of a copy back, if it has one. Somebody may have let it lead elsewhere since: ours is below that, and
+/// is taken from there.
 pub(crate) fn take_back(letters: &dyn Letters, copy: &Copy) -> Result<(), ShadowError> {
     if !copy.volume.fields.contains_key(LETTER) {
         return Ok(());
     }
     let (letter, target) = (letter_of(copy)?, copy.volume.field(TARGET)?);
     let failed = |e| ShadowError::system(format!("take the drive letter {letter}: back"), e);
-    match letters.target(letter).map_err(failed)? {
-        Some(found) if found == target => letters.remove(letter, target).map_err(failed),
-        // It was taken back, or is somebody else's by now.
-        _ => Ok(()),
+    match letters.remove(letter, target) {
+        // It was never given, or was taken back.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(failed),
     }
 }
 
@@ -87,13 +97,13 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
-    /// Letters that are no system's.
+    /// Letters that are no system's: of each where it leads, the last first.
     #[derive(Default)]
-    pub(crate) struct FakeLetters(Mutex<BTreeMap<char, String>>);
+    pub(crate) struct FakeLetters(Mutex<BTreeMap<char, Vec<String>>>);
 
     impl FakeLetters {
         pub(crate) fn set(&self, letter: char, target: &str) {
-            self.0.lock().unwrap().insert(letter, target.to_owned());
+            self.0.lock().unwrap().entry(letter).or_default().insert(0, target.to_owned());
         }
 
         pub(crate) fn all(&self) -> String {
@@ -103,7 +113,7 @@ pub(crate) mod tests {
 
     impl Letters for FakeLetters {
         fn target(&self, letter: char) -> io::Result<Option<String>> {
-            Ok(self.0.lock().unwrap().get(&letter).cloned())
+            Ok(self.0.lock().unwrap().get(&letter).map(|targets| targets[0].clone()))
         }
 
         fn define(&self, letter: char, target: &str) -> io::Result<()> {
@@ -111,8 +121,12 @@ pub(crate) mod tests {
             Ok(())
         }
 
-        fn remove(&self, letter: char, _: &str) -> io::Result<()> {
-            self.0.lock().unwrap().remove(&letter);
+        fn remove(&self, letter: char, target: &str) -> io::Result<()> {
+            let mut all = self.0.lock().unwrap();
+            let targets = all.get_mut(&letter).ok_or(io::ErrorKind::NotFound)?;
+            let at = targets.iter().position(|other| other == target).ok_or(io::ErrorKind::NotFound)?;
+            targets.remove(at);
+            all.retain(|_, targets| !targets.is_empty());
             Ok(())
         }
     }
@@ -145,7 +159,11 @@ pub(crate) mod tests {
         give(&letters, &copy).unwrap();
         letters.set('Z', "other");
         take_back(&letters, &copy).unwrap();
-        assert_eq!(letters.all(), "Z");
+        letters.remove('Z', r"\??\C:\frozen").unwrap_err();
+        assert_eq!(letters.target('Z').unwrap().as_deref(), Some("other"));
+        give(&letters, &copy).unwrap_err();
+        letters.remove('Z', "other").unwrap();
+        assert_eq!(letters.all(), "", "nothing was hidden below the other");
         for letter in 'D'..='Z' {
             letters.set(letter, "other");
         }
