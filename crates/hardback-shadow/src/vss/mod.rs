@@ -115,6 +115,15 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Adds what is not there yet: where volumes are frozen one by one, the same writers say the same each time.
+fn add_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
 impl ShadowProvider for Vss {
     fn name(&self) -> &'static str {
         "vss"
@@ -170,8 +179,8 @@ impl ShadowProvider for Vss {
             Ok((worker, frozen)) => {
                 let names = names.into_iter().zip(numbers.iter().copied()).collect();
                 held(&self.held).push(Held { names, worker });
-                held(&self.warnings).extend(frozen.failed_writers.iter().map(ToString::to_string));
-                held(&self.exclusions).extend(frozen.exclusions);
+                add_new(&mut held(&self.warnings), frozen.failed_writers.iter().map(ToString::to_string));
+                add_new(&mut held(&self.exclusions), frozen.exclusions);
                 // The root folder of a device is at its `\`; without that it is the device itself.
                 let root =
                     |number: &usize| frozen.devices.get(*number).map(|device| PathBuf::from(format!(r"{device}\")));

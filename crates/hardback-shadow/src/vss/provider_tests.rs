@@ -102,6 +102,20 @@ fn the_provider_holds_a_set_until_its_last_copy_is_removed() {
 }
 
 #[test]
+fn what_writers_say_is_told_once_where_volumes_are_frozen_one_by_one() {
+    let scripted = Scripted::new(|_, _| Fault::None).with_writer("SQL", 8, Code::OK).with_writer("Good", 5, Code::OK);
+    let vss = provider(&scripted, || true);
+    let copies = copies(&vss, &["NTFS", "NTFS"]);
+    for copy in &copies {
+        vss.create(std::slice::from_ref(copy), &Meanwhile::ALONE).unwrap();
+    }
+    assert_eq!((vss.warnings().len(), vss.exclusions().len()), (1, 2));
+    // The next run hears it again.
+    vss.create(&copies[..1], &Meanwhile::ALONE).unwrap();
+    assert_eq!((vss.warnings().len(), vss.exclusions().len()), (1, 2));
+}
+
+#[test]
 fn a_volume_that_is_mounted_twice_is_frozen_once() {
     let scripted = Scripted::new(|_, _| Fault::None);
     let vss = provider(&scripted, || true);
