@@ -53,6 +53,9 @@ pub use system::special::{Held, encrypt, hold_exclusively, system_version};
 /// Whether this system has the content of a placeholder fetched when it is read.
 pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
 
+/// Whether a folder that a volume is mounted in is a link here, which nobody follows; elsewhere it is a folder.
+pub const MOUNTS_ARE_LINKS: bool = cfg!(windows);
+
 /// Whether this system has the raw stream of an encrypted file for everybody who may back it up.
 pub const EXPORTS_ENCRYPTED: bool = cfg!(windows);
 

@@ -373,3 +373,23 @@ fn what_a_folder_has_that_could_not_be_read_is_not_removed_by_a_restore() {
     let streams: Vec<_> = there.keys().filter(|name| name.starts_with("stream")).collect();
     assert_eq!(streams, ["stream large", "stream since", "stream small"]);
 }
+
+#[test]
+fn streams_that_the_snapshot_does_not_have_are_kept_when_a_file_is_replaced() {
+    let (from, to) = (volume!(VolumeKind::NtfsStreams, MIB), volume!(VolumeKind::Ext4, MIB));
+    let source = from.dir("source");
+    for name in ["file", "same"] {
+        fs::write(source.join(name), "content").unwrap();
+        fs::write(source.join(format!("{name}:s")), "stream").unwrap();
+    }
+    let bench = Bench::new(&source, &to.root().join("target"));
+    let report = bench.backup_all();
+    fs::write(source.join("file:since"), "written since").unwrap();
+    // What is restored over it is the same but for that.
+    assert_eq!(bench.try_restore(&report, from.root()).len(), 0);
+    let there = ntfs_zoo::read_all(&source);
+    let names: Vec<_> = there.keys().map(|name| String::from_utf8_lossy(name)).collect();
+    assert_eq!(names, ["", "file", "file.before-restore", "same"]);
+    assert_eq!(there[&b"file.before-restore"[..]]["stream since"], b"written since");
+    assert!(!there[&b"file"[..]].contains_key("stream since"));
+}

@@ -65,7 +65,14 @@ impl Worker<'_> {
     }
 
     /// Notes an entry whose content the snapshot does not have, or has otherwise than the source.
-    pub(super) fn note_elsewhere(&self, at: &At<'_>, entry: &Entry) {
+    pub(super) fn note_elsewhere(&self, at: &At<'_>, entry: &mut Entry) {
+        let stays_out = self.shared.options.one_file_system || !hardback_platform::MOUNTS_ARE_LINKS;
+        if !stays_out && entry.kind == Kind::Symlink && is_mounted_volume(entry) && entry.problem().is_none() {
+            let what = "another volume is mounted there, which is not backed up with this one; name it as a source of its own, \
+                        or say --one-file-system";
+            self.shared.problem(Problem::with_detail(&at.folder.path_of(&entry.name), ProblemKind::Unsupported, what));
+            entry.extra_mut().problem = Some(ProblemKind::Unsupported);
+        }
         let list = match entry.kind {
             Kind::Reparse if reparse::class_in(entry.xattrs()) == Some(ReparseClass::Placeholder) => {
                 &self.shared.placeholders
@@ -82,6 +89,11 @@ fn is_encrypted(source: &Dir, item: &Item, metadata: &Metadata) -> bool {
     metadata.kind == Kind::File
         // What cannot be read is told when it is stored.
         && source.read_xattrs(&item.name).is_ok_and(|read| ntfs::attributes_in(&read.xattrs) & ntfs::ENCRYPTED != 0)
+}
+
+/// Returns whether a link is a folder in which a volume is mounted.
+fn is_mounted_volume(entry: &Entry) -> bool {
+    entry.link_text().is_some_and(|text| text.starts_with(br"\\?\Volume{"))
 }
 
 /// Returns whether what is stored of an encrypted file is what its user reads.

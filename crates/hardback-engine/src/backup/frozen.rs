@@ -43,9 +43,13 @@ impl<'a> Sources<'a> {
         let mut opened = Vec::new();
         for (number, source) in self.job.sources.iter().enumerate() {
             let dir = match set.open(number, &self.job.source_seam) {
-                Some(view) => {
-                    view.map_err(|e| hardback_platform::PathError { path: source.path_bytes.clone(), ..e })?
-                }
+                Some(view) => view.map_err(|error| {
+                    let (path, cause) = (source.path.display(), &error.source);
+                    Error::refused(
+                        format!("the shadow copy of {path} cannot be opened: {cause}"),
+                        "the live files are not to blame; try again, or read them with --shadow never",
+                    )
+                })?,
                 None => super::open_source(self.job, source)?.1,
             };
             opened.push((source.path.display().to_string(), dir));

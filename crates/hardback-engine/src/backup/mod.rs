@@ -233,6 +233,7 @@ fn look_ahead(
     }
     let shared = run.shared(ctx, target, job)?;
     let roots: Vec<Dir> = roots.into_iter().map(|(_, dir)| dir).collect();
+    elsewhere::tell_hidden(&shared, job, &roots);
     ctx.monitor.phase(Phase::Copying);
     let recorded =
         run.walk_and_store(&shared, excludes, job, sources, &roots).map_err(|error| run.naming_base(error))?;

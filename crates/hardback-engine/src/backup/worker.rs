@@ -79,9 +79,9 @@ impl<'a> Worker<'a> {
             if self.shared.is_stopped() {
                 break;
             }
-            let outcome = self.item(at, item)?;
-            if let Some(outcome) = &outcome {
-                self.note_elsewhere(at, &outcome.entry);
+            let mut outcome = self.item(at, item)?;
+            if let Some(outcome) = &mut outcome {
+                self.note_elsewhere(at, &mut outcome.entry);
             }
             outcomes.extend(outcome);
             Counters::add(&self.shared.ctx.counters.entries, 1);
@@ -510,7 +510,8 @@ impl<'a> Worker<'a> {
         if let Some(extra) = &mut entry.extra {
             extra.stored = None;
         }
-        if let Some(kind) = entry.problem() {
+        let is_told = self.is_loss_told && entry.problem() == Some(ProblemKind::Metadata);
+        if let Some(kind) = entry.problem().filter(|_| !is_told) {
             let what = "another name of it had this problem";
             self.shared.problem(Problem::with_detail(&at.folder.path_of(&entry.name), kind, what));
         }
@@ -567,7 +568,10 @@ pub(super) fn is_gone(error: &PathError) -> bool {
 fn why_unknown(source: &Dir, name: &[u8]) -> String {
     let xattrs = source.read_xattrs(name).map(|read| read.xattrs).unwrap_or_default();
     match ntfs::get(&xattrs, ntfs::REPARSE).and_then(reparse::tag_in) {
-        Some(tag) => format!("only Windows can read its content, which is behind the reparse point {tag:#010x}"),
+        Some(tag) => format!(
+            "only Windows can read its content, and what is below it, which is behind the reparse point {tag:#010x}; back \
+             this disk up on Windows"
+        ),
         None => "it is of an unknown kind, or became one since its folder was listed".to_owned(),
     }
 }

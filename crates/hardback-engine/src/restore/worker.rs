@@ -333,7 +333,7 @@ impl<'a, 'r> Worker<'a, 'r> {
     ) -> Result<bool, Error> {
         let keep = self.shared.options.keep_replaced
             && !metadata::is_unfinished(existing)
-            && !self.maker.has_content_of(place, entry, existing);
+            && !(has_streams_of(place, entry) && self.maker.has_content_of(place, entry, existing));
         if !self.take_over(at, place, entry, temporary, (existing, keep))? {
             return Ok(false);
         }
@@ -374,4 +374,16 @@ impl<'a, 'r> Worker<'a, 'r> {
             }
         }
     }
+}
+
+/// Returns whether what is there has no stream, or attribute of a user, but those of the snapshot's version. Of one that
+/// could not be read as a whole nobody knows.
+fn has_streams_of(place: &Dir, entry: &Entry) -> bool {
+    let of_user = |xattrs: &[(Vec<u8>, Vec<u8>)]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        xattrs.iter().filter(|(name, _)| name.starts_with(b"user.")).cloned().collect()
+    };
+    let there = place.xattrs(&entry.name).map(|there| of_user(&there));
+    // A symlink of Linux has none and cannot be asked everywhere.
+    let none = || entry.kind == Kind::Symlink && there.is_err();
+    none() || (entry.problem().is_none() && there.as_ref().is_ok_and(|there| *there == of_user(entry.xattrs())))
 }

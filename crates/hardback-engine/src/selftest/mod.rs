@@ -64,7 +64,8 @@ pub fn selftest(ctx: &Context<'_>, options: &SelftestOptions) -> Result<Selftest
     // What a progress display says of them would be of many small runs.
     let counters = Counters::default();
     let ctx = Context { monitor: &Silent, counters: &counters, ..*ctx };
-    let kind = folder.open().and_then(|dir| dir.volume()).map_or(VolumeKind::Other, |traits| traits.kind);
+    let asked = folder.open().and_then(|dir| dir.volume());
+    let kind = asked.as_ref().map_or(VolumeKind::Other, |traits| traits.kind);
     let bench = Bench { ctx, folder, kind, is_privileged: is_privileged(), shadows: options.shadows.clone() };
     let mut report = SelftestReport {
         system: system_version(),
@@ -73,6 +74,9 @@ pub fn selftest(ctx: &Context<'_>, options: &SelftestOptions) -> Result<Selftest
         missing_rights: missing_rights(),
         ..SelftestReport::default()
     };
+    if let Err(error) = asked {
+        report.check("the volume says what it is", CheckOutcome::failed("an answer", cause(&error)));
+    }
     let tested = bench.test(&mut report);
     let removed = match bench.folder.remove() {
         Ok(None) => CheckOutcome::Passed,

@@ -112,25 +112,34 @@ impl SelftestReport {
     }
 }
 
-/// Writes `FOLDER` for a path, with either separator.
+/// Writes `FOLDER` for a path, with either separator, and hides all others.
 fn hidden(text: &str, path: &str) -> String {
     let plain = path.strip_prefix(r"\\?\").unwrap_or(path).trim_end_matches(['/', '\\']);
     if plain.is_empty() {
         return text.to_owned();
     }
     let text = text.replace(plain, "FOLDER").replace(&plain.replace('\\', "/"), "FOLDER");
-    text.split_inclusive(char::is_whitespace).map(without_path).collect()
+    text.split_inclusive('\n').map(without_paths).collect()
 }
 
-/// Writes `PATH` for a word that is a path of this computer, other than that of a device.
-fn without_path(word: &str) -> String {
-    let begin = word.trim_start_matches(['(', '"', '\'']);
-    let is_drive = matches!(begin.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
-    let is_path = begin.len() > 1 && begin.starts_with('/') && !begin.starts_with("/dev/");
-    match is_path || is_drive {
-        true => format!("PATH{}", &word[word.trim_end().len()..]),
-        false => word.to_owned(),
+/// Writes `PATH` for what is left of a line from the first path of this computer on, other than that of a device: names
+/// have spaces, so nobody can tell where one ends.
+fn without_paths(line: &str) -> String {
+    let starts = |(at, _): &(usize, char)| {
+        let is_first = *at == 0 || line[..*at].ends_with([' ', '(', '"', '\'', '=', ',']);
+        is_first && is_path(&line[*at..])
+    };
+    match line.char_indices().find(starts) {
+        Some((at, _)) => format!("{}PATH{}", &line[..at], &line[line.trim_end().len()..]),
+        None => line.to_owned(),
     }
+}
+
+fn is_path(text: &str) -> bool {
+    let is_drive = matches!(text.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    let is_share = text.starts_with(r"\\") && !text.starts_with(r"\\?\FOLDER");
+    let is_absolute = text.starts_with('/') && text.len() > 1 && !text.starts_with("/dev/") && !text.starts_with("/ ");
+    is_drive || is_share || is_absolute
 }
 
 #[cfg(test)]
@@ -145,7 +154,9 @@ mod tests {
         assert_eq!(hidden(text, path), r"cannot open \\?\FOLDER\a, FOLDER/b");
         assert_eq!(hidden("cannot open /tmp/x/a", "/tmp/x"), "cannot open FOLDER/a");
         let others = "its volume /srv/anna/disk (fuse), \"C:\\Users\\anna\\x\" and /dev/sda1 have none; I/O error";
-        assert_eq!(hidden(others, "/tmp/x"), "its volume PATH (fuse), PATH and /dev/sda1 have none; I/O error");
+        assert_eq!(hidden(others, "/tmp/x"), "its volume PATH");
+        let two = "on /dev/sda1: I/O error\nC:\\Users\\Anna Livia\\x y\nand \\\\server\\anna, \\\\?\\C:\\Users\\anna\n";
+        assert_eq!(hidden(two, "/tmp/x"), "on /dev/sda1: I/O error\nPATH\nand PATH\n");
         let mut report = SelftestReport::default();
         report.check("a", CheckOutcome::failed("/tmp/x", "not /tmp/x/y"));
         report.check("b", CheckOutcome::not_possible("/tmp/x is full"));

@@ -219,11 +219,19 @@ impl<'a> Checker<'a> {
     }
 
     fn xattrs(&self, chunk: &Chunk, entry: &Entry, read: impl FnOnce() -> Result<Xattrs, PathError>) {
-        if !self.kept.xattrs {
+        // Where the target could not keep all of them, what it does have of a user's must be right.
+        let is_right = |found: &Xattrs| match self.kept.xattrs {
+            true => entry.has_xattrs(found),
+            false => found.iter().all(|(name, value)| {
+                let recorded = ntfs::get(entry.xattrs(), name).filter(|_| name.starts_with(b"user."));
+                recorded.is_none_or(|recorded| recorded == value)
+            }),
+        };
+        if !self.kept.xattrs && entry.xattrs().is_empty() {
             return;
         }
         match read() {
-            Ok(found) if entry.has_xattrs(&found) => {}
+            Ok(found) if is_right(&found) => {}
             Ok(_) => self.problem(chunk, entry, ProblemKind::Metadata, "its extended attributes are others"),
             // A folder that keeps out whoever verifies, as it kept out the backup.
             Err(error)

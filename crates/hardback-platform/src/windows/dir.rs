@@ -59,6 +59,11 @@ fn open_dir(path: &OsStr) -> io::Result<File> {
 
 /// Returns the verbatim form of the path that a user wrote to an open folder.
 fn verbatim(file: &File, path: &Path) -> io::Result<OsString> {
+    // A copy of a volume has the ids of the volume: whoever asked where it is might be led to the live one.
+    const COPY: &[u8] = br"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy";
+    if path.as_os_str().as_encoded_bytes().get(..COPY.len()).is_some_and(|start| start.eq_ignore_ascii_case(COPY)) {
+        return Ok(path.as_os_str().to_owned());
+    }
     match sys::final_path(file) {
         Ok(path) => Ok(path),
         // No drive letter leads there, as for a shadow copy: then the path is verbatim already.

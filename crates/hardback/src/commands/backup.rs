@@ -60,7 +60,9 @@ pub(crate) fn run(args: &BackupArgs, env: &Env) -> anyhow::Result<Exit> {
         report.shadow.iter().for_each(|outcome| shadow::tell_problems(outcome, env));
     }
     let pruned = if job.options.prune.may_remove() { prune_behind(&opened.target, &job, env)? } else { Pruned::Not };
-    let exit = pruned.exit(exit_of(&report));
+    let of_backup = exit_of(&report);
+    let lacks_some = of_backup == Exit::Done && system.iter().any(|rule| rule.missing);
+    let exit = pruned.exit(if lacks_some { Exit::Incomplete } else { of_backup });
     let scrubbed = || args.scrub.map(|share| scrub::BehindBackup::run(&opened.target, job.name.as_str(), share, env));
     if env.ui.is_json() {
         let scrubbed = scrubbed();
@@ -303,7 +305,7 @@ fn what_next(env: &Env, target: &Path, place: &Path, job: &Job) -> Vec<String> {
     vec![
         String::new(),
         "Try next:".to_owned(),
-        format!("  ls {place}"),
+        format!("  {} {place}", if std::env::consts::FAMILY == "windows" { "dir" } else { "ls" }),
         format!("  {program} snapshots {target}"),
         format!("  {program} restore {target}{what}{of_job} --to DIR"),
         format!("  {program} verify {target}"),

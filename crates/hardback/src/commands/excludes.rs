@@ -35,6 +35,9 @@ pub(crate) fn excludes(
     }
     for (index, pattern) in args.exclude.iter().enumerate() {
         refuse_spelled_out(pattern.as_encoded_bytes(), sources)?;
+        if std::env::consts::FAMILY == "windows" {
+            refuse_backslash(pattern.as_encoded_bytes())?;
+        }
         builder = builder.pattern(pattern.as_encoded_bytes(), RuleOrigin::CommandLine { index });
     }
     let if_present = args.exclude_if_present.iter().map(|name| name.as_encoded_bytes().to_vec()).collect();
@@ -53,6 +56,19 @@ fn any_case(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> bool {
     ignoring > 0 && ignoring == sources.len()
 }
 
+/// No name of Windows has these characters: who writes a backslash before one means a separator.
+fn refuse_backslash(pattern: &[u8]) -> Result<(), Usage> {
+    let is_whole_path = matches!(pattern, [letter, b':', ..] if letter.is_ascii_alphabetic());
+    if is_whole_path || !pattern.windows(2).any(|pair| pair == br"\*" || pair == br"\?") {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(pattern);
+    Err(Usage::new(
+        format!("the pattern {text} has a backslash before a wildcard, and would match nothing"),
+        format!("separate names by '/', on Windows too: {}", text.replace('\\', "/")),
+    ))
+}
+
 /// Such a pattern would match nothing, without a word.
 fn refuse_spelled_out(pattern: &[u8], sources: &[PathBuf]) -> Result<(), Usage> {
     if sources.len() < 2 {
@@ -66,5 +82,20 @@ fn refuse_spelled_out(pattern: &[u8], sources: &[PathBuf]) -> Result<(), Usage> 
             format!("the pattern {text} spells out the source {}, of several", source.display()),
             "with several sources, patterns count from each source: write what follows the source's path",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backslash_before_a_wildcard_is_refused_with_what_to_write() {
+        let refused = refuse_backslash(br"Documents\*.BIN").unwrap_err();
+        assert!(format!("{refused:?}").contains("Documents/*.BIN"), "{refused:?}");
+        assert!(refuse_backslash(br"a\?").is_err());
+        for fine in [&br"Documents/*.bin"[..], br"C:\Users\*.txt", br"a\[b\]", b"a"] {
+            assert!(refuse_backslash(fine).is_ok());
+        }
     }
 }

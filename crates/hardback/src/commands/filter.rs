@@ -54,7 +54,8 @@ pub(crate) fn explain(args: &ExplainArgs, env: &Env) -> anyhow::Result<Exit> {
     })?;
     let named_dir = args.path.to_string_lossy().ends_with(std::path::is_separator);
     let sources = std::slice::from_ref(&source);
-    let system = system_rules(&args.exclude, sources, false, env);
+    // What is left out of shadow copies is explained too: whether one is read is not known here.
+    let system = system_rules(&args.exclude, sources, true, env);
     let excludes = excludes(&args.exclude, &system, sources, env)?;
     let rules = match args.exclude.no_ignore_files {
         true => excludes.rules,

@@ -210,7 +210,7 @@ pub(crate) fn noted_lines(noted: &Noted, what: &str) -> Vec<String> {
     }
     let mut paths: Vec<_> = noted.first.iter().collect();
     paths.sort();
-    let mut lines = vec![format!("note: {}: {what}", text::counted(noted.entries, "file is", "files are"))];
+    let mut lines = vec![format!("note: {} {what}", text::counted(noted.entries, "file is", "files are"))];
     lines.extend(paths.iter().take(NOTED_SHOWN).map(|path| format!("      {}", text::path(path))));
     if let Some(more @ 1..) = noted.entries.checked_sub(NOTED_SHOWN as u64) {
         lines.push(format!("      … and {} more; --json lists them", text::count(more)));

@@ -20,9 +20,14 @@ pub(crate) struct SystemRule {
     pub(crate) patterns: Vec<String>,
     /// Why there are none.
     pub(crate) why_not: Option<String>,
+    /// Windows keeps what it names out of shadow copies all the same, and some of it may be there.
+    pub(crate) missing: bool,
     /// That is because it is not understood, which says nothing about the sources.
     #[serde(skip)]
     is_unclear: bool,
+    /// There is something where its patterns match.
+    #[serde(skip)]
+    matches_something: bool,
 }
 
 impl SystemRule {
@@ -71,16 +76,31 @@ fn exists(path: &Path) -> bool {
 
 /// Returns the entries that are about these sources. Those about shadow copies count where such are read.
 pub(crate) fn system_rules(args: &ExcludeArgs, sources: &[PathBuf], frozen: bool, env: &Env) -> Vec<SystemRule> {
-    if args.no_system_excludes {
+    if args.no_system_excludes && !frozen {
         return Vec::new();
     }
     match hardback_shadow::system_exclusions() {
-        Ok(declared) => rules_of(&declared, sources, frozen, &crate::env::variable, &exists),
+        Ok(declared) => {
+            let rules = rules_of(&declared, sources, frozen, &crate::env::variable, &exists);
+            if args.no_system_excludes { not_wanted(rules) } else { rules }
+        }
         Err(error) => {
             env.ui.notice(&format!("what Windows declares that no backup should have cannot be read: {error}"));
             Vec::new()
         }
     }
+}
+
+/// Returns what is left of rules that the user does not want: shadow copies lack some files whoever wants them.
+fn not_wanted(rules: Vec<SystemRule>) -> Vec<SystemRule> {
+    let of_copies = rules.into_iter().filter(|rule| rule.list == code(ExclusionList::NotToSnapshot));
+    let not_followed = of_copies.map(|rule| SystemRule {
+        missing: rule.missing || rule.matches_something,
+        patterns: Vec::new(),
+        why_not: Some("--no-system-excludes".to_owned()),
+        ..rule
+    });
+    not_followed.filter(|rule| rule.missing).collect()
 }
 
 fn rules_of(
@@ -109,14 +129,27 @@ fn rule_of(
 ) -> Option<SystemRule> {
     let SystemExclusion { list, name, entry } = exclusion;
     let (list, name, entry) = (code(*list), name.clone(), entry.clone());
-    let rule = SystemRule { list, name, entry, patterns: Vec::new(), why_not: None, is_unclear: false };
-    let refused = |why: String| Some(SystemRule { why_not: Some(why), ..rule.clone() });
+    let is_of_copies = exclusion.list == ExclusionList::NotToSnapshot;
+    let (patterns, why_not) = (Vec::new(), None);
+    let rule = SystemRule {
+        list,
+        name,
+        entry,
+        patterns,
+        why_not,
+        missing: false,
+        is_unclear: false,
+        matches_something: false,
+    };
+    let refused = |why: String| Some(SystemRule { why_not: Some(why), missing: is_of_copies, ..rule.clone() });
     let mut found: Vec<Vec<ExclusionPattern>> = Vec::new();
     for source in sources {
         match exclusion.meaning(source, expansion) {
             Meaning::Patterns(patterns) => found.push(patterns),
             Meaning::AllOfIt => return refused(format!("it would leave out all of {}", source.display())),
-            Meaning::Unclear(why) => return refused(why).map(|rule| SystemRule { is_unclear: true, ..rule }),
+            Meaning::Unclear(why) => {
+                return refused(why).map(|rule| SystemRule { is_unclear: true, missing: false, ..rule });
+            }
         }
     }
     let mut all: Vec<ExclusionPattern> = Vec::new();
@@ -133,8 +166,12 @@ fn rule_of(
             return refused(format!("it is {pattern} for another source, and might match in {source} too"));
         }
     }
+    let is_there = |(source, patterns): (&PathBuf, &Vec<ExclusionPattern>)| {
+        patterns.iter().any(|pattern| exists(&source.join(&pattern.below)))
+    };
+    let matches_something = sources.iter().zip(&found).any(is_there);
     let patterns: Vec<String> = all.into_iter().map(|pattern| pattern.pattern).collect();
-    (!patterns.is_empty()).then_some(SystemRule { patterns, ..rule })
+    (!patterns.is_empty()).then_some(SystemRule { patterns, matches_something, ..rule })
 }
 
 /// Tells what became of the entries: of all where the user wants to hear much, else of those that are not followed.
@@ -142,6 +179,10 @@ pub(crate) fn tell(rules: &[SystemRule], env: &Env) {
     for rule in rules {
         let origin = rule.origin();
         match &rule.why_not {
+            Some(why) if rule.missing => env.ui.problem_line(&format!(
+                "{origin} is not followed: {why}. Windows keeps these files out of shadow copies all the same: what is \
+                 there of them is not in the snapshot (--shadow never reads it)"
+            )),
             Some(why) if !rule.is_unclear || env.ui.is_verbose() => {
                 env.ui.message(&format!("{origin} is not followed: {why}"))
             }
@@ -175,6 +216,19 @@ mod tests {
         let entries = [(NotToSnapshot, r"C:\a\x"), (NotToBackup, r"C:\a\y"), (NotToBackup, r"D:\a\y")];
         let count = |frozen| rules(&entries, &[r"C:\a"], frozen, "").len();
         assert_eq!((count(false), count(true)), (1, 2));
+    }
+
+    #[test]
+    fn what_no_copy_has_is_missing_where_no_rule_leaves_it_out() {
+        let entries = [(NotToSnapshot, r"C:\a\x"), (NotToBackup, r"C:\a\y"), (NotToSnapshot, r"C:\a\* /s")];
+        let found = rules(&entries, &[r"C:\a"], true, r"C:\a");
+        let missing = |rules: &[SystemRule]| rules.iter().map(|rule| rule.missing).collect::<Vec<_>>();
+        // All of the source: Windows does so, whatever we do.
+        let all: Vec<_> = found.iter().filter(|rule| rule.missing).map(|rule| rule.entry.clone()).collect();
+        assert_eq!(all, [r"C:\a\* /s"]);
+        assert_eq!(missing(&not_wanted(found)), [true, true]);
+        // Nothing is there that could be missing.
+        assert_eq!(missing(&not_wanted(rules(&entries[..2], &[r"C:\a"], true, ""))), [false; 0]);
     }
 
     #[test]

@@ -80,9 +80,13 @@ pub(crate) fn json_bytes(bytes: &[u8]) -> String {
 /// Returns a path as a word that a shell takes as it is.
 pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    let is_windows = std::env::consts::FAMILY == "windows";
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c) || (is_windows && c == '\\');
     if !text.is_empty() && text.chars().all(plain) {
         text.into_owned()
+    } else if is_windows {
+        // No name has such a quote there.
+        format!("\"{text}\"")
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
