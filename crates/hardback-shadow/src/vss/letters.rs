@@ -6,9 +6,20 @@ use crate::provider::Copy;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The fields of a volume on record: the letter, and where it leads.
+/// The fields of a volume on record: the letter, where it leads, and who sees it.
 const LETTER: &str = "letter";
 const TARGET: &str = "letter-target";
+const BOOT: &str = "letter-boot";
+const SESSION: &str = "letter-session";
+
+/// Who has letters of their own: one logon, until it ends or the computer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Logon {
+    /// Which start of the computer; empty where nobody can tell.
+    pub(crate) boot: String,
+    /// Which logon since then.
+    pub(crate) session: String,
+}
 
 /// The drive letters of the system.
 pub(crate) trait Letters: Send + Sync {
@@ -24,6 +35,9 @@ pub(crate) trait Letters: Send + Sync {
     /// # Errors
     /// `NotFound`: it did not.
     fn remove(&self, letter: char, target: &str) -> io::Result<()>;
+
+    /// Returns whose letters these are.
+    fn logon(&self) -> io::Result<Logon>;
 }
 
 /// Writes into a copy which letter its root, a path with `\\?\`, is going to get.
@@ -36,8 +50,9 @@ pub(crate) fn choose(letters: &dyn Letters, copy: &mut Copy, root: &Path) -> Res
     let letter = ('D'..='Z').rev().find(is_free).ok_or_else(|| {
         ShadowError::refused("there is no free drive letter", "free one of them, or leave out --drive")
     })?;
-    copy.volume.fields.insert(LETTER.to_owned(), letter.to_string());
-    copy.volume.fields.insert(TARGET.to_owned(), target);
+    let logon = letters.logon().map_err(|e| ShadowError::system("look whose drive letters these are", e))?;
+    let fields = [(LETTER, letter.to_string()), (TARGET, target), (BOOT, logon.boot), (SESSION, logon.session)];
+    copy.volume.fields.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     Ok(())
 }
 
@@ -66,10 +81,27 @@ pub(crate) fn take_back(letters: &dyn Letters, copy: &Copy) -> Result<(), Shadow
     let (letter, target) = (letter_of(copy)?, copy.volume.field(TARGET)?);
     let failed = |e| ShadowError::system(format!("take the drive letter {letter}: back"), e);
     match letters.remove(letter, target) {
-        // It was never given, or was taken back.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match is_out_of_sight(letters, copy).map_err(failed)? {
+                // It was never given, or was taken back, or went with its logon.
+                false => Ok(()),
+                true => Err(ShadowError::refused(
+                    format!(
+                        "the drive letter {letter}: was given in another logon session, and cannot be seen from here"
+                    ),
+                    "run `hardback shadow sweep` as who used --drive; a restart of the computer takes it back too",
+                )),
+            }
+        }
         removed => removed.map_err(failed),
     }
+}
+
+/// Returns whether the letter of a copy is that of another logon since the same start of the computer.
+fn is_out_of_sight(letters: &dyn Letters, copy: &Copy) -> io::Result<bool> {
+    let (Ok(boot), Ok(session)) = (copy.volume.field(BOOT), copy.volume.field(SESSION)) else { return Ok(false) };
+    let own = letters.logon()?;
+    Ok(!boot.is_empty() && own.boot == boot && own.session != session)
 }
 
 fn letter_of(copy: &Copy) -> Result<char, ShadowError> {
@@ -99,9 +131,14 @@ pub(crate) mod tests {
 
     /// Letters that are no system's: of each where it leads, the last first.
     #[derive(Default)]
-    pub(crate) struct FakeLetters(Mutex<BTreeMap<char, Vec<String>>>);
+    pub(crate) struct FakeLetters(Mutex<BTreeMap<char, Vec<String>>>, Mutex<(String, String)>);
 
     impl FakeLetters {
+        /// Is somebody else from now on.
+        fn log_on(&self, boot: &str, session: &str) {
+            *self.1.lock().unwrap() = (boot.to_owned(), session.to_owned());
+        }
+
         pub(crate) fn set(&self, letter: char, target: &str) {
             self.0.lock().unwrap().entry(letter).or_default().insert(0, target.to_owned());
         }
@@ -128,6 +165,11 @@ pub(crate) mod tests {
             targets.remove(at);
             all.retain(|_, targets| !targets.is_empty());
             Ok(())
+        }
+
+        fn logon(&self) -> io::Result<Logon> {
+            let (boot, session) = self.1.lock().unwrap().clone();
+            Ok(Logon { boot, session })
         }
     }
 
@@ -170,6 +212,27 @@ pub(crate) mod tests {
         choose(&letters, &mut copy, Path::new(r"\\?\C:\frozen\")).unwrap_err();
         copy.volume.fields.insert(LETTER.into(), "ZZ".into());
         take_back(&letters, &copy).unwrap_err();
+    }
+
+    #[test]
+    fn a_letter_that_cannot_be_seen_stays_on_record_until_the_computer_starts_again() {
+        let mut copy = copy();
+        let (ours, others) = (FakeLetters::default(), FakeLetters::default());
+        ours.log_on("7", "0-3e7");
+        choose(&ours, &mut copy, Path::new(r"\\?\C:\frozen\")).unwrap();
+        give(&ours, &copy).unwrap();
+        others.log_on("7", "0-1234");
+        let error = take_back(&others, &copy).unwrap_err();
+        assert!(error.to_string().contains("another logon") && error.hint().unwrap().contains("sweep"), "{error:?}");
+        others.log_on("8", "0-1234");
+        take_back(&others, &copy).unwrap();
+        take_back(&ours, &copy).unwrap();
+        assert_eq!(ours.all(), "");
+        // Nobody knows whether the computer was started again.
+        ours.log_on("", "0-3e7");
+        choose(&ours, &mut copy, Path::new(r"\\?\C:\frozen\")).unwrap();
+        others.log_on("", "0-1234");
+        take_back(&others, &copy).unwrap();
     }
 
     #[test]

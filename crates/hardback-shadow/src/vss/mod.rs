@@ -25,7 +25,7 @@ pub(crate) use calls::{Called, Components, FilesOfWriter, Id, Library, Metadata,
 #[cfg(windows)]
 pub(crate) use codes::Code;
 #[cfg(windows)]
-pub(crate) use letters::Letters;
+pub(crate) use letters::{Letters, Logon};
 #[cfg(windows)]
 pub(crate) use session::{Failure, Limits};
 #[cfg(windows)]
