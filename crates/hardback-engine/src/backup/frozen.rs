@@ -244,16 +244,18 @@ impl From<ShadowError> for Error {
 mod tests {
     use super::*;
     use crate::job::{BackupOptions, JobName, JobSource};
+    use crossbeam_channel::Sender;
     use hardback_shadow::{
         Answer, Copy, Meanwhile, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
     };
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    /// Freezes nothing, and loses it as soon as it is asked, or is asked for the last time.
+    /// Freezes nothing, and loses it as soon as it is asked; or when it is asked for the last time, and tells of each
+    /// question before.
     #[derive(Debug)]
     struct Losing {
-        only_at_last: bool,
+        only_at_last: Option<Sender<()>>,
     }
 
     impl ShadowProvider for Losing {
@@ -271,7 +273,9 @@ mod tests {
         }
 
         fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
-            if self.only_at_last { Ok(()) } else { self.check_last(copy) }
+            let Some(asked) = &self.only_at_last else { return self.check_last(copy) };
+            asked.send(()).unwrap();
+            Ok(())
         }
 
         fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
@@ -283,7 +287,7 @@ mod tests {
         }
     }
 
-    fn with_sources(only_at_last: bool, test: impl FnOnce(&Sources<'_>)) {
+    fn with_sources(only_at_last: Option<Sender<()>>, test: impl FnOnce(&Sources<'_>)) {
         let temp = tempfile::tempdir().unwrap();
         let shadows =
             Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing { only_at_last })], temp.path().join("records"));
@@ -305,11 +309,12 @@ mod tests {
 
     #[test]
     fn the_question_before_the_seal_is_the_last_one() {
-        with_sources(true, |sources| {
+        let (asked, heard) = crossbeam_channel::unbounded();
+        with_sources(Some(asked), |sources| {
             let (reading, done) = crossbeam_channel::bounded(0);
             std::thread::scope(|scope| {
                 scope.spawn(|| sources.watch(&done, Duration::from_millis(1)).unwrap());
-                std::thread::sleep(Duration::from_millis(20));
+                (0..2).for_each(|_| heard.recv().unwrap());
                 drop(reading);
             });
             assert!(is_lost(&sources.check().unwrap_err()));
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_is_lost_ends_the_reading() {
-        with_sources(false, |sources| {
+        with_sources(None, |sources| {
             let (reading, done) = crossbeam_channel::bounded(0);
             assert!(is_lost(&sources.watch(&done, Duration::from_millis(1)).unwrap_err()));
             drop(reading);
@@ -329,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_is_lost_is_why_reading_fails() {
-        with_sources(false, |sources| {
+        with_sources(None, |sources| {
             assert!(is_lost(&sources.cause_of(Error::refused("cannot read", "?"))));
             assert!(matches!(sources.cause_of(Error::Interrupted), Error::Interrupted));
         });

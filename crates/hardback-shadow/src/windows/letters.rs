@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn a_process_has_one_logon() {
         let logon = SystemLetters.logon().unwrap();
-        assert_ne!(logon.session, "0-0");
+        // Wine has no logons.
+        assert_eq!(logon.session == "0-0", std::env::var_os("HARDBACK_TEST_WINE").is_some());
         assert_eq!(SystemLetters.logon().unwrap(), logon);
     }
 
