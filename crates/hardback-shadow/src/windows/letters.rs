@@ -81,6 +81,7 @@ fn define(flags: u32, letter: char, target: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "Wine differs, and the environment says that it is Wine")]
 mod tests {
     use super::*;
 
