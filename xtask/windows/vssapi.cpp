@@ -142,7 +142,7 @@ struct Async final : IVssAsync {
     HRESULT STDMETHODCALLTYPE QueryStatus(HRESULT *result, INT *reserved) override {
         HRESULT answer = fault_of(L"QueryStatus").answer;
         if (FAILED(answer)) return tell(L"QueryStatus", name, answer);
-        if (reserved) *reserved = 0;
+        if (reserved) return tell(L"QueryStatus", name, E_INVALIDARG);
         if (fault.hangs) *result = cancelled ? VSS_S_ASYNC_CANCELLED : VSS_S_ASYNC_PENDING;
         else if (pending > 0) { --pending; *result = VSS_S_ASYNC_PENDING; }
         else { *result = fault.ends; if (fault.ends == VSS_S_ASYNC_FINISHED) *state = then; }

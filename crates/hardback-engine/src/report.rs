@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::manifest::Totals;
 use crate::problem::Problem;
 use hardback_shadow::{FailedHook, Mode, ShadowReport};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -281,6 +282,9 @@ pub struct BackupReport {
     pub placeholders: Noted,
     /// Files that are encrypted at the source, and in plain in the snapshot.
     pub encrypted: Noted,
+    /// How many entries each rule of [`RuleOrigin::System`](crate::exclude::RuleOrigin::System) left out, by its name; a
+    /// folder counts once.
+    pub left_out_by_system: BTreeMap<String, u64>,
     /// The first problems; all are counted in the totals and marked in the manifest.
     pub problems: Vec<Problem>,
     /// What became of shadow copies and hooks, where the job has any; for a dry run, what would be read live.

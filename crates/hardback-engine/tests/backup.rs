@@ -12,6 +12,7 @@
     reason = "tests look at the disk with other code than the product's"
 )]
 
+use hardback_engine::exclude::{ExcludeBuilder, RuleOrigin};
 use hardback_engine::{
     BackupOptions, BackupReport, Cancel, Context, Counters, Error, Excludes, HOT_WINDOW_S, Job, JobName, JobSource,
     Monitor, Phase, Problem, SystemClock, Target, backup, catalog, open_or_create_target,
@@ -58,6 +59,10 @@ impl Bench {
     }
 
     fn try_backup(&self) -> Result<BackupReport, Error> {
+        self.try_backup_without(&Excludes::default())
+    }
+
+    fn try_backup_without(&self, excludes: &Excludes) -> Result<BackupReport, Error> {
         let (counters, cancel) = (Counters::default(), Cancel::default());
         let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
         let source = JobSource {
@@ -66,7 +71,7 @@ impl Bench {
             path_bytes: self.source.as_os_str().as_encoded_bytes().to_vec(),
         };
         let job = Job::new(JobName::new("test").unwrap(), vec![source], self.options.clone()).unwrap();
-        backup(&ctx, &self.open(), &job, &Excludes::default())
+        backup(&ctx, &self.open(), &job, excludes)
     }
 
     fn write(&self, path: &str, content: &str) {
@@ -351,4 +356,23 @@ fn unfinished_snapshots_keep_no_room_for_what_is_copied_anew_and_do_not_pile_up(
     let sealed = &catalog::snapshots(&bench.open(), "test").unwrap().sealed[0].seal.totals;
     assert_eq!((sealed.new_files, sealed.new_bytes), (6, 5 + report.adopted_bytes));
     assert_eq!(bench.unfinished(), [[""; 0]; 0]);
+}
+
+#[test]
+fn what_a_rule_of_the_system_leaves_out_is_counted_by_rule() {
+    let bench = Bench::new();
+    for file in ["a.ost", "b.ost", "cache/x", "cache/y", "kept", "mine"] {
+        bench.write(file, "content");
+    }
+    let system = |name: &str| RuleOrigin::System { name: name.into() };
+    let rules = ExcludeBuilder::new()
+        .pattern(b"/*.ost", system("the writer Mail"))
+        .pattern(b"/cache", system("Windows' list"))
+        .pattern(b"/nothing", system("idle"))
+        .pattern(b"/mine", RuleOrigin::CommandLine { index: 0 });
+    let excludes = Excludes { rules: rules.build().unwrap(), ..Excludes::default() };
+    let report = bench.try_backup_without(&excludes).unwrap();
+    let counts: Vec<_> = report.left_out_by_system.iter().map(|(rule, entries)| (rule.as_str(), *entries)).collect();
+    assert_eq!(counts, [("Windows' list", 1), ("the writer Mail", 2)], "a folder counts once");
+    assert_eq!(report.totals.excluded, 4);
 }

@@ -109,6 +109,10 @@ impl SystemExclusion {
             let Some(parsed) = parse(&text) else {
                 return Meaning::Unclear(format!("{text:?} is no path of a drive with the name of a file"));
             };
+            if self.list == ExclusionList::Writer && parsed.drive.is_none() {
+                // Its folder is empty, or none of a drive: that would be files of that name everywhere.
+                return Meaning::Unclear(format!("{text:?} does not say on which drive"));
+            }
             if parsed.drive.is_some_and(|other| other != drive) {
                 continue;
             }
@@ -309,6 +313,25 @@ mod tests {
         check(r"C:\a\*.*", r"C:\", &["/a/*", "!/a/*/"]);
         check(r#""C:\a b\c[1].txt""#, r"C:\", &[r"/a\ b/c\[1\].txt", r"!/a\ b/c\[1\].txt/"]);
         check(r"C:\*\cache\x", r"C:\some", &["/cache/x", "!/cache/x/"]);
+    }
+
+    #[test]
+    fn a_writer_must_name_a_drive() {
+        let variable = |name: &str| (name == "DATA").then(|| r"C:\Data".to_owned());
+        let expansion = Expansion { variable: &variable, long_path: &|_| None, profiles: &[] };
+        let meaning = |entry: &str| {
+            let (list, name, entry) = (ExclusionList::Writer, "Mail".into(), entry.into());
+            SystemExclusion { list, name, entry }.meaning(Path::new(r"C:\"), &expansion)
+        };
+        for entry in [r"\*.ost /s", r"\Data\*.ost", r"$AllVolumes$\*.ost /s", r"$AllVolumes$\Data\x"] {
+            assert!(matches!(meaning(entry), Meaning::Unclear(why) if why.contains("which drive")), "{entry}");
+        }
+        for entry in [r"C:\Data\*.ost /s", r"%DATA%\*.ost /s"] {
+            assert!(
+                matches!(meaning(entry), Meaning::Patterns(found) if found[0].pattern == "/Data/**/*.ost"),
+                "{entry}"
+            );
+        }
     }
 
     #[test]

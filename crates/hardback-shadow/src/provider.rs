@@ -253,6 +253,14 @@ pub trait ShadowProvider: Send + Sync + Debug {
     /// [`ShadowError::Lost`].
     fn check(&self, copy: &Copy) -> Result<(), ShadowError>;
 
+    /// As [`ShadowProvider::check`], before all that was read is trusted for good: that nobody can tell is no good answer.
+    ///
+    /// # Errors
+    /// [`ShadowError::Lost`].
+    fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
+        self.check(copy)
+    }
+
     /// Removes a shadow copy; it is no error where there is none.
     ///
     /// # Errors

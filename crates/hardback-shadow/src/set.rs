@@ -446,10 +446,25 @@ impl ShadowSet {
     /// # Errors
     /// [`ShadowError::Lost`].
     pub fn check(&self) -> Result<(), ShadowError> {
+        self.check_each(|provider, copy| provider.check(copy))
+    }
+
+    /// As [`ShadowSet::check`], before all that was read is trusted for good: where nobody can tell, it is lost.
+    ///
+    /// # Errors
+    /// [`ShadowError::Lost`].
+    pub fn check_last(&self) -> Result<(), ShadowError> {
+        self.check_each(|provider, copy| provider.check_last(copy))
+    }
+
+    fn check_each(
+        &self,
+        check: impl Fn(&dyn ShadowProvider, &Copy) -> Result<(), ShadowError>,
+    ) -> Result<(), ShadowError> {
         for copy in &self.made {
             let providers = &self.shadows.providers;
             if let Some(provider) = providers.iter().find(|provider| provider.name() == copy.volume.provider) {
-                provider.check(copy)?;
+                check(provider.as_ref(), copy)?;
             }
         }
         Ok(())

@@ -340,7 +340,10 @@ fn what_windows_declares_is_left_out_and_listed() {
         (has, report["system_excludes"].to_string())
     };
     let (has, told) = written("written", &[]);
-    assert!(!has && told.contains("\"list\":\"writer\",\"name\":\"Mail\""), "{told}");
+    assert!(!has && told.contains("\"list\":\"writer\"") && told.contains("\"name\":\"Mail\""), "{told}");
+    let noted = ["backup", "source", "noted", "--same-disk", "--hot-window", "0", "--shadow", "always"];
+    let noted = bench.run(&of_writer, &noted).exits(0).stdout;
+    assert!(noted.contains("note: the writer Mail (") && noted.contains(") leaves out 1 entry"), "{noted}");
     assert!(
         written("taken", &["--exclude", "!/below/", "--exclude", "!/below/**"]).0,
         "what the user says comes later"

@@ -29,7 +29,6 @@ const SYSTEM_LIBRARIES: &[&str] = &[
     "user32.dll",
     "userenv.dll",
     "ucrtbase.dll",
-    "vssapi.dll",
     "ws2_32.dll",
 ];
 

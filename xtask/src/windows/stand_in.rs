@@ -23,6 +23,11 @@ const HEADERS: &str = "/usr/x86_64-w64-mingw32/include";
 const TEST: &str = "windows::tests::the_calls_reach_the_library_in_their_order";
 const TEST_SECONDS_MAX: u32 = 60;
 
+/// What is said where the test failed for what it looks for, or the adapter for what the library gave it; and what is
+/// said where there was no library to begin with.
+const NOTICED: &str = "panicked at crates/hardback-shadow/src/windows/";
+const NOT_LOADED: &str = "this Windows has no ";
+
 /// A change of a header.
 struct Mutant {
     name: &'static str,
@@ -141,15 +146,16 @@ impl Toolchain {
     }
 
     fn try_wrong_stand_ins(&self, which: Wrong, system_dir: &Path) -> Result<()> {
-        ensure!(self.passes()?, "the tests fail with the right stand-in");
+        ensure!(matches!(self.outcome()?, Outcome::Passed), "the tests fail with the right stand-in");
         let mutants = MUTANTS.iter().filter(|mutant| mutant.is_quick || which == Wrong::All);
         let (mut caught, mut missed) = (0, Vec::new());
         for mutant in mutants {
             let headers = mutant.write_headers()?;
             build(&system_dir.join(DLL), Some(&headers))?;
-            match self.passes()? {
-                true => missed.push(mutant.name),
-                false => caught += 1,
+            match self.outcome()? {
+                Outcome::Passed => missed.push(mutant.name),
+                Outcome::Noticed => caught += 1,
+                Outcome::Broken(text) => bail!("the test did not run with {}: it says\n{text}", mutant.name),
             }
         }
         println!("    {caught} wrong stand-ins were noticed");
@@ -159,14 +165,37 @@ impl Toolchain {
         Ok(())
     }
 
-    /// Returns whether the test passes. What it says is of no interest: it is to fail.
-    fn passes(&self) -> Result<bool> {
+    /// Runs the test.
+    fn outcome(&self) -> Result<Outcome> {
         let mut test = self.cargo("test", &["-p", "hardback-shadow", "--lib"]);
         self.under_wine(&mut test, TEST_SECONDS_MAX);
         let output = test.args(["--", TEST]).output().context("cannot run the test")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(text.contains("running 1 test"), "there is no test {TEST} for {TARGET}:\n{text}");
-        Ok(output.status.success())
+        Ok(Outcome::of(output.status.success(), &text, &String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// What became of the test.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    /// It failed for what it looks for.
+    Noticed,
+    /// It failed otherwise, and says this: that shows nothing.
+    Broken(String),
+}
+
+impl Outcome {
+    fn of(is_success: bool, out: &str, errors: &str) -> Self {
+        match is_success {
+            true => Self::Passed,
+            false => {
+                let text = format!("{out}{errors}");
+                let is_noticed = text.contains(NOTICED) && !text.contains(NOT_LOADED);
+                if is_noticed { Self::Noticed } else { Self::Broken(text) }
+            }
+        }
     }
 }
 
@@ -225,6 +254,19 @@ fn method<'t>(block: &'t str, name: &str) -> Result<&'t str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_that_could_not_run_noticed_nothing() {
+        let of = |out: &str, errors: &str| Outcome::of(false, out, errors);
+        let panic = "thread 'x' (7) panicked at crates/hardback-shadow/src/windows/tests.rs:150:5:\n";
+        assert_eq!(Outcome::of(true, "", ""), Outcome::Passed);
+        assert_eq!((of(panic, ""), of("", panic)), (Outcome::Noticed, Outcome::Noticed));
+        for (out, errors) in
+            [("running 1 test", ""), ("", "timeout"), (panic, "Unreachable(\"this Windows has no vssapi.dll\")")]
+        {
+            assert!(matches!(of(out, errors), Outcome::Broken(_)), "{out}{errors}");
+        }
+    }
 
     #[test]
     fn a_change_of_a_header_is_in_its_block_alone() {

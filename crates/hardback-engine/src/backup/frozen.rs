@@ -79,14 +79,14 @@ impl<'a> Sources<'a> {
 
     /// Makes sure that what was read so far can be trusted.
     pub(super) fn check(&self) -> Result<(), Error> {
-        self.set.map_or(Ok(()), |set| Ok(set.check()?))
+        self.set.map_or(Ok(()), |set| Ok(set.check_last()?))
     }
 
     /// Returns why reading failed: where a shadow copy was lost, that is the cause of all else.
     fn cause_of(&self, error: Error) -> Error {
-        match (&error, self.check()) {
+        match (&error, self.set.map_or(Ok(()), ShadowSet::check)) {
             (Error::Interrupted, _) => error,
-            (_, Err(lost @ Error::Shadow(ShadowError::Lost { .. }))) => lost,
+            (_, Err(lost @ ShadowError::Lost { .. })) => lost.into(),
             _ => error,
         }
     }
@@ -244,15 +244,19 @@ impl From<ShadowError> for Error {
 mod tests {
     use super::*;
     use crate::job::{BackupOptions, JobName, JobSource};
+    use crossbeam_channel::Sender;
     use hardback_shadow::{
         Answer, Copy, Meanwhile, Piece, Place, PlainMachine, Read, ShadowProvider, ShadowReport, Shadows, Volume,
     };
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    /// Freezes nothing, and loses it as soon as it is asked.
+    /// Freezes nothing, and loses it as soon as it is asked; or when it is asked for the last time, and tells of each
+    /// question before.
     #[derive(Debug)]
-    struct Losing;
+    struct Losing {
+        only_at_last: Option<Sender<()>>,
+    }
 
     impl ShadowProvider for Losing {
         fn name(&self) -> &'static str {
@@ -269,6 +273,12 @@ mod tests {
         }
 
         fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
+            let Some(asked) = &self.only_at_last else { return self.check_last(copy) };
+            asked.send(()).unwrap();
+            Ok(())
+        }
+
+        fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
             Err(ShadowError::Lost { volume: copy.volume.shown.clone(), why: "full".into(), hint: None })
         }
 
@@ -277,9 +287,10 @@ mod tests {
         }
     }
 
-    fn with_sources(test: impl FnOnce(&Sources<'_>)) {
+    fn with_sources(only_at_last: Option<Sender<()>>, test: impl FnOnce(&Sources<'_>)) {
         let temp = tempfile::tempdir().unwrap();
-        let shadows = Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing)], temp.path().join("records"));
+        let shadows =
+            Shadows::new(Arc::new(PlainMachine), vec![Arc::new(Losing { only_at_last })], temp.path().join("records"));
         let path = temp.path().to_owned();
         let request =
             Request { sources: vec![path.clone()], one_file_system: false, shows_unwanted: true, wants: &|_, _| true };
@@ -297,8 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn the_question_before_the_seal_is_the_last_one() {
+        let (asked, heard) = crossbeam_channel::unbounded();
+        with_sources(Some(asked), |sources| {
+            let (reading, done) = crossbeam_channel::bounded(0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| sources.watch(&done, Duration::from_millis(1)).unwrap());
+                (0..2).for_each(|_| heard.recv().unwrap());
+                drop(reading);
+            });
+            assert!(is_lost(&sources.check().unwrap_err()));
+        });
+    }
+
+    #[test]
     fn a_copy_that_is_lost_ends_the_reading() {
-        with_sources(|sources| {
+        with_sources(None, |sources| {
             let (reading, done) = crossbeam_channel::bounded(0);
             assert!(is_lost(&sources.watch(&done, Duration::from_millis(1)).unwrap_err()));
             drop(reading);
@@ -309,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_is_lost_is_why_reading_fails() {
-        with_sources(|sources| {
+        with_sources(None, |sources| {
             assert!(is_lost(&sources.cause_of(Error::refused("cannot read", "?"))));
             assert!(matches!(sources.cause_of(Error::Interrupted), Error::Interrupted));
         });

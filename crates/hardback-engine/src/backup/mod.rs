@@ -613,6 +613,7 @@ impl Run {
             limitations: shared.limitations.list(),
             placeholders: std::mem::take(&mut *shared.placeholders.lock().expect("all threads are done")),
             encrypted: std::mem::take(&mut *shared.encrypted.lock().expect("all threads are done")),
+            left_out_by_system: std::mem::take(&mut *shared.left_out_by_system.lock().expect("all threads are done")),
             removed_for_room: Vec::new(),
             problems: std::mem::take(&mut *shared.problems.lock().expect("all threads are done")),
             shadow: None,

@@ -6,6 +6,7 @@ use crate::content::Stop;
 use crate::context::Context;
 use crate::digests::DigestLists;
 use crate::error::Error;
+use crate::exclude::{RuleOrigin, Verdict};
 use crate::excludes::is_left_out;
 use crate::groups::{Groups, Scratch};
 use crate::job::{BackupOptions, Job};
@@ -14,7 +15,7 @@ use crate::plan::Rules;
 use crate::problem::Problem;
 use crate::report::{Counters, LimitationKind, Limitations, Noted, PROBLEMS_KEPT_MAX};
 use hardback_platform::{Dir, FileId, FileRead, Metadata, Owner, RelPath, Time};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -151,6 +152,8 @@ pub(super) struct Shared<'a> {
     pub(super) placeholders: Mutex<Noted>,
     /// Files that are encrypted at the source.
     pub(super) encrypted: Mutex<Noted>,
+    /// What each rule of the system left out.
+    pub(super) left_out_by_system: Mutex<BTreeMap<String, u64>>,
     pub(super) would_copy: Mutex<Vec<(Vec<u8>, u64, &'static str)>>,
     /// Files with several names that a dry run has counted.
     would_be_new_groups: Mutex<HashSet<FileId>>,
@@ -188,6 +191,7 @@ impl<'a> Shared<'a> {
             problems: Mutex::new(Vec::new()),
             placeholders: Mutex::default(),
             encrypted: Mutex::default(),
+            left_out_by_system: Mutex::default(),
             would_copy: Mutex::new(Vec::new()),
             would_be_new_groups: Mutex::default(),
             moved_groups: Mutex::default(),
@@ -226,6 +230,15 @@ impl<'a> Shared<'a> {
     /// Returns whether an entry is left out for what it is: its size, an attribute.
     pub(super) fn leaves_out(&self, metadata: &Metadata) -> bool {
         is_left_out(metadata, self.options.max_size_file_bytes, self.options.exclude_nodump)
+    }
+
+    /// Counts what a rule of the system leaves out, which no user wrote.
+    pub(super) fn count_left_out(&self, verdict: &Verdict<'_>) {
+        let Verdict::Excluded(rule) = verdict else { return };
+        if let RuleOrigin::System { name } = &rule.origin {
+            let mut counts = self.left_out_by_system.lock().expect("no panic while counts are held");
+            *counts.entry(name.clone()).or_default() += 1;
+        }
     }
 
     /// Tells of a problem: the only way to report one.

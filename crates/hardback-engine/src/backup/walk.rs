@@ -567,7 +567,9 @@ impl Walk<'_> {
         let excluded = match (&level.keep_marker_only, &level.below) {
             (Some(marker), _) => marker != name,
             (None, Some(below)) if !level.rules.is_empty() => {
-                level.rules.check(&join(below, name), is_dir).is_excluded()
+                let verdict = level.rules.check(&join(below, name), is_dir);
+                self.shared.count_left_out(&verdict);
+                verdict.is_excluded()
             }
             _ => false,
         };

@@ -214,5 +214,7 @@ pub(crate) mod tests {
             assert!(!code.hint().is_empty() && code.to_string().contains("0x"), "{code}");
             assert_eq!(code.is_failure(), code != Code::CANCELLED);
         }
+        let failures = FAILURES.into_iter().filter(|code| code.is_failure()).count();
+        assert!(include_str!("../../../../README.md").contains(&format!("yes: {failures} codes at 18 calls")));
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod session;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
+mod watched;
 mod worker;
 mod writers;
 
@@ -24,7 +25,7 @@ pub(crate) use calls::{Called, Components, FilesOfWriter, Id, Library, Metadata,
 #[cfg(windows)]
 pub(crate) use codes::Code;
 #[cfg(windows)]
-pub(crate) use letters::Letters;
+pub(crate) use letters::{Letters, Logon};
 #[cfg(windows)]
 pub(crate) use session::{Failure, Limits};
 #[cfg(windows)]
@@ -92,11 +93,35 @@ impl Vss {
             failed: Mutex::default(),
         }
     }
+
+    /// Asks whether a copy is still good, perhaps for the last time.
+    fn ask(&self, copy: &Copy, last: bool) -> Result<(), ShadowError> {
+        let all = held(&self.held);
+        let of = |held: &Held| held.names.iter().find(|(name, _)| *name == copy.name).map(|(_, number)| *number);
+        let found = all.iter().find_map(|held| of(held).map(|number| (held, number)));
+        let Some((held, number)) = found else { return Ok(()) };
+        held.worker.check(number, last).map_err(|why| ShadowError::Lost {
+            volume: copy.volume.shown.clone(),
+            why,
+            hint: Some(
+                "Windows drops shadow copies when their room runs out: see `vssadmin list shadowstorage`".into(),
+            ),
+        })
+    }
 }
 
 /// Returns what a lock holds; what is behind these locks is whole at any time.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds what is not there yet: where volumes are frozen one by one, the same writers say the same each time.
+fn add_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
 }
 
 impl ShadowProvider for Vss {
@@ -154,8 +179,8 @@ impl ShadowProvider for Vss {
             Ok((worker, frozen)) => {
                 let names = names.into_iter().zip(numbers.iter().copied()).collect();
                 held(&self.held).push(Held { names, worker });
-                held(&self.warnings).extend(frozen.failed_writers.iter().map(ToString::to_string));
-                held(&self.exclusions).extend(frozen.exclusions);
+                add_new(&mut held(&self.warnings), frozen.failed_writers.iter().map(ToString::to_string));
+                add_new(&mut held(&self.exclusions), frozen.exclusions);
                 // The root folder of a device is at its `\`; without that it is the device itself.
                 let root =
                     |number: &usize| frozen.devices.get(*number).map(|device| PathBuf::from(format!(r"{device}\")));
@@ -188,17 +213,11 @@ impl ShadowProvider for Vss {
     }
 
     fn check(&self, copy: &Copy) -> Result<(), ShadowError> {
-        let all = held(&self.held);
-        let of = |held: &Held| held.names.iter().find(|(name, _)| *name == copy.name).map(|(_, number)| *number);
-        let found = all.iter().find_map(|held| of(held).map(|number| (held, number)));
-        let Some((held, number)) = found else { return Ok(()) };
-        held.worker.check(number).map_err(|code| ShadowError::Lost {
-            volume: copy.volume.shown.clone(),
-            why: code.to_string(),
-            hint: Some(
-                "Windows drops shadow copies when their room runs out: see `vssadmin list shadowstorage`".into(),
-            ),
-        })
+        self.ask(copy, false)
+    }
+
+    fn check_last(&self, copy: &Copy) -> Result<(), ShadowError> {
+        self.ask(copy, true)
     }
 
     fn remove(&self, copy: &Copy) -> Result<(), ShadowError> {

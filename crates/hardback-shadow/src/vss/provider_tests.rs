@@ -6,7 +6,8 @@ use super::letters::tests::FakeLetters;
 use super::scripted::{FastTime, Fault, Scripted};
 use super::session::Limits;
 use super::tests::at;
-use super::time::RealTime;
+use super::time::{RealTime, Stop, Time};
+use super::watched::CALL_LIMIT;
 use super::worker::Tools;
 use super::{NETWORK, Vss};
 use crate::error::ShadowError;
@@ -17,7 +18,10 @@ use hardback_platform::{Dir, PathError, Seam};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn provider(scripted: &Scripted, is_privileged: fn() -> bool) -> Vss {
     let scripted = scripted.clone();
@@ -98,6 +102,20 @@ fn the_provider_holds_a_set_until_its_last_copy_is_removed() {
 }
 
 #[test]
+fn what_writers_say_is_told_once_where_volumes_are_frozen_one_by_one() {
+    let scripted = Scripted::new(|_, _| Fault::None).with_writer("SQL", 8, Code::OK).with_writer("Good", 5, Code::OK);
+    let vss = provider(&scripted, || true);
+    let copies = copies(&vss, &["NTFS", "NTFS"]);
+    for copy in &copies {
+        vss.create(std::slice::from_ref(copy), &Meanwhile::ALONE).unwrap();
+    }
+    assert_eq!((vss.warnings().len(), vss.exclusions().len()), (1, 2));
+    // The next run hears it again.
+    vss.create(&copies[..1], &Meanwhile::ALONE).unwrap();
+    assert_eq!((vss.warnings().len(), vss.exclusions().len()), (1, 2));
+}
+
+#[test]
 fn a_volume_that_is_mounted_twice_is_frozen_once() {
     let scripted = Scripted::new(|_, _| Fault::None);
     let vss = provider(&scripted, || true);
@@ -160,6 +178,70 @@ fn a_panic_in_the_thread_is_an_error_here() {
     let vss = provider(&scripted, || true);
     let error = vss.create(&copies(&vss, &["NTFS"]), &Meanwhile::ALONE).unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
+    assert_eq!(scripted.living(), 0);
+}
+
+/// A script that lets a call not return until the sender is dropped, from the time on that it was made so often.
+fn blocking(
+    call: &'static str,
+    after: usize,
+    time: Arc<FastTime>,
+) -> (impl Fn(&str, usize) -> Fault + Send + Sync + 'static, Sender<()>) {
+    let (keep, dropped) = channel::<()>();
+    let (dropped, made) = (Mutex::new(dropped), AtomicUsize::new(0));
+    let script = move |other: &str, _: usize| {
+        if other == call && made.fetch_add(1, Ordering::SeqCst) >= after {
+            time.pause(CALL_LIMIT, &Stop::default());
+            dropped.lock().unwrap().recv().ok();
+        }
+        Fault::None
+    };
+    (script, keep)
+}
+
+#[test]
+fn a_call_that_never_returns_is_given_up_and_named() {
+    let calls = ["CreateVssBackupComponents", "GetWriterMetadata", "StartSnapshotSet", "AddToSnapshotSet", "Wait"];
+    for call in calls {
+        let time = Arc::new(FastTime::default());
+        let (script, keep) = blocking(call, 0, time.clone());
+        let scripted = Scripted::new(script).with_writer("SQL", 5, Code::OK);
+        let mut vss = provider(&scripted, || true);
+        vss.tools.time = time;
+        let mut copies = copies(&vss, &["NTFS", "NTFS"]);
+        copies[1].volume.fields.insert("volume".into(), r"\\?\Volume{2}\".into());
+        copies[1].volume.shown = "volume E:".into();
+        let error = vss.create(&copies, &Meanwhile::ALONE).unwrap_err();
+        let (text, hint) = (error.to_string(), error.hint().unwrap());
+        assert!(text.contains(&format!("did not return from {call} within 600 s")), "{text}");
+        assert_eq!(text.contains("volume E:"), call != "AddToSnapshotSet", "{text}");
+        assert!(text.contains("volume /mnt/c") && hint.contains("services.msc"), "{text}; {hint}");
+        // It is not waited for a second time; what it began ends when it returns after all.
+        drop(keep);
+        while scripted.living() > 0 || scripted.count("Release") != scripted.count("CreateVssBackupComponents") {
+            std::thread::yield_now();
+        }
+        assert_eq!(scripted.count("DoSnapshotSet"), 0);
+    }
+}
+
+#[test]
+fn no_answer_is_good_enough_for_a_look_but_not_for_the_last_one() {
+    let time = Arc::new(FastTime::default());
+    let (script, keep) = blocking("GetSnapshotProperties", 1, time);
+    let scripted = Scripted::new(script);
+    let mut vss = provider(&scripted, || true);
+    let limit = Duration::from_millis(50);
+    vss.tools.limits = Limits { checking: limit, checking_last: limit, ..Limits::default() };
+    let copies = copies(&vss, &["NTFS"]);
+    vss.create(&copies, &Meanwhile::ALONE).unwrap();
+    // Dropped before the provider, which waits for the thread.
+    let keep = keep;
+    vss.check(&copies[0]).unwrap();
+    let lost = vss.check_last(&copies[0]).unwrap_err();
+    assert!(matches!(&lost, ShadowError::Lost { why, .. } if why.contains("did not tell")), "{lost:?}");
+    drop(keep);
+    vss.remove(&copies[0]).unwrap();
     assert_eq!(scripted.living(), 0);
 }
 

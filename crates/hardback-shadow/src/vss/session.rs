@@ -28,12 +28,24 @@ pub(crate) struct Limits {
     pub(crate) completing: Duration,
     /// For an operation to end that was cancelled.
     pub(crate) cancelling: Duration,
+    /// For the answer whether a copy is still there.
+    pub(crate) checking: Duration,
+    /// For that answer where all that was read depends on it.
+    pub(crate) checking_last: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let minutes = Duration::from_mins;
-        Self { writers: minutes(5), making: minutes(10), completing: minutes(1), cancelling: Duration::from_secs(10) }
+        let seconds = Duration::from_secs;
+        Self {
+            writers: minutes(5),
+            making: minutes(10),
+            completing: minutes(1),
+            cancelling: seconds(10),
+            checking: seconds(30),
+            checking_last: minutes(5),
+        }
     }
 }
 
@@ -53,6 +65,15 @@ pub(crate) enum Failure {
     TimedOut {
         /// Its name.
         call: &'static str,
+        /// The time.
+        limit: Duration,
+    },
+    /// A call did not return in time, and is under way still.
+    Stuck {
+        /// Its name.
+        call: &'static str,
+        /// Which volume it is about, if about one.
+        volume: Option<usize>,
         /// The time.
         limit: Duration,
     },
@@ -302,13 +323,14 @@ fn run(
 ) -> Result<(), Ended> {
     let began = time.now();
     loop {
-        let code = wait_a_slice(operation, call, time)?;
-        let failure = match code {
-            Code::FINISHED => return Ok(()),
-            Code::PENDING if stop.is_some_and(Stop::is_set) => Failure::Interrupted,
-            Code::PENDING if time.now().saturating_sub(began) >= limit => Failure::TimedOut { call, limit },
-            Code::PENDING => continue,
-            code => return Err(Failure::Call { call, code, volume: None }.into()),
+        let failure = match wait_a_slice(operation, time) {
+            Ok(Code::FINISHED) => return Ok(()),
+            Ok(Code::PENDING) if stop.is_some_and(Stop::is_set) => Failure::Interrupted,
+            Ok(Code::PENDING) if time.now().saturating_sub(began) >= limit => Failure::TimedOut { call, limit },
+            Ok(Code::PENDING) => continue,
+            Ok(code) => return Err(Failure::Call { call, code, volume: None }.into()),
+            // Nobody can tell how it stands: it may be under way.
+            Err(code) => Failure::Call { call, code, volume: None },
         };
         return Err(cancel(operation, failure, cancelling, time));
     }
@@ -320,24 +342,25 @@ fn cancel(operation: &dyn Operation, failure: Failure, limit: Duration, time: &d
     let began = time.now();
     let mut is_finished = false;
     while time.now().saturating_sub(began) < limit {
-        match wait_a_slice(operation, "Cancel", time) {
+        match wait_a_slice(operation, time) {
             Ok(Code::PENDING) => {}
-            other => {
-                is_finished = matches!(other, Ok(Code::FINISHED));
+            Ok(code) => {
+                is_finished = code == Code::FINISHED;
                 break;
             }
+            Err(_) => drop(time.pause(SLICE, &Stop::default())),
         }
     }
     Ended { is_finished, failure }
 }
 
 /// Waits for an operation, not longer than a slice; returns how it stands.
-fn wait_a_slice(operation: &dyn Operation, call: &'static str, time: &dyn Time) -> Result<Code, Failure> {
+fn wait_a_slice(operation: &dyn Operation, time: &dyn Time) -> Called<Code> {
     let began = time.now();
     let milliseconds = u32::try_from(SLICE.as_millis()).unwrap_or(u32::MAX);
-    operation.wait(milliseconds).map_err(Failure::of(call))?;
+    operation.wait(milliseconds)?;
     // That the wait is over does not say that the operation is.
-    let code = operation.query_status().map_err(Failure::of(call))?;
+    let code = operation.query_status()?;
     let waited = time.now().saturating_sub(began);
     if code == Code::PENDING && waited < SLICE / 2 {
         time.pause(SLICE.saturating_sub(waited), &Stop::default());

@@ -169,6 +169,31 @@ fn a_wait_that_fails_ends_the_attempt() {
 }
 
 #[test]
+fn an_operation_of_which_nobody_can_tell_is_cancelled_before_the_abort() {
+    for call in ["Wait", "QueryStatus"] {
+        let is_making = std::sync::atomic::AtomicBool::new(false);
+        let bench = Bench::new(move |other, _| {
+            is_making.fetch_or(other == "DoSnapshotSet", std::sync::atomic::Ordering::SeqCst);
+            let fails = other == call && is_making.load(std::sync::atomic::Ordering::SeqCst);
+            if fails { Fault::Answers(Code::UNEXPECTED) } else { Fault::None }
+        });
+        let failure = bench.freeze(&["a"]).map(drop).unwrap_err();
+        assert_eq!(failure, Failure::Call { call: "DoSnapshotSet", code: Code::UNEXPECTED, volume: None });
+        let way = bench.way();
+        assert!(way.ends_with(&["DoSnapshotSet", "Cancel", "AbortBackup", "Release"].map(String::from)), "{way:?}");
+        assert_eq!(bench.time.now(), Limits::default().cancelling, "it was waited for");
+    }
+    // It fails once, and the cancelled operation turns out to have made the copies.
+    let failed = std::sync::atomic::AtomicUsize::new(0);
+    let bench = Bench::new(move |call, _| {
+        let number = (call == "QueryStatus").then(|| failed.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        if number == Some(2) { Fault::Answers(Code::UNEXPECTED) } else { Fault::None }
+    });
+    assert!(matches!(bench.freeze(&["a"]).map(drop).unwrap_err(), Failure::Call { call: "DoSnapshotSet", .. }));
+    assert_eq!((bench.scripted.count("AbortBackup"), bench.scripted.count("DeleteSnapshots")), (0, 1));
+}
+
+#[test]
 fn what_finishes_while_it_is_cancelled_is_removed_and_not_aborted() {
     let bench = Bench::new(at("DoSnapshotSet", Fault::FinishesLate));
     assert!(matches!(bench.freeze(&["a"]).map(drop).unwrap_err(), Failure::TimedOut { .. }));

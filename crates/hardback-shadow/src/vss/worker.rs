@@ -8,6 +8,7 @@ use super::codes::Code;
 use super::letters::Letters;
 use super::session::{Failure, Frozen, Limits, Session, Surroundings, freeze};
 use super::time::{Stop, Time};
+use super::watched::{Pulse, Watched};
 use crate::error::ShadowError;
 use crate::provider::Meanwhile;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a thread may take to stop that was asked to.
 const STOPPING: Duration = Duration::from_secs(30);
 
-/// How long the answer may take whether a copy is still there.
-const CHECKING: Duration = Duration::from_secs(30);
+/// What to do where a call never returns.
+const STUCK_HINT: &str = "restart the service \"Volume Shadow Copy\" in services.msc, or the computer; see the event log (Application, source VSS)";
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -42,8 +43,7 @@ pub(crate) struct Worker {
     questions: Option<Sender<Question>>,
     /// Disconnected when it has ended.
     ended: Receiver<Never>,
-    /// How long its end may take.
-    limit: Duration,
+    limits: Limits,
 }
 
 /// Is never sent.
@@ -72,17 +72,17 @@ impl Worker {
         let (ending, ended) = channel();
         let (news, heard) = channel();
         let (stop, stopped) = (Stop::default(), Stop::default());
-        let limit = tools.limits.completing + tools.limits.cancelling + STOPPING;
-        let (work, heeded) = (tools.clone(), stop.clone());
+        let pulse = Pulse::new(tools.time.clone());
+        let (work, heeded, felt) = (tools.clone(), stop.clone(), pulse.clone());
         let thread = std::thread::Builder::new().name("shadow copies".into());
         let started = thread.spawn(move || {
             // Dropped last, also by a panic: it says that all is released.
             let _ending: Sender<Never> = ending;
-            run(&work, &volumes, &heeded, &news, &asked);
+            run(&work, &volumes, (&heeded, &felt), &news, &asked);
         });
         started.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        let mut worker = Self { questions: Some(questions), ended, limit };
-        match follow(&heard, &stop, &stopped, meanwhile) {
+        let mut worker = Self { questions: Some(questions), ended, limits: tools.limits };
+        match follow(&heard, (&stop, &pulse), &stopped, meanwhile) {
             Ok(frozen) => Ok((worker, frozen)),
             Err(failure) => {
                 if stopped.is_set() {
@@ -94,15 +94,20 @@ impl Worker {
         }
     }
 
-    /// Returns whether the copy of the volume of that number is still there.
-    pub(crate) fn check(&self, number: usize) -> Result<(), Code> {
+    /// Returns why the copy of the volume of that number cannot be trusted. Where nobody answers it may be good, unless
+    /// this is the `last` question: nobody is going to know better.
+    pub(crate) fn check(&self, number: usize, last: bool) -> Result<(), String> {
         let (answer, answered) = channel();
+        let limit = if last { self.limits.checking_last } else { self.limits.checking };
         let asked = self.questions.as_ref().and_then(|questions| questions.send(Question { number, answer }).ok());
-        match asked.map(|()| answered.recv_timeout(CHECKING)) {
-            Some(Ok(answer)) => answer,
-            // No answer is not an answer: the copy may be there.
-            Some(Err(RecvTimeoutError::Timeout)) => Ok(()),
-            _ => Err(Code::UNEXPECTED),
+        match asked.map(|()| answered.recv_timeout(limit)) {
+            Some(Ok(answer)) => answer.map_err(|code| code.to_string()),
+            Some(Err(RecvTimeoutError::Timeout)) if !last => Ok(()),
+            Some(Err(RecvTimeoutError::Timeout)) => Err(format!(
+                "the shadow copy service did not tell within {} s whether it is still good",
+                limit.as_secs()
+            )),
+            _ => Err(Code::UNEXPECTED.to_string()),
         }
     }
 
@@ -114,7 +119,7 @@ impl Worker {
     fn end(&mut self) {
         if self.questions.take().is_some() {
             // Whether it has ended, or never will: there is nothing else that could be done.
-            self.ended.recv_timeout(self.limit).ok();
+            self.ended.recv_timeout(self.limits.completing + self.limits.cancelling + STOPPING).ok();
         }
     }
 }
@@ -126,7 +131,12 @@ impl Drop for Worker {
 }
 
 /// Follows what a thread does until it has frozen the volumes or failed. `gave_up` is set where it is not to be waited for.
-fn follow(heard: &Receiver<News>, stop: &Stop, gave_up: &Stop, meanwhile: &Meanwhile<'_>) -> Result<Frozen, Failure> {
+fn follow(
+    heard: &Receiver<News>,
+    (stop, pulse): (&Stop, &Pulse),
+    gave_up: &Stop,
+    meanwhile: &Meanwhile<'_>,
+) -> Result<Frozen, Failure> {
     let mut waited = Duration::ZERO;
     loop {
         match heard.recv_timeout(PAUSE) {
@@ -143,18 +153,30 @@ fn follow(heard: &Receiver<News>, stop: &Stop, gave_up: &Stop, meanwhile: &Meanw
             gave_up.set();
             return Err(Failure::Interrupted);
         }
+        if let Some(failure) = pulse.stuck() {
+            // Should the call return after all, the thread ends what it began.
+            stop.set();
+            gave_up.set();
+            return Err(failure);
+        }
     }
 }
 
 /// What the thread does: freezes, answers as long as somebody may ask, and ends all of it.
-fn run(tools: &Tools, volumes: &[String], stop: &Stop, news: &Sender<News>, asked: &Receiver<Question>) {
+fn run(
+    tools: &Tools,
+    volumes: &[String],
+    (stop, pulse): (&Stop, &Pulse),
+    news: &Sender<News>,
+    asked: &Receiver<Question>,
+) {
     let tell = |text: String| drop(news.send(News::Told(text)));
     let around = Surroundings { limits: tools.limits, time: &*tools.time, stop, tell: &tell };
-    let library = match (tools.connect)() {
-        Ok(library) => library,
+    let library = match pulse.during("CoInitializeSecurity", None, || (tools.connect)()) {
+        Ok(library) => Watched::new(library, pulse, &volumes.into()),
         Err(failure) => return drop(news.send(News::Done(Err(failure)))),
     };
-    let session: Session<'_> = match freeze(&*library, volumes, &around) {
+    let session: Session<'_> = match freeze(&library, volumes, &around) {
         Ok((session, frozen)) => {
             if news.send(News::Done(Ok(frozen))).is_err() {
                 // Nobody waits any more.
@@ -187,6 +209,11 @@ impl Failure {
             Self::TimedOut { call, limit } => {
                 let why = format!("{call} took more than {} s and was cancelled", limit.as_secs());
                 cannot(all, why, Code::UNEXPECTED.hint())
+            }
+            Self::Stuck { call, volume, limit } => {
+                let of = volume.and_then(|number| shown.get(number).cloned()).unwrap_or(all);
+                let why = format!("the shadow copy service did not return from {call} within {} s", limit.as_secs());
+                cannot(of, why, STUCK_HINT)
             }
             Self::TooMany => {
                 let why = format!("{} volumes cannot be frozen together, but {}", shown.len(), super::VOLUMES_MAX);

@@ -12,7 +12,6 @@ use super::bindings::{
 use crate::vss::{Called, Code, Components, Failure, FilesOfWriter, Id, Library, Metadata, Operation, WriterStatus};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{HMODULE, SysFreeString, SysStringLen};
 use windows_sys::Win32::System::Com::{
     COINIT_MULTITHREADED, CoInitializeEx, CoInitializeSecurity, CoUninitialize, EOAC_DYNAMIC_CLOAKING,
@@ -55,8 +54,8 @@ pub(super) fn connect() -> Result<Box<dyn Library>, Failure> {
     let answer = unsafe { CoInitializeEx(ptr::null(), COINIT_MULTITHREADED.cast_unsigned()) };
     check(answer).map_err(Failure::of("CoInitializeEx"))?;
     let initialized = Initialized;
-    static SECURITY: OnceLock<i32> = OnceLock::new();
-    let answer = *SECURITY.get_or_init(set_security);
+    // Not once in a process: it is forgotten with the last thread in which COM was ready.
+    let answer = set_security();
     if answer != TOO_LATE {
         check(answer).map_err(Failure::of("CoInitializeSecurity"))?;
     }
@@ -81,7 +80,7 @@ impl Drop for Com {
     }
 }
 
-/// `CoInitializeSecurity`, as writers ask it of who wants a backup: once in a process, before anything else of COM.
+/// `CoInitializeSecurity`, as writers ask it of who wants a backup: before anything else of COM.
 fn set_security() -> i32 {
     // SAFETY: null is allowed for all pointers; COM is initialized in this thread.
     unsafe {
@@ -454,9 +453,9 @@ impl Operation for Async {
     }
 
     fn query_status(&self) -> Called<Code> {
-        let (mut status, mut reserved) = (0, 0);
-        // SAFETY: the call is of this object's own table, and writes two numbers.
-        check(unsafe { (self.methods().QueryStatus)(self.0.0, &raw mut status, &raw mut reserved) })?;
+        let mut status = 0;
+        // SAFETY: the call is of this object's own table, and writes one number; the reserved one must not be there.
+        check(unsafe { (self.methods().QueryStatus)(self.0.0, &raw mut status, ptr::null_mut()) })?;
         Ok(Code::of(status))
     }
 

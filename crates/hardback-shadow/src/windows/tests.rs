@@ -94,7 +94,7 @@ macro_rules! stand_in {
 
 fn short() -> Limits {
     let limit = Duration::from_millis(300);
-    Limits { writers: limit, making: limit, completing: limit, cancelling: limit }
+    Limits { writers: limit, making: limit, completing: limit, cancelling: limit, ..Limits::default() }
 }
 
 /// Freezes volumes on a thread of its own, and lets `then` do something with them.

@@ -3,7 +3,8 @@
 use super::excludes::excludes;
 use super::prune::{self as prune_command, PruneFields};
 use super::reports::{
-    LimitationFields, NotedFields, ProblemFields, TotalsFields, limitation_lines, noted_lines, tell_problems,
+    LimitationFields, NotedFields, ProblemFields, TotalsFields, left_out_lines, limitation_lines, noted_lines,
+    tell_problems,
 };
 use super::system_excludes::{SystemRule, system_rules};
 use super::{rights, scrub, shadow, system_excludes};
@@ -20,6 +21,7 @@ use hardback_engine::{
 };
 use hardback_shadow::Mode;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -252,6 +254,7 @@ fn tell(report: &BackupReport, target: &Path, job: &Job, env: &Env) -> anyhow::R
     ));
     let in_plain = "encrypted at the source; who reads the target reads what is in it (--efs skip leaves it out)";
     lines.extend(noted_lines(&report.encrypted, in_plain));
+    lines.extend(left_out_lines(&report.left_out_by_system));
     if report.base.is_none() || env.ui.is_verbose() {
         lines.extend(what_next(env, target, &place, job));
     }
@@ -354,6 +357,7 @@ struct BackupFields {
     limitations: Vec<LimitationFields>,
     placeholders: NotedFields,
     encrypted: NotedFields,
+    left_out_by_system: BTreeMap<String, u64>,
     first_problems: Vec<ProblemFields>,
     elapsed_s: f64,
     would_copy: Vec<WouldCopyFields>,
@@ -406,6 +410,7 @@ impl BackupFields {
             limitations: LimitationFields::all(&report.limitations),
             placeholders: NotedFields::new(&report.placeholders),
             encrypted: NotedFields::new(&report.encrypted),
+            left_out_by_system: report.left_out_by_system.clone(),
             first_problems: ProblemFields::all(&report.problems),
             elapsed_s: Duration::from_nanos(report.elapsed_ns).as_secs_f64(),
             would_copy: would_copy

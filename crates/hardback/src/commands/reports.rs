@@ -7,6 +7,7 @@ use hardback_engine::manifest::Totals;
 use hardback_engine::system::path_bytes;
 use hardback_engine::{Damage, GoodCopy, Limitation, Note, Noted, Problem, timestamp};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Problems that are shown to a person; the record has all.
@@ -218,6 +219,18 @@ pub(crate) fn noted_lines(noted: &Noted, what: &str) -> Vec<String> {
     lines
 }
 
+/// Returns a line for each rule of the system that left something out, and what to do about it.
+pub(crate) fn left_out_lines(by_system: &BTreeMap<String, u64>) -> Vec<String> {
+    let line = |(rule, entries): (&String, &u64)| {
+        format!("note: {rule} leaves out {}", text::counted(*entries, "entry", "entries"))
+    };
+    let mut lines: Vec<String> = by_system.iter().map(line).collect();
+    if !lines.is_empty() {
+        lines.push("      (a folder counts once) --no-system-excludes backs all of it up".to_owned());
+    }
+    lines
+}
+
 /// Tells the first problems, also to those who want silence.
 pub(crate) fn tell_problems(count: u64, problems: &[Problem], env: &Env) {
     if count == 0 {
@@ -230,5 +243,20 @@ pub(crate) fn tell_problems(count: u64, problems: &[Problem], env: &Env) {
     let shown = problems.len().min(PROBLEMS_SHOWN) as u64;
     if count > shown {
         env.ui.problem_line(&format!("  … and {} more", text::count(count - shown)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_the_system_that_left_something_out_are_notes() {
+        let counts = BTreeMap::from([("the writer Mail (C:\\x.ost)".to_owned(), 1), ("the writer SQL".to_owned(), 7)]);
+        let lines = left_out_lines(&counts);
+        assert_eq!(lines[0], "note: the writer Mail (C:\\x.ost) leaves out 1 entry");
+        assert_eq!(lines[1], "note: the writer SQL leaves out 7 entries");
+        assert!(lines[2].contains("--no-system-excludes") && lines.len() == 3, "{lines:?}");
+        assert!(left_out_lines(&BTreeMap::new()).is_empty());
     }
 }
