@@ -331,24 +331,26 @@ fn what_windows_declares_is_left_out_and_listed() {
     // What a writer declares is known when the copy is made.
     let of_writer =
         [("HARDBACK_VSS_WRITERS", "Mail,5,00000000"), ("HARDBACK_VSS_EXCLUDES", &*format!(r"{source}\below,*,1"))];
-    let written = |target: &str, more: &[&str]| {
+    let written = |target: &str, more: &[&str], exit| {
         let args =
             [&["--json", "backup", "source", target, "--same-disk", "--hot-window", "0", "--shadow", "always"], more];
-        let report = report(&bench.run(&of_writer, &args.concat()).exits(0).stdout);
+        let report = report(&bench.run(&of_writer, &args.concat()).exits(exit).stdout);
         let snapshot = bench.env.only_snapshot(&format!("{target}/host"));
         let has = bench.env.path(&format!("{target}/host/{snapshot}/source/below/gone")).exists();
         (has, report["system_excludes"].to_string())
     };
-    let (has, told) = written("written", &[]);
+    let (has, told) = written("written", &[], 0);
     assert!(!has && told.contains("\"list\":\"writer\"") && told.contains("\"name\":\"Mail\""), "{told}");
     let noted = ["backup", "source", "noted", "--same-disk", "--hot-window", "0", "--shadow", "always"];
     let noted = bench.run(&of_writer, &noted).exits(0).stdout;
     assert!(noted.contains("note: the writer Mail (") && noted.contains(") leaves out 1 entry"), "{noted}");
     assert!(
-        written("taken", &["--exclude", "!/below/", "--exclude", "!/below/**"]).0,
+        written("taken", &["--exclude", "!/below/", "--exclude", "!/below/**"], 0).0,
         "what the user says comes later"
     );
-    assert!(written("wanted", &["--no-system-excludes"]).0);
+    // Windows keeps what FilesNotToSnapshot names out of the copy, whatever is wanted: that is told, and counts.
+    let (has, told) = written("wanted", &["--no-system-excludes"], 3);
+    assert!(has && told.contains("\"missing\":true") && told.contains("FilesNotToSnapshot"), "{told}");
     let (names, told) = backup("all", &["--no-system-excludes"]);
     assert_eq!((names.len(), told.as_array().unwrap().len()), (7, 0), "{names:?}");
     let (names, _) = backup("again", &["--exclude", "!/cache/", "--exclude", "!/cache/**"]);
