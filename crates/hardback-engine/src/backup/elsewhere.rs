@@ -77,7 +77,7 @@ impl Worker<'_> {
             Kind::Reparse if reparse::class_in(entry.xattrs()) == Some(ReparseClass::Placeholder) => {
                 &self.shared.placeholders
             }
-            Kind::File if is_in_plain(entry) => &self.shared.encrypted,
+            Kind::File if entry.is_decrypted() => &self.shared.encrypted,
             _ => return,
         };
         list.lock().expect("no panic while the list is held").note(at.folder.path_of(&entry.name));
@@ -94,13 +94,6 @@ fn is_encrypted(source: &Dir, item: &Item, metadata: &Metadata) -> bool {
 /// Returns whether a link is a folder in which a volume is mounted.
 fn is_mounted_volume(entry: &Entry) -> bool {
     entry.link_text().is_some_and(|text| text.starts_with(br"\\?\Volume{"))
-}
-
-/// Returns whether what is stored of an encrypted file is what its user reads.
-fn is_in_plain(entry: &Entry) -> bool {
-    ntfs::attributes_in(entry.xattrs()) & ntfs::ENCRYPTED != 0
-        && entry.raw_of().is_none()
-        && ntfs::get(entry.xattrs(), ntfs::EFS).is_none()
 }
 
 /// Opens a file to read what is stored of it.

@@ -147,6 +147,14 @@ impl Entry {
         self.extra.as_ref()?.raw_of
     }
 
+    /// Returns whether it is a file that is encrypted at the source, and stored as its user reads it.
+    pub fn is_decrypted(&self) -> bool {
+        self.kind == Kind::File
+            && ntfs::attributes_in(self.xattrs()) & ntfs::ENCRYPTED != 0
+            && self.raw_of().is_none()
+            && ntfs::get(self.xattrs(), ntfs::EFS).is_none()
+    }
+
     /// Returns the attribute bits.
     pub fn attributes(&self) -> Attributes {
         self.extra.as_ref().map_or(Attributes(0), |e| e.attributes)

@@ -263,9 +263,7 @@ impl<'a, 'r> Maker<'a, 'r> {
 
     /// Has the system encrypt a file that was encrypted at the source and is stored in plain.
     fn encrypt(&self, at: &At<'_>, place: &Dir, entry: &Entry) -> Result<(), Error> {
-        let is_encrypted = ntfs::attributes_in(entry.xattrs()) & ntfs::ENCRYPTED != 0;
-        let is_in_plain = entry.raw_of().is_none() && ntfs::get(entry.xattrs(), ntfs::EFS).is_none();
-        if entry.kind != Kind::File || !is_encrypted || !is_in_plain {
+        if !entry.is_decrypted() {
             return Ok(());
         }
         let done = place.encrypt(&entry.name).and_then(|()| place.set_mtime(&entry.name, entry.mtime));
