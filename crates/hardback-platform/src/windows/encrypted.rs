@@ -93,7 +93,13 @@ pub(super) fn import(path: &OsStr, stream: &File) -> io::Result<()> {
     let mut spool = Spool { file: stream, failed: None };
     // SAFETY: the context is open, and the structure lives over the call.
     let answer = unsafe { fs::WriteEncryptedFileRaw(Some(give), (&raw mut spool).cast::<c_void>(), context.0) };
-    end(spool, answer)
+    drop(context);
+    let made = end(spool, answer);
+    if made.is_err() {
+        // What is left over is told with the error itself.
+        std::fs::remove_file(path).ok();
+    }
+    made
 }
 
 /// Does a step with the file; what goes wrong is kept, and ends the calling back.
