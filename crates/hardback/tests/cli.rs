@@ -21,7 +21,7 @@ fn first_backup_makes_the_target_and_says_what_to_try_next() {
     // A shell of Windows needs quotes around its paths, and the program is named as it was called.
     let said = output.stdout.replace('\'', "");
     for end in [
-        format!("ls $TMP/target/laptop/{place}"),
+        format!("{} $TMP/target/laptop/{place}", if cfg!(windows) { "dir" } else { "ls" }),
         " snapshots $TMP/target".to_owned(),
         " restore $TMP/target source --job laptop --to DIR".to_owned(),
         " verify $TMP/target".to_owned(),

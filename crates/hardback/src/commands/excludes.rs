@@ -58,7 +58,8 @@ fn any_case(args: &ExcludeArgs, sources: &[PathBuf], env: &Env) -> bool {
 
 /// No name of Windows has these characters: who writes a backslash before one means a separator.
 fn refuse_backslash(pattern: &[u8]) -> Result<(), Usage> {
-    let is_whole_path = matches!(pattern, [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let path = pattern.strip_prefix(b"!").unwrap_or(pattern);
+    let is_whole_path = matches!(path, [letter, b':', ..] if letter.is_ascii_alphabetic()) || path.starts_with(br"\\");
     if is_whole_path || !pattern.windows(2).any(|pair| pair == br"\*" || pair == br"\?") {
         return Ok(());
     }
@@ -94,7 +95,7 @@ mod tests {
         let refused = refuse_backslash(br"Documents\*.BIN").unwrap_err();
         assert!(format!("{refused:?}").contains("Documents/*.BIN"), "{refused:?}");
         assert!(refuse_backslash(br"a\?").is_err());
-        for fine in [&br"Documents/*.bin"[..], br"C:\Users\*.txt", br"a\[b\]", b"a"] {
+        for fine in [&br"Documents/*.bin"[..], br"!C:\Users\*.txt", br"\\?\C:\Users\*.txt", br"a\[b\]", b"a"] {
             assert!(refuse_backslash(fine).is_ok());
         }
     }
