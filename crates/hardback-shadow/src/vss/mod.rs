@@ -14,7 +14,7 @@ mod provider_tests;
 pub(crate) mod scripted;
 pub(crate) mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod time;
 mod watched;
 mod worker;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 /// The whole way, as WINDOWS has it.
-const WAY: [&str; 19] = [
+pub(crate) const WAY: [&str; 19] = [
     "CreateVssBackupComponents",
     "InitializeForBackup",
     "SetContext",
@@ -31,7 +31,7 @@ const WAY: [&str; 19] = [
 ];
 
 /// The calls that start something.
-const STARTING: [&str; 5] =
+pub(crate) const STARTING: [&str; 5] =
     ["GatherWriterMetadata", "PrepareForBackup", "DoSnapshotSet", "GatherWriterStatus", "BackupComplete"];
 
 struct Bench {

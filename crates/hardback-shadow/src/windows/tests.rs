@@ -11,6 +11,7 @@ use super::letters::SystemLetters;
 use crate::vss::codes::tests::FAILURES;
 use crate::vss::scripted::FastTime;
 use crate::vss::session::{Failure, Frozen, Limits, Session, Surroundings, freeze};
+use crate::vss::tests::{STARTING, WAY};
 use crate::vss::time::{RealTime, Stop, Time};
 use crate::vss::{Code, Library, Tools, Vss};
 use std::path::PathBuf;
@@ -198,29 +199,8 @@ fn freeze_fast() -> Result<Frozen, Failure> {
     with_frozen(&["C:\\"], &time, &Stop::default(), |result| result.map(|(_, frozen)| frozen))
 }
 
-/// The calls that can fail, in their order.
-const CALLS: [&str; 18] = [
-    "CreateVssBackupComponents",
-    "InitializeForBackup",
-    "SetContext",
-    "SetBackupState",
-    "GatherWriterMetadata",
-    "GetWriterMetadataCount",
-    "FreeWriterMetadata",
-    "IsVolumeSupported",
-    "StartSnapshotSet",
-    "AddToSnapshotSet",
-    "PrepareForBackup",
-    "DoSnapshotSet",
-    "GatherWriterStatus",
-    "GetWriterStatusCount",
-    "FreeWriterStatus",
-    "GetSnapshotProperties",
-    "BackupComplete",
-    "DeleteSnapshots",
-];
-const STARTING: [&str; 5] =
-    ["GatherWriterMetadata", "PrepareForBackup", "DoSnapshotSet", "GatherWriterStatus", "BackupComplete"];
+/// The calls that can fail, in their order: all but the last.
+const CALLS: &[&str] = WAY.split_at(WAY.len() - 1).0;
 
 fn check_failed(stand_in: &StandIn, call: &'static str, result: Result<Frozen, Failure>, expected: &Failure) {
     let of_writers = ["GatherWriterStatus", "GetWriterStatusCount", "FreeWriterStatus"].contains(&call);
@@ -252,8 +232,7 @@ fn each_fault_at_each_call_gives_its_error_and_leaves_nothing() {
         for code in FAILURES.into_iter().filter(is_failure) {
             let faults = format!("{call}={:08x}", code.0);
             let stand_in = stand_in!(("HARDBACK_VSS_FAULTS", &faults), ("HARDBACK_VSS_WAIT", "0"));
-            let volume =
-                ["IsVolumeSupported", "AddToSnapshotSet", "GetSnapshotProperties"].contains(&call).then_some(0);
+            let volume = ["IsVolumeSupported", "AddToSnapshotSet", "GetSnapshotProperties"].contains(call).then_some(0);
             check_failed(&stand_in, call, freeze_fast(), &Failure::Call { call, code, volume });
         }
     }
@@ -349,7 +328,7 @@ fn random_aborts_leave_nothing() {
         state ^= state << 17;
         usize::try_from(state % below as u64).unwrap()
     };
-    let calls = [&CALLS[..], &["Wait", "QueryStatus", "Cancel", "GetWriterStatus", "AbortBackup"]].concat();
+    let calls = [CALLS, &["Wait", "QueryStatus", "Cancel", "GetWriterStatus", "AbortBackup"]].concat();
     let of_metadata = ["GetWriterMetadata", "GetIdentity", "GetFileCounts", "GetExcludeFile", "GetPath"];
     let calls = [&calls[..], &of_metadata].concat();
     let codes = [Code::UNEXPECTED, Code::SET_IN_PROGRESS, Code::FLUSH_WRITES_TIMEOUT, Code::INSUFFICIENT_STORAGE];
