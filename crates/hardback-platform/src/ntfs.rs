@@ -108,18 +108,21 @@ pub fn is_same(one: &[(Vec<u8>, Vec<u8>)], other: &[(Vec<u8>, Vec<u8>)]) -> bool
 
 /// Returns whether two values of an attribute are the same, in the sense of [`is_same`].
 fn is_same_value(name: &[u8], one: &[u8], other: &[u8]) -> bool {
-    let counting = |value: &[u8]| Some(u32::from_be_bytes(value.try_into().ok()?) & !(ARCHIVE | WISHES));
     one == other
-        || (name == ATTRIBUTES && counting(one).is_some() && counting(one) == counting(other))
+        || (name == ATTRIBUTES && agree(one, other, !(ARCHIVE | WISHES)))
         || (name == ACL && acl::is_same(one, other))
+}
+
+/// Returns whether two values of [`ATTRIBUTES`] agree in some of them.
+fn agree(one: &[u8], other: &[u8], mask: u32) -> bool {
+    let masked = |value: &[u8]| Some(u32::from_be_bytes(value.try_into().ok()?) & mask);
+    masked(one).is_some() && masked(one) == masked(other)
 }
 
 /// Returns whether a stored or restored entry has what it was given: of the attributes those that can be set.
 pub fn is_kept(name: &[u8], wanted: &[u8], found: &[u8]) -> bool {
     const COUNT: u32 = (SETTABLE | COMPRESSED | REPARSE_POINT | DIRECTORY) & !ARCHIVE;
-    let counting = |value: &[u8]| Some(u32::from_be_bytes(value.try_into().ok()?) & COUNT);
-    is_same_value(name, wanted, found)
-        || (name == ATTRIBUTES && counting(wanted).is_some() && counting(wanted) == counting(found))
+    is_same_value(name, wanted, found) || (name == ATTRIBUTES && agree(wanted, found, COUNT))
 }
 
 /// What is set after the time of the last change, in this order. A time of creation makes ntfs-3g drop what is set later;

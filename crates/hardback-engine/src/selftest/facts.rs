@@ -2,7 +2,7 @@
 
 use super::bytes::Descriptor;
 use hardback_platform::ntfs::{ACL, ATTRIBUTES};
-use hardback_platform::{Attributes, Dir, FileId, Kind, Metadata, PathError, Xattrs};
+use hardback_platform::{Attributes, Dir, FileId, Kind, Metadata, PathError, Xattrs, ntfs};
 use std::collections::BTreeMap;
 
 /// Longest file that a selftest makes.
@@ -141,16 +141,15 @@ impl Facts {
 }
 
 fn xattr_differences(made: &Xattrs, back: &Xattrs) -> Vec<String> {
-    let value = |xattrs: &Xattrs, name: &[u8]| xattrs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let mut names: Vec<&Vec<u8>> = made.iter().chain(back).map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
     let mut found = Vec::new();
     for name in names {
-        let (one, other) = (value(made, name), value(back, name));
-        if !is_same_value(name, one.as_deref(), other.as_deref()) {
+        let (one, other) = (ntfs::get(made, name), ntfs::get(back, name));
+        if !is_same_value(name, one, other) {
             let name = crate::system::display_path(name);
-            found.push(format!("{name} was {} and is {}", shown_value(one.as_deref()), shown_value(other.as_deref())));
+            found.push(format!("{name} was {} and is {}", shown_value(one), shown_value(other)));
         }
     }
     found

@@ -22,10 +22,7 @@ use windows_sys::Win32::System::SystemServices::{
 const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
 const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
 /// What everybody may ask for who may read a file.
-const PARTS: u32 = security::OWNER_SECURITY_INFORMATION
-    | security::GROUP_SECURITY_INFORMATION
-    | security::DACL_SECURITY_INFORMATION
-    | security::LABEL_SECURITY_INFORMATION;
+const PARTS: u32 = OLD_PARTS | security::LABEL_SECURITY_INFORMATION;
 /// All parts, also those to come; with the right to see audit lists.
 const ALL_PARTS: u32 = PARTS
     | security::SACL_SECURITY_INFORMATION
