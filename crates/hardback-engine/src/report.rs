@@ -19,6 +19,15 @@ pub trait Monitor: Send + Sync {
     fn phase(&self, phase: Phase);
 }
 
+/// Hears nothing.
+pub(crate) struct Silent;
+
+impl Monitor for Silent {
+    fn problem(&self, _: &Problem) {}
+    fn notice(&self, _: &str) {}
+    fn phase(&self, _: Phase) {}
+}
+
 /// The steps of the verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {

@@ -433,8 +433,7 @@ fn backup_on_full(
     prune: PruneOptions,
 ) -> Result<hardback_engine::BackupReport, Error> {
     let watch = FullUntil { target: bench.target.clone(), snapshots };
-    // One worker: with two, one may be at the big file before the other has stored what comes ahead of it.
-    let options = BackupOptions { prune, workers: 1, ..BackupOptions::default() };
+    let options = BackupOptions { prune, ..BackupOptions::default() };
     bench.try_backup_into(Seam::watched(Arc::new(watch)), options, &Excludes::default())
 }
 
@@ -496,13 +495,22 @@ fn a_run_that_skips_what_did_not_change_makes_a_snapshot_of_every_change() {
 }
 
 #[test]
-fn a_run_in_which_everything_changed_gets_no_room() {
+fn a_run_in_which_everything_changed_gets_no_room_at_its_end() {
+    a_run_in_which_everything_changed_gets_no_room("d2/zz/big");
+}
+
+#[test]
+fn a_run_in_which_everything_changed_gets_no_room_at_its_first_file() {
+    a_run_in_which_everything_changed_gets_no_room("a/big");
+}
+
+fn a_run_in_which_everything_changed_gets_no_room(big: &str) {
     let bench = bench();
     let made: Vec<_> = (0..5).map(|_| bench.backup()).collect();
     for n in 0..FILES {
         bench.write(&format!("d{}/{n}", n % 3), &format!("locked {n}"));
     }
-    bench.write("d2/zz/big", "new");
+    bench.write(big, "new");
     let room = Room { until_full: true, at_least: 1, ..Room::default() };
     let options = PruneOptions { room, ..PruneOptions::default() };
     // Nor does the next one, which takes over what this one stored, nor one whose source is well again, nor a pruning:

@@ -36,7 +36,7 @@ use crate::job::{BackupOptions, Job, JobSource};
 use crate::manifest::{DIGEST_BYTES, Entry, ExcludeRecord, Header, ManifestError, ManifestWriter, Seal, Totals};
 use crate::plan::Rules;
 use crate::prune::{FoundChanged, RoomMaker};
-use crate::report::{BackupReport, Counters, LimitationKind, Phase};
+use crate::report::{BackupReport, Counters, LimitationKind, Phase, Silent};
 use crate::runs;
 use crate::target::{PRIVATE_DIR, Target, holder_words, layout};
 use crate::verify::manifest_fault;
@@ -87,7 +87,8 @@ pub fn backup(ctx: &Context<'_>, target: &Target, job: &Job, excludes: &Excludes
             if let Some(report) = unchanged(ctx, target, job, sources, excludes) {
                 return Ok(report);
             }
-            with_room(&mut room, |found| {
+            let look = || changes_ahead(ctx, target, job, sources, excludes);
+            with_room(&mut room, look, |found| {
                 with_readable_base(ctx, |unreadable| back_up(ctx, target, job, sources, excludes, unreadable, found))
             })
         })
@@ -117,19 +118,33 @@ fn unchanged(
     }
     // What cannot be looked at is told by the run itself.
     let ahead = with_readable_base(ctx, |unreadable| look_ahead(ctx, Some(target), job, sources, excludes, unreadable));
-    ahead.ok().filter(|report| report.is_unchanged)
+    ahead.ok().map(|(report, _)| report).filter(|report| report.is_unchanged)
+}
+
+/// Looks ahead for how much of its base a run would find changed. Nobody hears of it: the run itself tells.
+fn changes_ahead(
+    ctx: &Context<'_>,
+    target: &Target,
+    job: &Job,
+    sources: &Sources<'_>,
+    excludes: &Excludes,
+) -> Result<FoundChanged, Error> {
+    let ctx = &Context { monitor: &Silent, counters: &Counters::default(), ..*ctx };
+    let ahead = |unreadable: &[String]| look_ahead(ctx, Some(target), job, sources, excludes, unreadable);
+    with_readable_base(ctx, ahead).map(|(_, changed)| changed)
 }
 
 /// Tries again where the target was full and something could go: what the first attempt stored is taken over.
 fn with_room<T>(
     room: &mut RoomMaker<'_>,
+    look: impl Fn() -> Result<FoundChanged, Error>,
     mut attempt: impl FnMut(&Cell<FoundChanged>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     room.foresee()?;
     loop {
         let found = Cell::default();
         match attempt(&found) {
-            Err(error) if error.is_full() && room.make_in_the_middle(found.get())? => {}
+            Err(error) if error.is_full() && room.make_in_the_middle(found.get(), &look)? => {}
             other => return other,
         }
     }
@@ -210,7 +225,8 @@ pub fn preview(
 ) -> Result<BackupReport, Error> {
     let began = hardback_platform::monotonic_now();
     let live = Sources::live(job);
-    let mut report = with_readable_base(ctx, |unreadable| look_ahead(ctx, target, job, &live, excludes, unreadable))?;
+    let ahead = |unreadable: &[String]| look_ahead(ctx, target, job, &live, excludes, unreadable);
+    let (mut report, _) = with_readable_base(ctx, ahead)?;
     report.shadow = frozen::look_ahead(job, excludes)?;
     report.elapsed_ns = hardback_platform::monotonic_now().saturating_sub(began);
     Ok(report)
@@ -223,7 +239,7 @@ fn look_ahead(
     sources: &Sources<'_>,
     excludes: &Excludes,
     unreadable: &[String],
-) -> Result<BackupReport, Error> {
+) -> Result<(BackupReport, FoundChanged), Error> {
     let roots = sources.open()?;
     let mut run = Run::new(ctx);
     if let Some(target) = target {
@@ -241,7 +257,7 @@ fn look_ahead(
     let is_same = |base: &Header| (&base.sources, &base.excludes) == (&header.sources, &header.excludes);
     let mut report = run.report(&shared, job, None, recorded.1);
     report.is_unchanged &= run.base_header.as_ref().is_some_and(is_same);
-    Ok(report)
+    Ok((report, run.changed(&shared)))
 }
 
 /// Opens the sources once; everything else goes through these handles.

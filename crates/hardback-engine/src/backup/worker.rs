@@ -294,14 +294,14 @@ impl<'a> Worker<'a> {
         metadata: &Metadata,
         why: &'static str,
     ) -> Result<Option<Outcome>, Error> {
-        if at.target.is_none() {
-            self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
-            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
-        }
         let sums = &self.shared.sums;
         // What moved is counted by its name.
         if why != MOVED {
             Counters::add(if item.base.is_some() { &sums.replaced } else { &sums.added }, 1);
+        }
+        if at.target.is_none() {
+            self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
         self.settle(at, &item, None, &entry.name);
         if metadata.size_bytes >= super::LARGE_FILE_BYTES {

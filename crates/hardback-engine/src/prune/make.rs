@@ -26,6 +26,8 @@ pub(crate) struct RoomMaker<'a> {
     is_trash_empty: bool,
     /// What the attempts of the run found. What one stored the next takes over, and counts no more.
     found: FoundChanged,
+    /// All of the sources was looked at for this.
+    is_all_found: bool,
     /// Why this run, or one before it, gets no room.
     suspicion: Option<String>,
     /// Names of snapshots that were removed.
@@ -80,6 +82,7 @@ impl<'a> RoomMaker<'a> {
             refusals: Vec::new(),
             is_trash_empty: false,
             found: FoundChanged::default(),
+            is_all_found: false,
             suspicion: guard::suspicion(target, job),
             removed: Vec::new(),
         };
@@ -160,21 +163,47 @@ impl<'a> RoomMaker<'a> {
 
     /// Makes room for a run that found none: empties the trash, or removes what may go. Returns whether there is more now.
     ///
+    /// A run may be full at its first files. So `look` is asked for what all of it would find before the first snapshot goes.
+    ///
     /// # Errors
     /// When it cannot be told what there is, or the user asks to stop.
-    pub(crate) fn make_in_the_middle(&mut self, found: FoundChanged) -> Result<bool, Error> {
-        self.found = self.found.with(found);
+    pub(crate) fn make_in_the_middle(
+        &mut self,
+        found: FoundChanged,
+        look: impl Fn() -> Result<FoundChanged, Error>,
+    ) -> Result<bool, Error> {
+        if !self.is_all_found {
+            self.found = self.found.with(found);
+        }
         std::mem::take(&mut self.refusals).iter().for_each(|why| self.refuse(why));
         if !std::mem::replace(&mut self.is_trash_empty, true) && self.empty_trash()? > 0 {
             return Ok(true);
         }
         // Asked also where nothing may be removed: the next run, or a pruning, is to know.
-        if let Some(why) = self.suspicious()? {
+        let mut suspicious = self.suspicious()?;
+        if suspicious.is_none() && self.may_remove && !self.is_all_found {
+            self.look_at_all(look)?;
+            suspicious = self.suspicious()?;
+        }
+        if let Some(why) = suspicious {
             self.may_remove = false;
             self.refuse(&format!("{why}; look at what changed, then say `hardback unpin`"));
             self.suspicion = Some(format!("the target was full, and {why}"));
         }
         if self.may_remove { self.make("the target is full") } else { Ok(false) }
+    }
+
+    /// Looks for all that changed; where that fails nothing may be removed.
+    fn look_at_all(&mut self, look: impl Fn() -> Result<FoundChanged, Error>) -> Result<(), Error> {
+        match look() {
+            Ok(all) => (self.found, self.is_all_found) = (all, true),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => {
+                self.may_remove = false;
+                self.refuse(&format!("it cannot be told how much changed: {}", error.with_causes()));
+            }
+        }
+        Ok(())
     }
 
     fn suspicious(&self) -> Result<Option<String>, Error> {

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::excludes::Excludes;
 use crate::job::{BackupOptions, Job, JobName, JobSource};
 use crate::problem::Problem;
-use crate::report::{BackupReport, Counters, Monitor, Phase};
+use crate::report::{BackupReport, Counters, Silent};
 use crate::system::path_bytes;
 use crate::target::{Target, open_or_create_target};
 use hardback_platform::{PathError, Seam, VolumeKind, is_privileged, missing_rights, system_version};
@@ -153,15 +153,6 @@ impl Bench<'_> {
 /// The engine is told by the environment, not by the compiler, which system this is.
 fn is_windows() -> bool {
     std::env::consts::FAMILY == "windows"
-}
-
-/// Hears nothing.
-struct Silent;
-
-impl Monitor for Silent {
-    fn problem(&self, _: &Problem) {}
-    fn notice(&self, _: &str) {}
-    fn phase(&self, _: Phase) {}
 }
 
 /// Returns an error with its causes, and with what it advises.
