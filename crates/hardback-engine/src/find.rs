@@ -60,6 +60,16 @@ pub struct FindOptions {
     pub ignore_case: bool,
 }
 
+impl FindOptions {
+    /// Says whether the pattern is one, without a target.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it is none.
+    pub fn check(&self) -> Result<(), Error> {
+        Pattern::new(&self.pattern, self.ignore_case).map(drop)
+    }
+}
+
 /// What a search came to.
 #[derive(Debug, Clone, Default)]
 #[must_use = "the report says whether all records could be searched"]

@@ -397,7 +397,7 @@ fn find_tells_where_a_name_is() {
         let output = env.hardback(&["find", "target", "NEW", option]).exits(0);
         assert_eq!(output.stderr, "1 path in 2 snapshots\n");
     }
-    env.hardback(&["find", "target", "[a"]).exits(1).ignore();
+    env.hardback(&["find", "target", "[a"]).exits(2).ignore();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::reports::{ProblemFields, tell_problems};
 use crate::args::FindArgs;
 use crate::env::Env;
 use crate::exit::Exit;
+use crate::failure::Usage;
 use crate::ui::text;
 use hardback_engine::system::kind_code;
 use hardback_engine::{Clock, FindOptions, Found, catalog, find, timestamp};
@@ -13,10 +14,11 @@ use serde::Serialize;
 
 /// Finds.
 pub(crate) fn run(args: &FindArgs, env: &Env) -> anyhow::Result<Exit> {
+    let options = FindOptions { job: args.job.clone(), pattern: args.pattern.clone(), ignore_case: args.ignore_case };
+    options.check().map_err(|error| Usage::from_refusal(&error))?;
     let target = env.open_target(&env.absolute(&args.target)?)?;
     let jobs = catalog::jobs(&target)?;
     let zone = env.clock.zone();
-    let options = FindOptions { job: args.job.clone(), pattern: args.pattern.clone(), ignore_case: args.ignore_case };
     let mut output = Output::new(env);
     let result = env.with_progress(|ctx| {
         find(ctx, &target, &options, &mut |found| {
