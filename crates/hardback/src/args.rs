@@ -2,6 +2,7 @@
 
 mod bit_rot;
 mod elsewhere;
+mod examples;
 mod notes;
 mod protect;
 mod retention;
@@ -20,7 +21,7 @@ pub(crate) use shadow::{HookArgs, ShadowCommand, ShadowMode, WithShadowArgs};
 pub(crate) use sources::SourcesAndTarget;
 pub(crate) use values::Percent;
 
-use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use hardback_shadow::ShadowSize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -542,7 +543,8 @@ pub(crate) struct ManArgs {
 
 /// Parses the arguments; prints help or a usage error and ends the process where there is nothing to run.
 pub(crate) fn parse() -> Cli {
-    Cli::parse_from(with_role(std::env::args_os().collect()))
+    let matches = command().get_matches_from(with_role(std::env::args_os().collect()));
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
 }
 
 /// Name under which the binary is the rsync of a computer that is pulled from, as a symlink: for configurations that take
@@ -559,8 +561,15 @@ fn with_role(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Returns the whole command line's description.
+/// Returns the whole command line's description, with examples for this system.
 pub(crate) fn command() -> clap::Command {
+    match std::env::consts::FAMILY {
+        "windows" => examples::of_windows(plain_command()),
+        _ => plain_command(),
+    }
+}
+
+fn plain_command() -> clap::Command {
     Cli::command()
 }
 

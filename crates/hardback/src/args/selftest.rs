@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hardback selftest
-  hardback selftest --folder D:\\        on another volume
+  hardback selftest --folder /mnt/disk     on another volume
   hardback selftest > report.txt")]
 pub(crate) struct SelftestArgs {
     /// Folder on the volume to test [default: the system's folder for temporary files]
