@@ -3,6 +3,8 @@
 //!
 //! Formats: MS-DTYP 2.4 (descriptors), MS-FSCC 2.1.2.5 (junctions) and 2.4.16 (attributes).
 
+use std::ops::Range;
+
 /// The header of a self-relative descriptor.
 const HEADER_BYTES: usize = 20;
 const SELF_RELATIVE: u16 = 0x8000;
@@ -33,6 +35,22 @@ pub(super) const ALL: u32 = 0x001F_01FF;
 pub(super) const EXECUTE: u32 = 0x20;
 /// An audit of what succeeds.
 pub(super) const AUDIT_SUCCESS: u8 = 0x40;
+
+/// Returns where a value has identifiers of a computer, a domain or a user of a cloud service. What ends the identifier of
+/// a user, such as 500 for the administrator, is the same everywhere.
+///
+/// Format: MS-DTYP 2.4.2.2; in text they begin with S-1-5-21 and S-1-12-1.
+pub(super) fn private_parts(value: &[u8]) -> Vec<Range<usize>> {
+    /// Authority and first number, and how many bytes behind them are private.
+    const BEGINNINGS: [([u8; 10], usize); 2] =
+        [([0, 0, 0, 0, 0, 5, 21, 0, 0, 0], 12), ([0, 0, 0, 0, 0, 12, 1, 0, 0, 0], 16)];
+    let mut found = Vec::new();
+    for (beginning, private_bytes) in BEGINNINGS {
+        let places = value.windows(beginning.len()).enumerate().filter(|(_, bytes)| *bytes == beginning);
+        found.extend(places.map(|(at, _)| at + beginning.len()..at + beginning.len() + private_bytes));
+    }
+    found
+}
 
 /// The parts of a descriptor, whatever their order in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

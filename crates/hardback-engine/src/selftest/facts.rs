@@ -1,6 +1,6 @@
 //! All that can be read of a tree, and how two trees differ: what was made, and what came back.
 
-use super::bytes::Descriptor;
+use super::bytes::{self, Descriptor};
 use hardback_platform::ntfs::{ACL, ATTRIBUTES};
 use hardback_platform::{Attributes, Dir, FileId, Kind, Metadata, PathError, Xattrs, ntfs};
 use std::collections::BTreeMap;
@@ -166,11 +166,19 @@ pub(super) fn is_same_value(name: &[u8], one: Option<&[u8]>, other: Option<&[u8]
     }
 }
 
-/// Returns the beginning of a value in hexadecimal digits, for people.
+/// Returns the beginning of a value in hexadecimal digits, for people. What tells whose computer or domain it is is dotted.
 pub(super) fn shown_value(value: Option<&[u8]>) -> String {
     const SHOWN_BYTES: usize = 120;
     let Some(value) = value else { return "nothing".to_owned() };
-    let digits: String = value.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    let private = bytes::private_parts(value);
+    let shown = value.iter().enumerate().take(SHOWN_BYTES);
+    let digits: String = shown
+        .map(
+            |(at, byte)| {
+                if private.iter().any(|part| part.contains(&at)) { "..".into() } else { format!("{byte:02x}") }
+            },
+        )
+        .collect();
     match value.len() > SHOWN_BYTES {
         true => format!("{digits}… ({} bytes)", value.len()),
         false => digits,
@@ -193,6 +201,26 @@ mod tests {
         assert!(same(ACL, &one, &one) && !same(ACL, &one, &other));
         assert!(!is_same_value(EA, Some(b"x"), None) && is_same_value(EA, None, None));
         assert_eq!(shown_value(Some(&[1, 0xAB])), "01ab");
+    }
+
+    #[test]
+    fn a_value_that_is_shown_does_not_tell_whose_computer_it_is() {
+        // S-1-5-21-A-B-C-1001, S-1-12-1-A-B-C-D (a user of a cloud), and one that every computer has.
+        let local = [&[1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0][..], &[0xA5; 12], &[0xE9, 3, 0, 0]].concat();
+        let cloud = [&[1, 5, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0][..], &[0xB6; 16]].concat();
+        let value = [&local[..], &cloud, super::super::bytes::EVERYONE].concat();
+        let shown = shown_value(Some(&value));
+        let wanted = [
+            "010500000000000515000000",
+            &"..".repeat(12),
+            "e9030000",
+            "010500000000000c01000000",
+            &"..".repeat(16),
+            "010100000000000100000000",
+        ];
+        assert_eq!(shown, wanted.concat());
+        // Cut off in the middle.
+        assert_eq!(shown_value(Some(&local[..20])), format!("010500000000000515000000{}", "..".repeat(8)));
     }
 
     #[test]
