@@ -81,6 +81,14 @@ fn command_line(command: &Command) -> String {
         .join(" ")
 }
 
+/// Where our own compiler has its documents, the licences of its standard
+/// library among them.
+pub fn rust_documents() -> Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let root = output(command(rustc).args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(root.trim()).join("share/doc"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -22,8 +22,8 @@ pub(super) fn of_dependencies(target: &str) -> Result<String> {
     let metadata: Value = serde_json::from_str(&metadata)?;
     let packages = linked(&metadata, "hardback")?;
     let mut text = String::from(
-        "hardback is MIT OR Apache-2.0. It is linked with the standard library of Rust (MIT OR Apache-2.0, The Rust\n\
-         Project Developers) and with these packages.\n",
+        "hardback is MIT OR Apache-2.0. It is linked with the standard library of Rust, whose licences are beside this\n\
+         file, and with these packages.\n",
     );
     for package in packages.values() {
         let field = |name: &str| package[name].as_str().unwrap_or("unknown");
@@ -38,6 +38,30 @@ pub(super) fn of_dependencies(target: &str) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// What a compiler brings along for its standard library, among its `documents`: Rust's own page, or what Debian wrote.
+pub(super) fn of_standard_library(documents: &Path) -> Result<(String, PathBuf)> {
+    let page = documents.join("rust/COPYRIGHT-library.html");
+    if page.is_file() {
+        return Ok(("rust-standard-library.html".to_owned(), page));
+    }
+    let missing = || format!("no licences of Rust's standard library in {}", documents.display());
+    let mut packages = Vec::new();
+    for entry in fs::read_dir(documents).with_context(missing)? {
+        let path = entry?.path();
+        let is_library = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libstd-rust-"));
+        packages.extend(is_library.then(|| path.join("copyright")).filter(|copyright| copyright.is_file()));
+    }
+    packages.sort();
+    Ok(("rust-standard-library.txt".to_owned(), packages.into_iter().next().with_context(missing)?))
+}
+
+/// What Debian wrote of the licences of a package from which C code is linked.
+pub(super) fn of_debian_package(package: &str) -> Result<(String, PathBuf)> {
+    let path = Path::new("/usr/share/doc").join(package).join("copyright");
+    ensure!(path.is_file(), "no licences of {package}: there is no {}", path.display());
+    Ok((format!("{package}.txt"), path))
 }
 
 /// The packages that are linked into `program`, by name and version; ours are not among them.
@@ -97,6 +121,25 @@ fn texts(folder: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::workspace_root;
+
+    #[test]
+    fn a_compiler_without_licences_is_told() {
+        let place = workspace_root().join("target/dist-licences-test");
+        fs::remove_dir_all(&place).ok();
+        fs::create_dir_all(&place).unwrap();
+        assert!(of_standard_library(&place).unwrap_err().to_string().contains("no licences"));
+        for (folder, file, name) in [
+            ("libstd-rust-1.80", "copyright", "rust-standard-library.txt"),
+            ("rust", "COPYRIGHT-library.html", "rust-standard-library.html"),
+        ] {
+            fs::create_dir(place.join(folder)).unwrap();
+            let path = place.join(folder).join(file);
+            fs::write(&path, "MIT").unwrap();
+            assert_eq!(of_standard_library(&place).unwrap(), (name.to_owned(), path));
+        }
+        assert!(of_debian_package("no-such-package").is_err());
+    }
 
     #[test]
     fn what_is_linked_is_named_with_its_licence_and_what_only_tests_is_not() {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{cargo, command, find_program, output, run, workspace_root};
+use crate::process::{cargo, command, find_program, output, run, rust_documents, workspace_root};
 use crate::steps::{Steps, no_skip_from_env};
 use crate::windows::{self, Setup, Toolchain};
 use archive::{Content, Format};
@@ -71,7 +71,12 @@ fn for_windows(steps: &mut Steps, folder: &Path) -> Result<Option<String>> {
     let (mut build, exe) = toolchain.release(&program::settings(windows::TARGET, true));
     run(&mut build)?;
     program::check_windows(&exe, VERSION)?;
-    let content = content(&exe, "hardback.exe", windows::TARGET)?;
+    let libraries = [
+        licences::of_standard_library(&toolchain.documents()?)?,
+        licences::of_debian_package("mingw-w64-x86-64-dev")?,
+        licences::of_debian_package("gcc-mingw-w64-base")?,
+    ];
+    let content = content(&exe, "hardback.exe", windows::TARGET, &libraries)?;
     let zip = archive::make_twice(Format::Zip, &content, folder, "windows-x86_64", commit_time()?)?;
     try_under_wine(&toolchain, &folder.join(&zip))?;
     Ok(Some(zip))
@@ -108,7 +113,11 @@ fn for_linux(folder: &Path) -> Result<String> {
     let built = target_dir.join(target).join("release/hardback");
     let said = output(command(&built).arg("--version"))?;
     ensure!(said.trim() == format!("hardback {VERSION}"), "hardback says of itself: {said:?}");
-    let content = content(&built, "hardback", target)?;
+    let mut libraries = vec![licences::of_standard_library(&rust_documents()?)?];
+    if has_musl {
+        libraries.push(licences::of_debian_package("musl")?);
+    }
+    let content = content(&built, "hardback", target, &libraries)?;
     let name = if has_musl { "linux-static-x86_64" } else { "linux-x86_64" };
     archive::make_twice(Format::TarGz, &content, folder, name, commit_time()?)
 }
@@ -119,10 +128,14 @@ fn library_dir(target: &str) -> Result<PathBuf> {
 }
 
 /// What an archive holds: the program, the licences of all that is in it, and the documents.
-fn content(program: &Path, name: &str, target: &str) -> Result<Content> {
+fn content(program: &Path, name: &str, target: &str, libraries: &[(String, PathBuf)]) -> Result<Content> {
     let mut content = Content::new();
     content.add_program(name, program)?;
     content.add_text("LICENSES/THIRD-PARTY.txt", licences::of_dependencies(target)?);
+    for (name, path) in libraries {
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        content.add_text(&format!("LICENSES/{name}"), String::from_utf8_lossy(&text).into_owned());
+    }
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         content.add_document(&format!("LICENSES/{licence}"), licence)?;
     }

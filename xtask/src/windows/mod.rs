@@ -188,6 +188,15 @@ impl Toolchain {
         (build, target_dir().join("windows").join(TARGET).join("release/hardback.exe"))
     }
 
+    /// Where the compiler that builds for Windows has its documents, the
+    /// licences of its standard library among them.
+    pub fn documents(&self) -> Result<PathBuf> {
+        match &self.compiler {
+            Compiler::Own => process::rust_documents(),
+            Compiler::Debian { root } => Ok(root.join("usr/share/doc")),
+        }
+    }
+
     /// What `program` says under Wine when it is called with `arguments`.
     pub fn output(&self, program: &Path, arguments: &[&str]) -> Result<String> {
         self.wine.output(program, arguments, PROCESS_SECONDS_MAX)
