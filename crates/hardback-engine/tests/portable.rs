@@ -12,8 +12,9 @@ use hardback_engine::{
     Phase, Place, Problem, PruneOptions, PruneReport, RestoreOptions, SystemClock, Target, backup, catalog,
     change_notes, open_or_create_target, prune, restore,
 };
-use hardback_platform::{Dir, Kind, RelPath, Seam};
+use hardback_platform::{Call, Dir, Kind, Op, RelPath, Seam, Verdict, Watch};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 struct Quiet;
 
@@ -47,11 +48,17 @@ impl Bench {
     }
 
     fn try_backup(&self, options: BackupOptions) -> Result<BackupReport, Error> {
+        self.try_backup_watched(options, Seam::default())
+    }
+
+    /// Tries to back up while something watches the source.
+    fn try_backup_watched(&self, options: BackupOptions, source_seam: Seam) -> Result<BackupReport, Error> {
         let (counters, cancel) = (Counters::default(), Cancel::default());
         let ctx = Context { clock: &SystemClock, monitor: &Quiet, counters: &counters, cancel: &cancel };
         let source =
             JobSource { folder: b"docs".to_vec(), path: self.source.clone(), path_bytes: b"docs-path".to_vec() };
-        let job = Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap();
+        let mut job = Job::new(JobName::new("test").unwrap(), vec![source], options).unwrap();
+        job.source_seam = source_seam;
         backup(&ctx, &self.open(), &job, &Excludes::default())
     }
 
@@ -200,6 +207,44 @@ fn an_emptied_source_is_refused_and_makes_no_snapshot() {
     assert_eq!(catalog::snapshots(&bench.open(), "test").unwrap().sealed.len(), 1);
     let report = bench.try_backup(BackupOptions { allow_empty: true, ..options }).unwrap();
     assert_eq!(report.totals.entries, 1);
+}
+
+/// Takes the source away when a file of some name is about to be opened.
+struct TakenAway {
+    source: PathBuf,
+}
+
+impl Watch for TakenAway {
+    fn before(&self, call: &Call<'_>) -> Verdict {
+        if call.op == Op::OpenFile && call.name == b"m" {
+            // A second time it is not there to be taken.
+            std::fs::rename(&self.source, self.source.with_file_name("elsewhere")).ok();
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn a_source_that_goes_away_during_a_run_is_stored_whole_or_not_at_all() {
+    let bench = Bench::new();
+    for name in ["a", "m", "sub/x", "z"] {
+        bench.write(name, name);
+    }
+    assert_eq!(bench.backup().totals.new_files, 4);
+    for name in ["a", "m", "sub/x", "z"] {
+        bench.write(name, "changed");
+    }
+    let options = BackupOptions { same_disk: true, workers: 1, ..BackupOptions::default() };
+    let taken = TakenAway { source: bench.source.clone() };
+    match bench.try_backup_watched(options, Seam::watched(Arc::new(taken))) {
+        // Here a folder that is held is found wherever it is now.
+        Ok(report) => assert_eq!((report.totals.problems, report.totals.new_files), (0, 4), "{:?}", report.problems),
+        Err(error) => {
+            let is_windows = cfg!(windows);
+            assert!(is_windows && error.to_string().contains("went away during the run"), "{error}");
+            assert_eq!(catalog::snapshots(&bench.open(), "test").unwrap().sealed.len(), 1);
+        }
+    }
 }
 
 #[test]

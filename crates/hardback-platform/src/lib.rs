@@ -56,6 +56,9 @@ pub const FETCHES_PLACEHOLDERS: bool = cfg!(windows);
 /// Whether a folder that a volume is mounted in is a link here, which nobody follows; elsewhere it is a folder.
 pub const MOUNTS_ARE_LINKS: bool = cfg!(windows);
 
+/// Whether a symlink to a folder can be renamed over as any other entry can; elsewhere it is a folder itself.
+pub const REPLACES_LINKS_TO_FOLDERS: bool = cfg!(unix);
+
 /// Whether this system has the raw stream of an encrypted file for everybody who may back it up.
 pub const EXPORTS_ENCRYPTED: bool = cfg!(windows);
 

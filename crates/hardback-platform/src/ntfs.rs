@@ -169,6 +169,28 @@ pub fn ea_from_windows(given: &[u8]) -> Option<Vec<u8>> {
     Some(list)
 }
 
+/// Returns a list of EAs, as it is on the disk, without those that the kernel keeps there: what code integrity knows of a
+/// program. They come and go with no change of the file, and only the kernel sets them.
+///
+/// Source: "Kernel Extended Attributes" in Microsoft's documentation of drivers.
+pub fn without_kernel_eas(on_disk: &[u8]) -> Option<Vec<u8>> {
+    const PREFIX: &[u8] = b"$KERNEL.";
+    let mut list = Vec::new();
+    let mut rest = on_disk;
+    while !rest.is_empty() {
+        let (bytes, next) = (ea_bytes(rest)?, u32_at(rest, 0)? as usize);
+        if next < bytes || next > rest.len() {
+            return None;
+        }
+        let name = rest.get(8..8 + usize::from(rest[5]))?;
+        if !name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
+            list.extend_from_slice(&rest[..next]);
+        }
+        rest = &rest[next..];
+    }
+    Some(list)
+}
+
 /// Returns where the last entry of a list of EAs begins, which its offset tells, given how many bytes are left; `None`
 /// for one that is malformed.
 fn last_ea(list: &[u8], is_last: fn(usize, usize) -> bool) -> Option<usize> {
@@ -333,6 +355,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_keeps_beside_a_program_is_none_of_its_attributes() {
+        let entry = |name: &[u8], value: &[u8]| {
+            let bytes = (8 + name.len() + 1 + value.len()).next_multiple_of(4);
+            let mut entry = ea(u32::try_from(bytes).unwrap(), name, value);
+            entry.resize(bytes, 0);
+            entry
+        };
+        let (note, other) = (entry(b"NOTE", b"seven.."), entry(b"A", b""));
+        let kernel = entry(b"$Kernel.Purge.EsbCache", b"0123456789");
+        for list in [vec![&kernel, &note, &other], vec![&note, &kernel, &other], vec![&note, &other, &kernel]] {
+            let list: Vec<u8> = list.into_iter().flatten().copied().collect();
+            assert_eq!(without_kernel_eas(&list).as_deref(), Some(&[&note[..], &other].concat()[..]));
+            assert_eq!(without_kernel_eas(&list[..list.len() - 1]), None);
+        }
+        assert_eq!(without_kernel_eas(&kernel).as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
     fn attributes_are_set_so_that_none_undoes_another() {
         let names = [ACL, ATTRIBUTES, CREATED, EA, REPARSE, b"user.zone"];
         let record: Vec<_> = names.iter().map(|name| (name.to_vec(), Vec::new())).collect();
@@ -374,6 +414,7 @@ mod tests {
             streams(bytes),
             ea_for_windows(bytes),
             ea_from_windows(bytes),
+            without_kernel_eas(bytes),
             acl::for_windows(bytes),
             acl::parts(bytes),
             acl::is_valid(bytes),

@@ -508,3 +508,50 @@ fn a_name_of_a_read_only_file_goes_and_the_other_stays_read_only() {
     dir.unlink(b"b").unwrap();
     assert!(names(&dir).is_empty());
 }
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "somebody else does this, with the standard library")]
+fn a_read_only_file_is_replaced_and_its_other_name_stays_read_only() {
+    let Scratch { dir, temp } = Scratch::new();
+    write(&dir, b"stored", b"old");
+    dir.link(b"stored", &dir, b"other").unwrap();
+    let set_read_only = |name: &str, is_wanted| {
+        let path = temp.path().join(name);
+        let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(is_wanted);
+        std::fs::set_permissions(&path, permissions).unwrap();
+    };
+    set_read_only("stored", true);
+    // Wine replaces nothing that is open.
+    let reader = std::env::var_os("HARDBACK_TEST_WINE").is_none().then(|| dir.open_file(b"stored").unwrap());
+    dir.link(b"stored", &dir, b"third").unwrap();
+    write(&dir, b"new", b"new");
+    dir.rename_over(b"new", &dir, b"stored").unwrap();
+    assert_eq!((read(&dir, b"stored"), read(&dir, b"other")), (b"new".to_vec(), b"old".to_vec()));
+    assert!(reader.is_none_or(|reader| reader.read_to_vec(10).unwrap() == b"old"));
+    for (name, is_read_only) in [("stored", false), ("other", true), ("third", true)] {
+        let permissions = std::fs::metadata(temp.path().join(name)).unwrap().permissions();
+        assert_eq!(permissions.readonly(), is_read_only, "{name}");
+    }
+    set_read_only("other", false);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "somebody else does this, with the standard library")]
+fn a_directory_knows_whether_it_is_still_there() {
+    let Scratch { dir, temp } = Scratch::new();
+    dir.make_dir(b"held", 0o755).unwrap();
+    let held = dir.open_dir(b"held").unwrap();
+    held.check_is_there().unwrap();
+    std::fs::rename(temp.path().join("held"), temp.path().join("elsewhere")).unwrap();
+    match held.check_is_there() {
+        Ok(()) => write(&held, b"found", b""),
+        Err(error) => {
+            only_on_windows(&error);
+            assert_eq!(error.fault(), Faults::Vanished, "{error}: {:?}", error.source);
+            // Another one in its place is not it.
+            dir.make_dir(b"held", 0o755).unwrap();
+            check_fault(held.check_is_there(), Faults::Vanished);
+        }
+    }
+}

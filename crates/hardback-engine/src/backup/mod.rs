@@ -171,7 +171,8 @@ fn back_up(
     elsewhere::tell_hidden(&shared, job, &roots);
     ctx.monitor.phase(Phase::Copying);
     let stored = run.walk_and_store(&shared, excludes, job, sources, &roots);
-    let recorded = match stored.and_then(|recorded| sources.check().map(|()| recorded)) {
+    let check = || sources.check().and_then(|()| check_are_there(job, &roots));
+    let recorded = match stored.and_then(|recorded| check().map(|()| recorded)) {
         Ok(recorded) => recorded,
         Err(error) => {
             found.set(run.changed(&shared));
@@ -263,6 +264,17 @@ fn look_ahead(
 /// Opens the sources once; everything else goes through these handles.
 fn open_sources(job: &Job) -> Result<Vec<(String, Dir)>, Error> {
     job.sources.iter().map(|source| open_source(job, source)).collect()
+}
+
+/// Makes sure that nothing counts as gone because its disk was taken out meanwhile.
+fn check_are_there(job: &Job, roots: &[Dir]) -> Result<(), Error> {
+    for (source, root) in job.sources.iter().zip(roots) {
+        root.check_is_there().map_err(|error| Error::Refused {
+            message: format!("the source {} went away during the run: {}", source.path.display(), error.source),
+            hint: Some("is its disk still there? What was stored is taken over by the next run".into()),
+        })?;
+    }
+    Ok(())
 }
 
 fn open_source(job: &Job, source: &JobSource) -> Result<(String, Dir), Error> {

@@ -7,7 +7,7 @@ use crate::error::{Error, UnderPath};
 use crate::manifest::Seal;
 use crate::report::{LimitationKind, Phase};
 use crate::target::{PRIVATE_DIR, Target, layout, open_or_make_dir};
-use hardback_platform::{Dir, Faults, PathError, Time};
+use hardback_platform::{Dir, Faults, PathError, REPLACES_LINKS_TO_FOLDERS, Time};
 use std::sync::atomic::Ordering;
 
 /// What sealing needs to know.
@@ -158,21 +158,21 @@ pub(super) fn point_latest(ctx: &Context<'_>, target: &Target, trees: &Dir, snap
     }
 }
 
-/// Makes a symlink, or a text file where the volume has none.
+/// Makes a symlink, or a text file where the volume has none, and where one could not be replaced by the next run.
 fn try_point_latest(target: &Target, trees: &Dir, snapshot: &str) -> Result<(), PathError> {
     let temporary = b"latest.new";
     match target.ours.unlink(temporary) {
         Err(e) if e.fault() != Faults::Vanished => return Err(e),
         _ => {}
     }
-    match target.ours.symlink(snapshot.as_bytes(), temporary) {
-        Ok(()) => {}
-        Err(e) if matches!(e.fault(), Faults::Denied | Faults::Unsupported | Faults::BadName) => {
+    match REPLACES_LINKS_TO_FOLDERS.then(|| target.ours.symlink(snapshot.as_bytes(), temporary)) {
+        Some(Ok(())) => {}
+        Some(Err(e)) if !matches!(e.fault(), Faults::Denied | Faults::Unsupported | Faults::BadName) => return Err(e),
+        Some(Err(_)) | None => {
             let file = target.ours.create_file(temporary, 0o600)?;
             file.write_all_at(format!("{snapshot}\n").as_bytes(), 0)?;
             file.sync()?;
         }
-        Err(e) => return Err(e),
     }
     target.ours.rename_over(temporary, trees, layout::LATEST)?;
     trees.sync()

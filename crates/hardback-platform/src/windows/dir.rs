@@ -9,13 +9,13 @@ use crate::records;
 use crate::reparse;
 use crate::seam::{Op, Seam};
 use crate::system::file::{self, FileRead, FileWrite};
-use crate::system::{encrypted, facts, os_error, sys, unsupported, volume};
+use crate::system::{encrypted, facts, names, os_error, sys, sys_names, unsupported, volume};
 use crate::volume::{FreeSpace, VolumeTraits};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Component, Path, Prefix};
 use windows_sys::Win32::Foundation as code;
 use windows_sys::Win32::Storage::FileSystem as fs;
 
@@ -24,7 +24,7 @@ const DIR_ACCESS: u32 = fs::FILE_LIST_DIRECTORY | fs::FILE_READ_ATTRIBUTES;
 /// Others may do everything meanwhile.
 const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
 /// Opens the entry itself, whatever it is.
-const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
+pub(super) const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
 /// Numbers in the buffer of directory entries that one system call fetches: 64 KiB.
 const LIST_BUFFER_NUMBERS: usize = 8 * 1024;
 
@@ -43,7 +43,7 @@ fn fail<'a>(op: &'static str, name: &'a [u8]) -> impl FnOnce(io::Error) -> PathE
 }
 
 /// Opens what is at a path.
-fn open(path: &OsStr, access: u32, flags: u32) -> io::Result<File> {
+pub(super) fn open(path: &OsStr, access: u32, flags: u32) -> io::Result<File> {
     OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
 }
 
@@ -66,13 +66,31 @@ fn verbatim(file: &File, path: &Path) -> io::Result<OsString> {
     }
     match sys::final_path(file) {
         Ok(path) => Ok(path),
-        // No drive letter leads there, as for a shadow copy: then the path is verbatim already.
-        Err(e) => {
-            let absolute = std::path::absolute(path)?;
-            let is_verbatim = absolute.as_os_str().as_encoded_bytes().starts_with(br"\\?\");
-            if is_verbatim { Ok(absolute.into_os_string()) } else { Err(e) }
-        }
+        // No drive letter leads there, as for a shadow copy, or only one that the mount manager does not know, as for many
+        // virtual drives.
+        Err(e) => verbatim_of(&std::path::absolute(path)?).ok_or(e),
     }
+}
+
+/// Returns the verbatim form of an absolute path, as it is written.
+fn verbatim_of(path: &Path) -> Option<OsString> {
+    let text = path.as_os_str().as_encoded_bytes();
+    if text.starts_with(br"\\?\") {
+        return Some(path.as_os_str().to_owned());
+    }
+    let mut verbatim = OsString::from(r"\\?\");
+    match path.components().next()? {
+        Component::Prefix(prefix) => match prefix.kind() {
+            Prefix::Disk(_) => verbatim.push(path),
+            Prefix::UNC(..) => {
+                verbatim.push("UNC");
+                verbatim.push(&path.as_os_str().to_str()?[1..]);
+            }
+            _ => return None,
+        },
+        _ => return None,
+    }
+    Some(verbatim)
 }
 
 impl Dir {
@@ -148,7 +166,7 @@ impl Dir {
     pub(crate) fn open_or_create(&self, name: &[u8]) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).share_mode(SHARE_ALL);
-        let file = options.custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT).open(self.child(name)?)?;
+        let file = options.custom_flags(ITSELF).open(self.child(name)?)?;
         refuse_all_but_files(&file)?;
         Ok(file)
     }
@@ -201,7 +219,15 @@ impl Dir {
         let dir = self.reopen(DIR_ACCESS).map_err(fail("list", b""))?;
         let mut buffer = vec![0u64; LIST_BUFFER_NUMBERS];
         let mut listing = Listing::default();
-        while sys::next_entries(&dir, &mut buffer).map_err(fail("list", b""))? {
+        let is_root = self.path.as_encoded_bytes().ends_with(br"\");
+        loop {
+            match sys::next_entries(&dir, &mut buffer) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The top of a volume that is empty: it has not even the names of itself and of what is above it.
+                Err(e) if is_root && listing.is_empty() && sys::is(&e, code::ERROR_FILE_NOT_FOUND) => break,
+                Err(e) => return Err(fail("list", b"")(e)),
+            }
             records::push_entries(sys::bytes_of(&buffer), &mut listing)
                 .ok_or_else(|| fail("list", b"")(io::ErrorKind::InvalidData.into()))?;
         }
@@ -230,11 +256,10 @@ impl Dir {
         self.pass(Op::OpenFile, "open", name)?;
         let open = || {
             let path = self.child(name)?;
-            let file = open_content(&path)?;
-            Ok((file, path))
+            let (file, may_have_holes) = open_content(&path)?;
+            Ok(FileRead { file, raw_of: None, may_have_holes, path, seam: self.seam.clone() })
         };
-        let (file, path) = open().map_err(fail("open", name))?;
-        Ok(FileRead { file, raw_of: None, path, seam: self.seam.clone() })
+        open().map_err(fail("open", name))
     }
 
     /// Opens a regular file for reading as [`Dir::open_file`] does, and returns what is known about the open file.
@@ -257,7 +282,7 @@ impl Dir {
             Ok((file, path, Metadata { size_bytes, ..metadata }))
         };
         let (file, path, metadata) = open().map_err(fail("open", name))?;
-        Ok((FileRead { file, raw_of: None, path, seam: self.seam.clone() }, metadata))
+        Ok((FileRead { file, raw_of: None, may_have_holes: false, path, seam: self.seam.clone() }, metadata))
     }
 
     /// Opens the raw stream of an encrypted file, which everybody may have who may back the file up. It is put into a
@@ -269,7 +294,7 @@ impl Dir {
             let file = open(&path, fs::FILE_READ_ATTRIBUTES, ITSELF)?;
             refuse_all_but_files(&file)?;
             let raw = encrypted::export(&path)?;
-            Ok(FileRead { file: raw, raw_of: Some(file), path, seam: self.seam.clone() })
+            Ok(FileRead { file: raw, raw_of: Some(file), may_have_holes: false, path, seam: self.seam.clone() })
         };
         let raw = open().map_err(fail("open", name))?;
         let metadata = raw.metadata().map_err(|e| e.under(name))?;
@@ -303,15 +328,19 @@ impl Dir {
     /// Makes a subdirectory. Windows has no modes; it inherits its permissions.
     pub fn make_dir(&self, name: &[u8], _mode: u32) -> Result<(), PathError> {
         self.pass(Op::MakeDir, "make the folder", name)?;
-        self.child(name).and_then(std::fs::create_dir).map_err(fail("make the folder", name))
+        let make = |path: OsString| match std::fs::create_dir(&path) {
+            // Whom the access list keeps out, and who has the right to restore.
+            Err(e) if sys::is(&e, code::ERROR_ACCESS_DENIED) => sys_names::make_dir(&path).map_err(|_| e),
+            other => other,
+        };
+        self.child(name).and_then(make).map_err(fail("make the folder", name))
     }
 
     /// Makes a new file; an entry of that name is an error. Windows has no modes; it inherits its permissions.
     pub fn create_file(&self, name: &[u8], _mode: u32) -> Result<FileWrite, PathError> {
         self.pass(Op::CreateFile, "create", name)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).share_mode(SHARE_ALL);
-        options.custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
+        options.read(true).write(true).create_new(true).share_mode(SHARE_ALL).custom_flags(ITSELF);
         let open = || {
             let path = self.child(name)?;
             Ok((options.open(&path)?, path))
@@ -324,7 +353,7 @@ impl Dir {
     pub fn open_file_to_write(&self, name: &[u8]) -> Result<FileWrite, PathError> {
         self.pass(Op::CreateFile, "open", name)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).share_mode(SHARE_ALL).custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT);
+        options.read(true).write(true).share_mode(SHARE_ALL).custom_flags(ITSELF);
         let open = || {
             let path = self.child(name)?;
             let file = options.open(&path)?;
@@ -338,7 +367,7 @@ impl Dir {
     /// Gives a file one more name; a symlink is linked itself, not what it points to.
     pub fn link(&self, name: &[u8], new_dir: &Dir, new_name: &[u8]) -> Result<(), PathError> {
         new_dir.pass(Op::Link, "hard link", new_name)?;
-        let link = || std::fs::hard_link(self.child(name)?, new_dir.child(new_name)?);
+        let link = || names::link(&self.child(name)?, &new_dir.child(new_name)?);
         link().map_err(fail("hard link", new_name))
     }
 
@@ -383,60 +412,22 @@ impl Dir {
 
     fn rename(&self, name: &[u8], new_dir: &Dir, new_name: &[u8], flags: u32) -> Result<(), PathError> {
         new_dir.pass(Op::Rename, "rename to", new_name)?;
-        let rename = || sys::move_file(&self.child(name)?, &new_dir.child(new_name)?, flags);
+        let rename = || names::rename(&self.child(name)?, &new_dir.child(new_name)?, flags);
         rename().map_err(fail("rename to", new_name))
     }
 
     /// Removes an entry that is no directory.
     pub fn unlink(&self, name: &[u8]) -> Result<(), PathError> {
         self.pass(Op::Unlink, "remove", name)?;
-        self.remove(name, |kind| kind != Kind::Dir).map_err(fail("remove", name))
+        self.child(name).and_then(|path| names::remove(&path, |kind| kind != Kind::Dir)).map_err(fail("remove", name))
     }
 
     /// Removes an empty subdirectory.
     pub fn remove_dir(&self, name: &[u8]) -> Result<(), PathError> {
         self.pass(Op::RemoveDir, "remove the folder", name)?;
-        self.remove(name, |kind| kind == Kind::Dir).map_err(fail("remove the folder", name))
-    }
-
-    /// Removes the entry itself by handle, so that what is removed is what was looked at.
-    fn remove(&self, name: &[u8], is_wanted: impl FnOnce(Kind) -> bool) -> io::Result<()> {
-        let file = open(&self.child(name)?, fs::DELETE | fs::FILE_READ_ATTRIBUTES, ITSELF)?;
-        if !is_wanted(super::kind_of(&file)?) {
-            return Err(os_error(code::ERROR_DIRECTORY));
-        }
-        match sys::remove_now(&file) {
-            // Before Windows 10 1809, and on volumes other than NTFS.
-            Err(e)
-                if sys::is(&e, code::ERROR_INVALID_PARAMETER)
-                    || sys::is(&e, code::ERROR_INVALID_FUNCTION)
-                    || sys::is(&e, code::ERROR_NOT_SUPPORTED)
-                    || sys::is(&e, code::ERROR_CALL_NOT_IMPLEMENTED) =>
-            {
-                match sys::remove_on_close(&file) {
-                    Err(e) if sys::is(&e, code::ERROR_ACCESS_DENIED) => self.remove_read_only(name, e),
-                    other => other,
-                }
-            }
-            other => other,
-        }
-    }
-
-    /// Removes a name of a read-only file where that attribute is in the way. It belongs to the file, so it is put back
-    /// for the names that stay.
-    fn remove_read_only(&self, name: &[u8], refusal: io::Error) -> io::Result<()> {
-        let access = fs::DELETE | fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES;
-        let file = open(&self.child(name)?, access, ITSELF)?;
-        let attributes = sys::by_handle(&file)?.dwFileAttributes;
-        if attributes & fs::FILE_ATTRIBUTE_READONLY == 0 {
-            return Err(refusal);
-        }
-        let writable = attributes & !fs::FILE_ATTRIBUTE_READONLY;
-        // No attribute at all is a word of its own; 0 would change none.
-        sys::set_attributes(&file, if writable == 0 { fs::FILE_ATTRIBUTE_NORMAL } else { writable })?;
-        let removed = sys::remove_on_close(&file);
-        sys::set_attributes(&file, attributes)?;
-        removed
+        self.child(name)
+            .and_then(|path| names::remove(&path, |kind| kind == Kind::Dir))
+            .map_err(fail("remove the folder", name))
     }
 
     /// Sets owner and group: Windows has other owners.
@@ -514,7 +505,23 @@ impl Dir {
     pub fn sync(&self) -> Result<(), PathError> {
         self.pass(Op::SyncDir, "sync the folder", b"")?;
         // Only a handle that may write is flushed.
-        self.reopen(fs::FILE_ADD_FILE).and_then(|dir| dir.sync_all()).map_err(fail("sync the folder", b""))
+        match self.reopen(fs::FILE_ADD_FILE).and_then(|dir| dir.sync_all()) {
+            // A server flushes no folders: SMB has no such call, and some servers say so in odd ways. What it has
+            // promised of a name is all that there is.
+            Err(e) if names::is_unknown(&e) => Ok(()),
+            Err(e) if self.is_of_server() && sys::is(&e, code::ERROR_ACCESS_DENIED) => Ok(()),
+            other => other.map_err(fail("sync the folder", b"")),
+        }
+    }
+
+    fn is_of_server(&self) -> bool {
+        self.path.as_encoded_bytes().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(br"\\?\UNC\"))
+    }
+
+    /// Says whether this directory is still where it was opened. One whose disk was taken out is not, also when the disk is
+    /// back; and what could not be found meanwhile had not gone.
+    pub fn check_is_there(&self) -> Result<(), PathError> {
+        self.reopen(fs::FILE_READ_ATTRIBUTES).map(drop).map_err(fail("find", b""))
     }
 
     /// Waits until all of the volume is on the disk. An error is final.
@@ -543,16 +550,20 @@ impl Dir {
     }
 }
 
-/// Opens a regular file to read it. One with a content that a driver makes is opened as everybody opens it.
-fn open_content(path: &OsStr) -> io::Result<File> {
+/// Opens a regular file to read it; says whether it may have holes. One with a content that a driver makes is opened as
+/// everybody opens it, and what takes no room of it is no hole.
+fn open_content(path: &OsStr) -> io::Result<(File, bool)> {
     let file = open(path, fs::FILE_GENERIC_READ, ITSELF | fs::FILE_FLAG_SEQUENTIAL_SCAN)?;
     refuse_all_but_files(&file)?;
-    if sys::by_handle(&file)?.dwFileAttributes & fs::FILE_ATTRIBUTE_REPARSE_POINT == 0 {
-        return Ok(file);
+    let attributes = sys::by_handle(&file)?.dwFileAttributes;
+    if attributes & fs::FILE_ATTRIBUTE_REPARSE_POINT == 0 {
+        return Ok((file, attributes & fs::FILE_ATTRIBUTE_SPARSE_FILE != 0));
     }
     let through = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_SEQUENTIAL_SCAN;
     // What a cloud's program has fetched is there, also in a shadow copy, where that program is not at work.
-    open(path, fs::FILE_GENERIC_READ, through).or_else(|e| if is_of_cloud(&file) { Ok(file) } else { Err(e) })
+    let content =
+        open(path, fs::FILE_GENERIC_READ, through).or_else(|e| if is_of_cloud(&file) { Ok(file) } else { Err(e) })?;
+    Ok((content, false))
 }
 
 /// Returns whether an open entry belongs to a cloud.

@@ -34,16 +34,21 @@ const OLD_PARTS: u32 =
     security::OWNER_SECURITY_INFORMATION | security::GROUP_SECURITY_INFORMATION | security::DACL_SECURITY_INFORMATION;
 
 /// Switches the rights of a backup on: to read and write every file and give it any owner, and to make symlinks. Where one
-/// is missing, the call that needs it says so. Returns whether audit lists can be seen and set.
+/// is missing, the call that needs it says so. Placeholders show from here on as what they are. Returns whether audit lists
+/// can be seen and set.
 pub(super) fn take_rights() -> bool {
     static SEES_AUDITS: OnceLock<bool> = OnceLock::new();
     *SEES_AUDITS.get_or_init(|| {
+        calls::see_placeholders();
         for right in ["SeBackupPrivilege", "SeRestorePrivilege", "SeCreateSymbolicLinkPrivilege"] {
             calls::take_right(right);
         }
         calls::take_right("SeSecurityPrivilege")
     })
 }
+
+/// Longest stream that surely lies in the record of its file, which has 1 KiB for everything.
+const RESIDENT_BYTES_MAX: usize = 256;
 
 fn open(path: &OsStr, access: u32) -> io::Result<File> {
     OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(ITSELF).open(path)
@@ -154,7 +159,9 @@ fn eas_of(file: &File) -> io::Result<Option<Vec<u8>>> {
     if given.is_empty() {
         return Ok(None);
     }
-    ntfs::ea_from_windows(&given).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let list = ntfs::ea_from_windows(&given).and_then(|list| ntfs::without_kernel_eas(&list));
+    let list = list.ok_or(io::ErrorKind::InvalidData)?;
+    Ok((!list.is_empty()).then_some(list))
 }
 
 /// Returns when an open entry was created: 100 ns since 1601.
@@ -205,7 +212,9 @@ pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
         // Never "create always": that asks for the attributes of the file too.
         let mut file = open_stream(path, &stream, OpenOptions::new().write(true).create(true).truncate(false))?;
         file.set_len(0)?;
-        return file.write_all(value);
+        file.write_all(value)?;
+        // Flushing the file does not flush its streams; a short one lies in the record of the file itself.
+        return if value.len() > RESIDENT_BYTES_MAX { file.sync_all() } else { Ok(()) };
     }
     let number = |value: &[u8]| value.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     if name == ntfs::ATTRIBUTES {
@@ -219,7 +228,12 @@ pub(super) fn set(path: &OsStr, name: &[u8], value: &[u8]) -> io::Result<()> {
     } else if name == ntfs::ACL {
         set_security(path, value)
     } else if name == ntfs::EA {
-        let list = ntfs::ea_for_windows(value).ok_or(io::ErrorKind::InvalidInput)?;
+        // One that was made on another system may have what only the kernel sets.
+        let list = ntfs::without_kernel_eas(value).ok_or(io::ErrorKind::InvalidInput)?;
+        if list.is_empty() {
+            return Ok(());
+        }
+        let list = ntfs::ea_for_windows(&list).ok_or(io::ErrorKind::InvalidInput)?;
         calls::set_eas(&open(path, fs::FILE_WRITE_EA)?, &list)
     } else if name == ntfs::REPARSE {
         set_reparse(path, value)

@@ -20,6 +20,8 @@ pub struct FileRead {
     pub(crate) file: File,
     /// The encrypted file, if what is read is its raw stream.
     pub(crate) raw_of: Option<File>,
+    /// Its content is what the volume has of it, and it is sparse.
+    pub(crate) may_have_holes: bool,
     /// By which it was opened.
     pub(crate) path: OsString,
     pub(crate) seam: Seam,
@@ -75,6 +77,9 @@ impl FileRead {
             return Ok(None);
         }
         self.pass(Op::Read, "look for holes in")?;
+        if !self.may_have_holes {
+            return Ok(Some(offset..size_bytes));
+        }
         match sys::first_allocated(&self.file, offset..size_bytes) {
             // The answer is in whole units of allocation.
             Ok(range) => Ok(range

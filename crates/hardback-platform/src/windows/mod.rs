@@ -17,11 +17,13 @@ mod encrypted;
 mod facts;
 pub(crate) mod file;
 pub(crate) mod lock;
+mod names;
 pub(crate) mod owner;
 pub(crate) mod privilege;
 pub(crate) mod special;
 mod sys;
 mod sys_facts;
+mod sys_names;
 mod token;
 pub(crate) mod volume;
 
@@ -139,7 +141,11 @@ pub(crate) fn metadata_of(file: &File) -> io::Result<Metadata> {
         // FAT keeps none and says 0.
         ctime: (ctime != 0).then(|| records::time_of(ctime.cast_signed())),
         id: id_of(&information),
-        nlink: u64::from(information.nNumberOfLinks),
+        // A volume that has no such ids says one of these of every file: none is told to be another's name.
+        nlink: match id_of(&information).file {
+            0 | u64::MAX => 1,
+            _ => u64::from(information.nNumberOfLinks),
+        },
         mode: None,
         owner: None,
         device: None,

@@ -18,6 +18,7 @@ use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
 use windows_sys::Win32::System::Ioctl as ioctl;
+use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 
 /// Most bytes of the extended attributes of one file.
 const EA_BYTES_MAX: usize = 65_536;
@@ -25,7 +26,7 @@ const EA_BYTES_MAX: usize = 65_536;
 const STREAM_INFO_BYTES_MAX: usize = 16 << 20;
 
 /// Turns a status of the kernel into a result.
-fn check_status(status: NTSTATUS) -> io::Result<()> {
+pub(super) fn check_status(status: NTSTATUS) -> io::Result<()> {
     if status >= 0 {
         return Ok(());
     }
@@ -190,4 +191,21 @@ pub(super) fn take_right(name: &str) -> bool {
     });
     // It succeeds even where the token does not have the right, and says so here alone.
     answer.is_ok() && !is(&io::Error::last_os_error(), ERROR_NOT_ALL_ASSIGNED)
+}
+
+/// `RtlSetProcessPlaceholderCompatibilityMode`, where Windows has it (10, version 1803): from here on this process sees a
+/// placeholder as what it is. Without that Windows may decide to show it as an ordinary file, and reading it fetches it.
+pub(super) fn see_placeholders() {
+    type SetMode = unsafe extern "system" fn(mode: i8) -> i8;
+    /// `PHCM_EXPOSE_PLACEHOLDERS`.
+    const EXPOSE: i8 = 2;
+    // SAFETY: both texts end with NUL; ntdll is in every process and stays; the function has this type, and takes a number.
+    unsafe {
+        let ntdll = GetModuleHandleA(c"ntdll.dll".as_ptr().cast());
+        if !ntdll.is_null()
+            && let Some(function) = GetProcAddress(ntdll, c"RtlSetProcessPlaceholderCompatibilityMode".as_ptr().cast())
+        {
+            std::mem::transmute::<unsafe extern "system" fn() -> isize, SetMode>(function)(EXPOSE);
+        }
+    }
 }
