@@ -7,6 +7,7 @@ use crate::system::{kind_of, os_error, sys, sys_names};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use windows_sys::Win32::Foundation as code;
 use windows_sys::Win32::Storage::FileSystem as fs;
@@ -20,6 +21,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const PATIENCE_WITH_FOLDERS: Duration = Duration::from_secs(30);
 /// How long anything else is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After so many waits in a row that were in vain nothing but folders is waited for: it is no scanner that is in the way of a
+/// restore into a folder of others.
+const IN_VAIN_MAX: u32 = 8;
+
+/// How many waits in a row were in vain.
+static IN_VAIN: AtomicU32 = AtomicU32::new(0);
 
 /// Gives a file one more name.
 ///
@@ -119,15 +126,23 @@ fn patiently<T>(
         Err(e) if is_in_the_way(&e) => e,
         other => return other,
     };
-    let (patience, mut waited, mut pause) = (patience(), Duration::ZERO, FIRST_PAUSE);
+    let patience = match patience() {
+        short if short <= PATIENCE && IN_VAIN.load(Ordering::Relaxed) >= IN_VAIN_MAX => Duration::ZERO,
+        patience => patience,
+    };
+    let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
     while waited < patience {
         std::thread::park_timeout(pause);
         (waited, pause) = (waited + pause, (2 * pause).min(LONGEST_PAUSE));
         refusal = match call() {
             Err(e) if is_in_the_way(&e) => e,
-            other => return other,
+            other => {
+                IN_VAIN.store(0, Ordering::Relaxed);
+                return other;
+            }
         };
     }
+    IN_VAIN.fetch_add(1, Ordering::Relaxed);
     Err(refusal)
 }
 
@@ -173,5 +188,12 @@ mod tests {
         assert_eq!(in_the_way_for(99, 3 * FIRST_PAUSE), (None, 3));
         let other = patiently(is_denied, || PATIENCE, || Err::<(), _>(os_error(code::ERROR_DISK_FULL)));
         assert!(sys::is(&other.unwrap_err(), code::ERROR_DISK_FULL));
+        // After many in vain only folders are waited for, until a wait is of use again.
+        for _ in 0..IN_VAIN_MAX {
+            assert_eq!(in_the_way_for(99, Duration::ZERO), (None, 1));
+        }
+        assert_eq!(in_the_way_for(2, PATIENCE), (None, 1));
+        assert_eq!(in_the_way_for(2, PATIENCE_WITH_FOLDERS), (Some(3), 3));
+        assert_eq!(in_the_way_for(2, PATIENCE), (Some(3), 3));
     }
 }
