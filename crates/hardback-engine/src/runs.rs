@@ -28,6 +28,8 @@ pub(crate) enum LastRun {
     Full,
     /// The target was full, and so much had changed that no snapshot was removed for room. Only a person ends this.
     Suspicious(String),
+    /// It was that, and a person has looked and said that it is well: the next run gets its room.
+    Answered,
     /// It began and did not say how it ended; it may be at work.
     Unfinished,
 }
@@ -129,14 +131,14 @@ pub fn note_failed_run(ctx: &Context<'_>, target: &Target, job: &JobName, error:
     }
 }
 
-/// Answers a run that was suspicious: it counts as one that found the target full. Returns whether there was one.
+/// Answers a run that was suspicious: the next one gets its room. Returns whether there was one.
 pub(crate) fn clear_suspicion(target: &Target, job: &str) -> Result<bool, Error> {
     if !matches!(last_run(target, job)?, LastRun::Suspicious(_)) {
         return Ok(false);
     }
     let path = target.ours_path(&[layout::RUNS]);
     let file = target.ours_dir(&[layout::RUNS])?.open_file_to_write(&layout::run_name(job)).under(&path)?;
-    let mut text = b"# What became of the last run of this job.\noutcome = \"full\"\n".to_vec();
+    let mut text = b"# What became of the last run of this job.\noutcome = \"answered\"\n".to_vec();
     text.resize(FILE_BYTES, b'\n');
     file.write_all_at(&text, 0)
         .and_then(|()| file.set_len(FILE_BYTES as u64))
@@ -169,6 +171,7 @@ fn parse(bytes: &[u8]) -> LastRun {
     match word("outcome") {
         "good" => LastRun::Good,
         "full" => LastRun::Full,
+        "answered" => LastRun::Answered,
         "suspicious" => LastRun::Suspicious(word("message").to_owned()),
         "failed" => LastRun::Failed(word("message").to_owned()),
         _ => LastRun::Unfinished,
@@ -182,6 +185,7 @@ mod tests {
     #[test]
     fn only_a_run_that_says_so_was_good() {
         assert_eq!(parse(b"outcome = \"good\""), LastRun::Good);
+        assert_eq!(parse(b"outcome = \"answered\""), LastRun::Answered);
         assert_eq!(parse(b"outcome = \"failed\"\nmessage = \"no\""), LastRun::Failed("no".into()));
         for text in [&b""[..], b"\xff", b"outcome = 1", b"outcome = \"running\""] {
             assert_eq!(parse(text), LastRun::Unfinished);

@@ -528,9 +528,27 @@ fn a_run_in_which_everything_changed_gets_no_room(big: &str) {
     assert!(matches!(&report.suspended[..], [Suspension::LastRun(why)] if why.contains("% of the files changed")));
     assert_eq!(names(&bench), made);
     unpin_all(&bench.open(), "test").unwrap();
-    let guards = GuardLimits { max_change: 1.0, ..GuardLimits::default() };
-    let options = PruneOptions { guards, ..options };
+    // Who has looked at it is not asked again.
     assert_eq!(backup_on_full(&bench, 2, options).unwrap().removed_for_room.len(), 3);
+}
+
+#[test]
+fn what_moved_and_what_has_many_names_is_no_mass_change_on_a_full_target() {
+    let bench = bench();
+    for n in 0..FILES {
+        fs::hard_link(bench.source.join("d0/0"), bench.source.join(format!("d1/name{n}"))).unwrap();
+    }
+    let made: Vec<_> = (0..3).map(|_| bench.backup()).collect();
+    // All files have other paths, and a third of the names is of one file that changed.
+    for folder in ["d0", "d1", "d2"] {
+        fs::rename(bench.source.join(folder), bench.source.join(format!("new-{folder}"))).unwrap();
+    }
+    bench.write("new-d0/0", "changed");
+    bench.write("a/big", "new");
+    let room = Room { until_full: true, at_least: 1, ..Room::default() };
+    let report = backup_on_full(&bench, 2, PruneOptions { room, ..PruneOptions::default() }).unwrap();
+    assert_eq!(report.removed_for_room, made[..1]);
+    assert_eq!(report.totals.problems, 0);
 }
 
 #[test]

@@ -254,6 +254,8 @@ fn look_ahead(
     ctx.monitor.phase(Phase::Copying);
     let recorded =
         run.walk_and_store(&shared, excludes, job, sources, &roots).map_err(|error| run.naming_base(error))?;
+    sources.check()?;
+    check_are_there(job, &roots)?;
     let header = run.header(job, excludes);
     let is_same = |base: &Header| (&base.sources, &base.excludes) == (&header.sources, &header.excludes);
     let mut report = run.report(&shared, job, None, recorded.1);
@@ -420,9 +422,18 @@ impl Run {
             None => DigestLists::none(),
         };
         let base_is_whole = self.base.as_ref().is_some_and(|base| base.seal.totals.problems == 0);
-        let scratch = self.partial.as_ref().map(Dir::try_clone).transpose()?;
-        let parts =
-            Parts { in_partial, scratch, target: facts, digests, moved, adoptable, tree, base_tree, base_is_whole };
+        let parts = Parts {
+            in_partial,
+            scratch: self.partial.as_ref().map(Dir::try_clone).transpose()?,
+            target: facts,
+            digests,
+            moved,
+            adoptable,
+            tree,
+            base_tree,
+            base_is_whole,
+            base_started: self.base.as_ref().map(|base| base.seal.started),
+        };
         Ok(Shared::new(*ctx, &job.options, parts))
     }
 

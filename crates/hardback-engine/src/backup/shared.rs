@@ -145,6 +145,8 @@ pub(super) struct Shared<'a> {
     pub(super) frozen: Option<Time>,
     /// The base was sealed without problems.
     pub(super) base_is_whole: bool,
+    /// When the run that made the base began.
+    pub(super) base_started: Option<Time>,
     /// The sources' folders and handles.
     source_roots: Mutex<Vec<(Vec<u8>, Dir)>>,
     pub(super) problems: Mutex<Vec<Problem>>,
@@ -187,6 +189,7 @@ impl<'a> Shared<'a> {
             base_tree: parts.base_tree,
             frozen: None,
             base_is_whole: parts.base_is_whole,
+            base_started: parts.base_started,
             source_roots: Mutex::new(Vec::new()),
             problems: Mutex::new(Vec::new()),
             placeholders: Mutex::default(),
@@ -292,16 +295,17 @@ impl<'a> Shared<'a> {
         if self.ctx.cancel.is_cancelled() { Some(Error::Interrupted) } else { failure }
     }
 
-    /// Notes what a dry run would copy from the source, once for all names of a file.
-    pub(super) fn would_be_new(&self, path: Vec<u8>, metadata: &Metadata, why: &'static str) {
+    /// Notes what a dry run would copy from the source, once for all names of a file. Returns whether this is the first.
+    pub(super) fn would_be_new(&self, path: Vec<u8>, metadata: &Metadata, why: &'static str) -> bool {
         if metadata.nlink > 1 && !is_first(&self.would_be_new_groups, metadata.id) {
-            return;
+            return false;
         }
         if metadata.size_bytes > 0 {
             Counters::add(&self.sums.would_be_new, 1);
             Counters::add(&self.sums.would_be_new_bytes, metadata.size_bytes);
         }
         self.would_copy(path, metadata.size_bytes, why);
+        true
     }
 
     /// Returns whether a name of a file that moved is the first of its names that is counted.
@@ -354,6 +358,7 @@ pub(super) struct Parts {
     /// Where temporary files go.
     pub(super) scratch: Option<Dir>,
     pub(super) base_is_whole: bool,
+    pub(super) base_started: Option<Time>,
 }
 
 /// An entry that a worker decides about.

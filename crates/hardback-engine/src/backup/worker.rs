@@ -295,13 +295,19 @@ impl<'a> Worker<'a> {
         why: &'static str,
     ) -> Result<Option<Outcome>, Error> {
         let sums = &self.shared.sums;
+        if at.target.is_none() {
+            let is_first = self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
+            // A file that moved cannot be told from a new one here, but has its old time.
+            if is_first && item.base.is_some() {
+                Counters::add(&sums.replaced, 1);
+            } else if is_first && self.shared.base_started.is_some_and(|base| metadata.mtime >= base) {
+                Counters::add(&sums.added, 1);
+            }
+            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
+        }
         // What moved is counted by its name.
         if why != MOVED {
             Counters::add(if item.base.is_some() { &sums.replaced } else { &sums.added }, 1);
-        }
-        if at.target.is_none() {
-            self.shared.would_be_new(at.folder.path_of(&entry.name), metadata, why);
-            return Ok(Some(Outcome { entry, stored: Stored::Nothing, group: None }));
         }
         self.settle(at, &item, None, &entry.name);
         if metadata.size_bytes >= super::LARGE_FILE_BYTES {

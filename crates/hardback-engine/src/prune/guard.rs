@@ -193,7 +193,7 @@ pub(super) fn suspicion(target: &Target, job: &str) -> Option<String> {
 /// A run that found the target full is none that failed: removing is what it needs.
 fn of_last_run(run: &Run<'_>) -> Result<Option<String>, Error> {
     let why = match runs::last_run(run.target, run.job)? {
-        LastRun::Unknown | LastRun::Good | LastRun::Full => return Ok(None),
+        LastRun::Unknown | LastRun::Good | LastRun::Full | LastRun::Answered => return Ok(None),
         LastRun::Unfinished if is_nearly_full(run.target) => return Ok(None),
         LastRun::Failed(why) | LastRun::Suspicious(why) => why,
         LastRun::Unfinished => "it did not come to its end".to_owned(),

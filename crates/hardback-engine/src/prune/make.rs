@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::notes;
 use crate::report::{Counters, Problems};
+use crate::runs::{self, LastRun};
 use crate::target::Target;
 use crate::target::trash::{self, IfBusy, TargetLock};
 use hardback_platform::FreeSpace;
@@ -26,8 +27,10 @@ pub(crate) struct RoomMaker<'a> {
     is_trash_empty: bool,
     /// What the attempts of the run found. What one stored the next takes over, and counts no more.
     found: FoundChanged,
-    /// All of the sources was looked at for this.
-    is_all_found: bool,
+    /// What all of the source has changed, once it was looked at.
+    all: Option<FoundChanged>,
+    /// A person has looked at what the last run found, and said that it is well.
+    is_answered: bool,
     /// Why this run, or one before it, gets no room.
     suspicion: Option<String>,
     /// Names of snapshots that were removed.
@@ -82,7 +85,8 @@ impl<'a> RoomMaker<'a> {
             refusals: Vec::new(),
             is_trash_empty: false,
             found: FoundChanged::default(),
-            is_all_found: false,
+            all: None,
+            is_answered: matches!(runs::last_run(target, job), Ok(LastRun::Answered)),
             suspicion: guard::suspicion(target, job),
             removed: Vec::new(),
         };
@@ -172,16 +176,14 @@ impl<'a> RoomMaker<'a> {
         found: FoundChanged,
         look: impl Fn() -> Result<FoundChanged, Error>,
     ) -> Result<bool, Error> {
-        if !self.is_all_found {
-            self.found = self.found.with(found);
-        }
+        self.found = self.found.with(found);
         std::mem::take(&mut self.refusals).iter().for_each(|why| self.refuse(why));
         if !std::mem::replace(&mut self.is_trash_empty, true) && self.empty_trash()? > 0 {
             return Ok(true);
         }
         // Asked also where nothing may be removed: the next run, or a pruning, is to know.
         let mut suspicious = self.suspicious()?;
-        if suspicious.is_none() && self.may_remove && !self.is_all_found {
+        if suspicious.is_none() && self.all.is_none() && !self.is_answered && self.suspicion.is_none() {
             self.look_at_all(look)?;
             suspicious = self.suspicious()?;
         }
@@ -195,8 +197,12 @@ impl<'a> RoomMaker<'a> {
 
     /// Looks for all that changed; where that fails nothing may be removed.
     fn look_at_all(&mut self, look: impl Fn() -> Result<FoundChanged, Error>) -> Result<(), Error> {
+        self.run
+            .ctx
+            .monitor
+            .notice("the target is full: all of the source is looked at, to see how much of it changed");
         match look() {
-            Ok(all) => (self.found, self.is_all_found) = (all, true),
+            Ok(all) => self.all = Some(all),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => {
                 self.may_remove = false;
@@ -206,10 +212,16 @@ impl<'a> RoomMaker<'a> {
         Ok(())
     }
 
+    /// Returns what is wrong with what was found, by the attempts or by looking at all: either may have seen more.
     fn suspicious(&self) -> Result<Option<String>, Error> {
-        let Some(changed) = self.found.changed() else { return Ok(None) };
+        let found: Vec<Changed> =
+            [Some(self.found), self.all].into_iter().flatten().filter_map(FoundChanged::changed).collect();
+        if self.is_answered || found.is_empty() {
+            return Ok(None);
+        }
         let most_before = guard::most_changed(&self.run.state()?.snapshots.sealed);
-        Ok(guard::change_alarm(changed, most_before, &self.run.options.guards))
+        let alarm = |changed: Changed| guard::change_alarm(changed, most_before, &self.run.options.guards);
+        Ok(found.into_iter().find_map(alarm))
     }
 
     /// Removes what the rules do not keep, or else the oldest that may go. Returns whether anything was removed.
