@@ -508,8 +508,9 @@ impl Dir {
         match self.reopen(fs::FILE_ADD_FILE).and_then(|dir| dir.sync_all()) {
             // A server flushes no folders: SMB has no such call, and some servers say so in odd ways. What it has
             // promised of a name is all that there is.
-            Err(e) if names::is_unknown(&e) => Ok(()),
-            Err(e) if self.is_of_server() && sys::is(&e, code::ERROR_ACCESS_DENIED) => Ok(()),
+            Err(e) if self.is_of_server() && (names::is_unknown(&e) || sys::is(&e, code::ERROR_ACCESS_DENIED)) => {
+                Ok(())
+            }
             other => other.map_err(fail("sync the folder", b"")),
         }
     }
@@ -521,6 +522,7 @@ impl Dir {
     /// Says whether this directory is still where it was opened. One whose disk was taken out is not, also when the disk is
     /// back; and what could not be found meanwhile had not gone.
     pub fn check_is_there(&self) -> Result<(), PathError> {
+        self.pass(Op::Stat, "find", b"")?;
         self.reopen(fs::FILE_READ_ATTRIBUTES).map(drop).map_err(fail("find", b""))
     }
 

@@ -58,7 +58,7 @@ pub(super) fn rename(old: &OsStr, new: &OsStr, flags: fs::MOVE_FILE_FLAGS) -> io
 
 /// Renames an entry over one that is read-only, or that somebody has open.
 fn replace(old: &OsStr, new: &OsStr, refusal: io::Error) -> io::Result<()> {
-    let file = open(old, fs::DELETE, ITSELF)?;
+    let file = open(old, fs::DELETE, ITSELF | fs::FILE_FLAG_WRITE_THROUGH)?;
     match sys_names::replace(&file, new) {
         Err(e) if is_unknown(&e) => replace_read_only(old, new, refusal),
         Err(_) => Err(refusal),
@@ -66,12 +66,23 @@ fn replace(old: &OsStr, new: &OsStr, refusal: io::Error) -> io::Result<()> {
     }
 }
 
-/// Renames an entry over a name of a read-only file. The attribute belongs to the file, so it is put back for its other names.
+/// Renames an entry over a read-only file where that can only be done in steps. The attribute belongs to the file, and a file
+/// that is open is not replaced, so one with other names would stay without it.
 fn replace_read_only(old: &OsStr, new: &OsStr, refusal: io::Error) -> io::Result<()> {
-    let file = open(new, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES, ITSELF)?;
-    without_read_only(&file, refusal, || {
-        sys::move_file(old, new, fs::MOVEFILE_REPLACE_EXISTING | fs::MOVEFILE_WRITE_THROUGH)
-    })
+    let open = || open(new, fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES, ITSELF);
+    let file = open()?;
+    let information = sys::by_handle(&file)?;
+    let attributes = information.dwFileAttributes;
+    if attributes & fs::FILE_ATTRIBUTE_READONLY == 0 || information.nNumberOfLinks > 1 {
+        return Err(refusal);
+    }
+    set_attributes(&file, attributes & !fs::FILE_ATTRIBUTE_READONLY)?;
+    drop(file);
+    let moved = sys::move_file(old, new, fs::MOVEFILE_REPLACE_EXISTING | fs::MOVEFILE_WRITE_THROUGH);
+    if moved.is_err() {
+        set_attributes(&open()?, attributes)?;
+    }
+    moved
 }
 
 /// Removes the entry itself by handle, so that what is removed is what was looked at.
@@ -96,24 +107,19 @@ pub(super) fn remove(path: &OsStr, is_wanted: impl Fn(Kind) -> bool) -> io::Resu
 fn remove_read_only(path: &OsStr, refusal: io::Error) -> io::Result<()> {
     let access = fs::DELETE | fs::FILE_READ_ATTRIBUTES | fs::FILE_WRITE_ATTRIBUTES;
     let file = open(path, access, ITSELF)?;
-    without_read_only(&file, refusal, || sys::remove_on_close(&file))
-}
-
-/// Does something while a file is not read-only; `refusal` is the answer for one that was not.
-fn without_read_only(file: &File, refusal: io::Error, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let attributes = sys::by_handle(file)?.dwFileAttributes;
+    let attributes = sys::by_handle(&file)?.dwFileAttributes;
     if attributes & fs::FILE_ATTRIBUTE_READONLY == 0 {
         return Err(refusal);
     }
-    let writable = attributes & !fs::FILE_ATTRIBUTE_READONLY;
-    // No attribute at all is a word of its own; 0 would change none.
-    sys::set_attributes(file, if writable == 0 { fs::FILE_ATTRIBUTE_NORMAL } else { writable })?;
-    let done = work();
-    match sys::set_attributes(file, attributes) {
-        // It had no other name.
-        Err(_) if done.is_ok() && sys::by_handle(file).is_ok_and(|information| information.nNumberOfLinks == 0) => done,
-        back => done.and(back),
-    }
+    set_attributes(&file, attributes & !fs::FILE_ATTRIBUTE_READONLY)?;
+    let removed = sys::remove_on_close(&file);
+    set_attributes(&file, attributes)?;
+    removed
+}
+
+/// Sets all attributes of an open entry. None at all is a word of its own; 0 would change none.
+fn set_attributes(file: &File, attributes: u32) -> io::Result<()> {
+    sys::set_attributes(file, if attributes == 0 { fs::FILE_ATTRIBUTE_NORMAL } else { attributes })
 }
 
 /// Tries again, after longer and longer pauses, what others are in the way of; for as long as `patience` says.
@@ -122,28 +128,41 @@ fn patiently<T>(
     patience: impl FnOnce() -> Duration,
     mut call: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut refusal = match call() {
-        Err(e) if is_in_the_way(&e) => e,
-        other => return other,
+    let mut refusal = match tried(&is_in_the_way, call()) {
+        Ok(result) => return result,
+        Err(refusal) => refusal,
     };
     let patience = match patience() {
         short if short <= PATIENCE && IN_VAIN.load(Ordering::Relaxed) >= IN_VAIN_MAX => Duration::ZERO,
         patience => patience,
     };
+    if patience.is_zero() {
+        return Err(refusal);
+    }
     let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
     while waited < patience {
         std::thread::park_timeout(pause);
         (waited, pause) = (waited + pause, (2 * pause).min(LONGEST_PAUSE));
-        refusal = match call() {
-            Err(e) if is_in_the_way(&e) => e,
-            other => {
-                IN_VAIN.store(0, Ordering::Relaxed);
-                return other;
-            }
+        refusal = match tried(&is_in_the_way, call()) {
+            Ok(result) => return result,
+            Err(refusal) => refusal,
         };
     }
     IN_VAIN.fetch_add(1, Ordering::Relaxed);
     Err(refusal)
+}
+
+/// Returns the error if somebody is in the way, else the answer of the call.
+fn tried<T>(is_in_the_way: impl Fn(&io::Error) -> bool, answer: io::Result<T>) -> Result<io::Result<T>, io::Error> {
+    match answer {
+        Err(e) if is_in_the_way(&e) => Err(e),
+        other => {
+            if other.is_ok() {
+                IN_VAIN.store(0, Ordering::Relaxed);
+            }
+            Ok(other)
+        }
+    }
 }
 
 fn is_shared(error: &io::Error) -> bool {
@@ -188,9 +207,10 @@ mod tests {
         assert_eq!(in_the_way_for(99, 3 * FIRST_PAUSE), (None, 3));
         let other = patiently(is_denied, || PATIENCE, || Err::<(), _>(os_error(code::ERROR_DISK_FULL)));
         assert!(sys::is(&other.unwrap_err(), code::ERROR_DISK_FULL));
-        // After many in vain only folders are waited for, until a wait is of use again.
+        // After many in vain only folders are waited for, until a call succeeds again.
+        assert_eq!(in_the_way_for(0, PATIENCE), (Some(1), 1));
         for _ in 0..IN_VAIN_MAX {
-            assert_eq!(in_the_way_for(99, Duration::ZERO), (None, 1));
+            assert_eq!(in_the_way_for(99, FIRST_PAUSE), (None, 2));
         }
         assert_eq!(in_the_way_for(2, PATIENCE), (None, 1));
         assert_eq!(in_the_way_for(2, PATIENCE_WITH_FOLDERS), (Some(3), 3));

@@ -12,7 +12,7 @@ const WORDS: [(&str, &str); 21] = [
     ),
     (
         "--source /home -- tar -C {} -czf /mnt/disk/home.tar.gz .",
-        "--source C:\\Users --drive -- robocopy {} E:\\Users /E",
+        "--source C:\\Users --drive -- robocopy \"{}\" E:\\Users /E",
     ),
     ("\n  hardback with-shadow --source /srv --in-place -- borg create /mnt/disk/borg::{now} /srv", ""),
     ("\n  rsync -aHAX --rsync-path='hardback with-shadow --rsync-compat' server:/srv/ /backup/srv/", ""),
