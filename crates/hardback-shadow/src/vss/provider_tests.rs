@@ -158,6 +158,24 @@ fn what_cannot_be_made_is_asked_for_once() {
 }
 
 #[test]
+fn each_alone_is_attempted_once_behind_all_attempts_together() {
+    let scripted = Scripted::new(at("DoSnapshotSet", Fault::Ends(Code::PROVIDER_VETO)));
+    let vss = provider(&scripted, || true);
+    let copies = copies(&vss, &["NTFS", "NTFS", "NTFS"]);
+    vss.create(&copies, &Meanwhile::ALONE).unwrap_err();
+    assert_eq!((scripted.count("DoSnapshotSet"), vss.tools.time.now()), (3, Duration::from_mins(20)));
+    for (copy, count) in copies.iter().zip(4..) {
+        vss.create(std::slice::from_ref(copy), &Meanwhile::ALONE).unwrap_err();
+        assert_eq!((scripted.count("DoSnapshotSet"), vss.tools.time.now()), (count, Duration::from_mins(20)));
+    }
+    // Others are worth as much as ever.
+    let mut other = copies[0].clone();
+    other.name = "hardback-shadow-0123456789abcdef-9".into();
+    vss.create(&[other], &Meanwhile::ALONE).unwrap_err();
+    assert_eq!(scripted.count("DoSnapshotSet"), 9);
+}
+
+#[test]
 fn the_provider_hears_a_wish_to_stop_and_tells_of_pauses() {
     let scripted = Scripted::new(at("DoSnapshotSet", Fault::Ends(Code::PROVIDER_VETO)));
     let vss = provider(&scripted, || true);
