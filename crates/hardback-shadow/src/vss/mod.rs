@@ -48,6 +48,9 @@ use worker::Worker;
 /// What the machine says instead of a file system's name of what is on a server.
 pub(crate) const NETWORK: &str = "network share";
 
+/// What the machine says instead of a file system's name of what the mount manager does not know.
+pub(crate) const UNMANAGED: &str = "volume that Windows does not manage";
+
 /// The field of a volume with its name for the system: `\\?\Volume{…}\`.
 const VOLUME: &str = "volume";
 
@@ -144,6 +147,13 @@ impl ShadowProvider for Vss {
             return Answer::Cannot(ShadowError::refused(
                 "it is on a network share, of which this computer can make no shadow copy",
                 "run hardback on the computer that has the disk, or use --shadow never to read the live files",
+            ));
+        }
+        if kind == UNMANAGED {
+            return Answer::Cannot(ShadowError::refused(
+                "its volume is not known to Windows' mount manager (a disk in memory, or one that a program plays), and \
+                 so has no shadow copies",
+                "use --shadow never to read the live files, or --shadow when-available to freeze what else there is",
             ));
         }
         if kind.to_ascii_uppercase().contains("FAT") {

@@ -9,7 +9,7 @@ use super::tests::at;
 use super::time::{RealTime, Stop, Time};
 use super::watched::CALL_LIMIT;
 use super::worker::Tools;
-use super::{NETWORK, Vss};
+use super::{NETWORK, UNMANAGED, Vss};
 use crate::error::ShadowError;
 use crate::machine::{Machine, PlainMachine, Request, ViewPlan};
 use crate::provider::{Answer, Copy, Meanwhile, Mode, MountedVolume, Piece, Place, Read, ShadowProvider};
@@ -75,6 +75,8 @@ fn a_place_says_what_is_frozen_or_why_not() {
     assert!(why(&vss, "exFAT").0.contains("exFAT"));
     assert!(why(&vss, "FAT32").1.contains("--shadow never"));
     assert!(why(&vss, NETWORK).0.contains("network share"));
+    let (message, hint) = why(&vss, UNMANAGED);
+    assert!(message.contains("mount manager") && hint.contains("--shadow when-available"), "{message}; {hint}");
     let user = provider(&Scripted::new(|_, _| Fault::None), || false);
     let (message, hint) = why(&user, "NTFS");
     assert!(message.contains("administrator") && hint.contains("Run as administrator"), "{message}; {hint}");
