@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 pub use hardback_platform::path::display as display_path;
-pub use hardback_platform::{MissingRights, missing_rights};
+pub use hardback_platform::{KeepAwake, MissingRights, missing_rights};
 
 /// Longest text file (known targets, exclude lists) that is read.
 const TEXT_BYTES_MAX: usize = 16 << 20;

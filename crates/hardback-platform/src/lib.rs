@@ -41,6 +41,7 @@ pub use metadata::{Attributes, FileId, Kind, Metadata, Owner, Time, Xattrs, Xatt
 pub use path::RelPath;
 pub use rights::MissingRights;
 pub use seam::{Call, Op, Seam, Verdict, Watch};
+pub use system::awake::KeepAwake;
 pub use system::clock::{local_host_name, monotonic_now, now};
 pub use system::dir::Dir;
 pub use system::file::{FileRead, FileWrite};

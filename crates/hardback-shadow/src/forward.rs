@@ -199,7 +199,7 @@ mod system {
 
     /// What Ctrl-C ends with, as elsewhere: 128 and the number of the signal.
     const INTERRUPTED: u8 = 130;
-    /// What a console that is closed, a logoff and a shutdown end with.
+    /// What a console that is closed ends with. Of a logoff and of a shutdown Windows tells services alone.
     const HUNG_UP: u8 = 129;
 
     /// The handler is a plain function, so what it knows is the process's.
@@ -215,7 +215,7 @@ mod system {
             STOPS.fetch_add(1, Ordering::SeqCst);
         }
         if !is_key {
-            // The process ends when this returns, or some seconds later: what was made is removed meanwhile.
+            // The process ends when this returns, or some five seconds later: what was made is removed meanwhile.
             loop {
                 std::thread::park();
             }

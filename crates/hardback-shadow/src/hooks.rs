@@ -166,7 +166,11 @@ fn shell(text: &OsString) -> Command {
 fn shell(text: &OsString) -> Command {
     use std::os::windows::process::CommandExt;
     let mut command = Command::new("cmd");
-    // cmd takes what follows /C as it is written, without the quoting of other programs.
-    command.arg("/D").arg("/C").raw_arg(text);
+    // cmd takes what follows /C as it is written, without the quoting of other programs; with /S it takes off the first
+    // and the last quote, which are ours, and never those of the command.
+    let mut quoted = OsString::from("\"");
+    quoted.push(text);
+    quoted.push("\"");
+    command.args(["/D", "/S", "/C"]).raw_arg(quoted);
     command
 }

@@ -8,6 +8,7 @@
 //! What was begun is on record before it exists, so it is removed whatever happens: by [`ShadowSet::release`] on every
 //! way out, or by the next [`Shadows::sweep`] where a process was killed.
 
+mod closing;
 mod error;
 mod exclusions;
 mod forward;
@@ -26,6 +27,7 @@ mod window;
 #[cfg(windows)]
 mod windows;
 
+pub use closing::hold_closing_console;
 pub use error::ShadowError;
 pub use exclusions::{ExclusionList, ExclusionPattern, Expansion, Meaning, SystemExclusion, SystemExclusions};
 pub use forward::Forward;

@@ -19,6 +19,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often it is looked whether a program is to be ended before its time.
 const STOP_PAUSE: Duration = Duration::from_millis(100);
 
+/// `CREATE_NEW_PROCESS_GROUP`
+#[cfg(windows)]
+const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -61,10 +65,14 @@ fn wait(mut child: Child, limit: Duration, is_stopped: &dyn Fn() -> bool) -> io:
     }
 }
 
-/// Starts a program in a group of its own, so that it can be ended with all that it starts.
+/// Starts a program in a group of its own: it can be ended with all that it starts, and Ctrl-C, which goes to all that are
+/// in the foreground of the terminal, is not for it.
 fn start(command: &mut Command) -> io::Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
+    // Such a group, and what is started in it, ignores Ctrl-C.
+    #[cfg(windows)]
+    std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP);
     as_started(command);
     command.spawn()
 }

@@ -38,7 +38,8 @@ impl Env {
         }
     }
 
-    /// Lets the first Ctrl-C stop the work at the next entry and the second one end the process at once.
+    /// Lets the first Ctrl-C stop the work at the next entry and the second one end the process at once. A console that is
+    /// closed stops the work too, and leaves it what time there is.
     pub(crate) fn listen_for_interrupts(&self) -> anyhow::Result<()> {
         let cancel = Arc::clone(&self.cancel);
         let ui = self.ui.clone();
@@ -49,7 +50,10 @@ impl Env {
             cancel.cancel();
             ui.message("stopping (Ctrl-C again ends at once)");
         })
-        .context("cannot listen for Ctrl-C")
+        .context("cannot listen for Ctrl-C")?;
+        let cancel = Arc::clone(&self.cancel);
+        hardback_shadow::hold_closing_console(move || cancel.cancel())
+            .context("cannot listen for a console that is closed")
     }
 
     /// Returns an absolute path.

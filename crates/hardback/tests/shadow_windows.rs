@@ -163,6 +163,12 @@ fn what_cannot_be_frozen_stops_the_run_or_is_told() {
     let denied = [("HARDBACK_VSS_FAULTS", "CreateVssBackupComponents=80070005")];
     let refused = bench.run(&denied, &[&BACKUP[..], &["--shadow", "always"]].concat()).exits(1);
     assert!(refused.stderr.contains("Run as administrator"), "{}", refused.stderr);
+    for mode in ["always", "when-available"] {
+        let download = ["backup", "source", "other", "--same-disk", "--shadow", mode, "--placeholders", "download"];
+        let refused = bench.run(&[], &download).exits(1);
+        assert!(refused.stderr.contains("hint: read the live files with --shadow never"), "{}", refused.stderr);
+        assert!(!bench.env.path("other").exists());
+    }
 }
 
 #[test]

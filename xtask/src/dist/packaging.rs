@@ -126,6 +126,9 @@ mod tests {
         let manifest: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(manifest["architecture"]["64bit"]["hash"], sha256.as_str());
         assert_eq!(manifest["version"], super::super::VERSION);
+        // The page of the releases has a link to each tag; GitHub's names the files only when somebody opens a release.
+        assert_eq!(manifest["checkver"]["url"], "https://example.org/hardback/releases");
+        assert_eq!(manifest["checkver"]["regex"], r"/releases/tag/v([\d.]+)");
         // The next release lies where this one does, but for the version.
         let now = manifest["architecture"]["64bit"]["url"].as_str().unwrap();
         let next = manifest["autoupdate"]["architecture"]["64bit"]["url"].as_str().unwrap();

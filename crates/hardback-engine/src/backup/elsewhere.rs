@@ -3,19 +3,36 @@
 use super::shared::{Item, Shared};
 use super::worker::{At, Worker};
 use crate::error::Error;
-use crate::job::{BackupOptions, Efs, Job, Placeholders};
+use crate::job::{Efs, Job, Placeholders};
 use crate::manifest::Entry;
 use crate::problem::{Problem, ProblemKind};
 use crate::report::Counters;
 use hardback_platform::reparse::{self, ReparseClass};
 use hardback_platform::{Dir, FileRead, Kind, Metadata, PathError, ntfs};
+use hardback_shadow::Mode;
 
-/// Refuses what this system cannot do.
-pub(super) fn check(options: &BackupOptions) -> Result<(), Error> {
-    if options.placeholders == Placeholders::Download && !hardback_platform::FETCHES_PLACEHOLDERS {
+/// Refuses what this system cannot do, and what cannot be done together.
+pub(super) fn check(job: &Job) -> Result<(), Error> {
+    let mode = job.shadow.as_ref().map_or(Mode::Never, |shadow| shadow.mode);
+    check_fetching(job.options.placeholders, mode, hardback_platform::FETCHES_PLACEHOLDERS)
+}
+
+fn check_fetching(placeholders: Placeholders, mode: Mode, can_fetch: bool) -> Result<(), Error> {
+    if placeholders != Placeholders::Download {
+        return Ok(());
+    }
+    if !can_fetch {
         return Err(Error::refused(
             "files that are in a cloud only can be downloaded by Windows alone",
             "back up there, or leave out --placeholders download: the placeholders are kept and listed",
+        ));
+    }
+    // What is downloaded is written to the volume that is read.
+    if mode != Mode::Never {
+        return Err(Error::refused(
+            "files that are in a cloud only cannot be downloaded into a shadow copy, which nobody can write to",
+            "read the live files with --shadow never, or leave out --placeholders download: the placeholders are kept and \
+             listed",
         ));
     }
     Ok(())
@@ -99,4 +116,25 @@ fn is_mounted_volume(entry: &Entry) -> bool {
 /// Opens a file to read what is stored of it.
 pub(super) fn open(source: &Dir, name: &[u8], is_raw: bool) -> Result<(FileRead, Metadata), PathError> {
     if is_raw { source.open_encrypted(name) } else { source.open_file_and_look(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_downloaded_where_it_cannot_be_or_into_a_shadow_copy() {
+        use Placeholders::{Download, Keep};
+        for mode in [Mode::Never, Mode::WhenAvailable, Mode::Always] {
+            check_fetching(Keep, mode, true).unwrap();
+            check_fetching(Keep, mode, false).unwrap();
+            assert!(check_fetching(Download, mode, false).unwrap_err().to_string().contains("by Windows alone"));
+        }
+        check_fetching(Download, Mode::Never, true).unwrap();
+        for mode in [Mode::WhenAvailable, Mode::Always] {
+            let refused = check_fetching(Download, mode, true).unwrap_err();
+            assert!(refused.to_string().contains("into a shadow copy"), "{refused}");
+            assert!(refused.hint().unwrap().contains("--shadow never"), "{refused:?}");
+        }
+    }
 }

@@ -161,7 +161,7 @@ fn back_up(
     found: &Cell<FoundChanged>,
 ) -> Result<BackupReport, Error> {
     // Where the target lies is a question to the live sources.
-    probe::check_places(target, &open_sources(job)?, &job.options)?;
+    probe::check_places(target, &open_sources(job)?, job)?;
     let roots = sources.open()?;
     let mut run = Run::prepare(ctx, target, job, unreadable)?;
     let mut shared = run.shared(ctx, Some(target), job)?;
@@ -244,7 +244,7 @@ fn look_ahead(
     let roots = sources.open()?;
     let mut run = Run::new(ctx);
     if let Some(target) = target {
-        probe::check_places(target, &open_sources(job)?, &job.options)?;
+        probe::check_places(target, &open_sources(job)?, job)?;
         run.choose_base(ctx, target, job, unreadable)?;
         run.target_id = target.root.metadata().under(&target.shown_path(&[]))?.id;
     }

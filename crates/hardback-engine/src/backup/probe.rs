@@ -150,10 +150,10 @@ pub(super) fn assumed(options: &BackupOptions) -> TargetFacts {
 }
 
 /// Returns an error if a source and the target lie in one another, or on one volume without leave.
-pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], options: &BackupOptions) -> Result<(), Error> {
-    super::elsewhere::check(options)?;
+pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], job: &Job) -> Result<(), Error> {
+    super::elsewhere::check(job)?;
     for (path, root) in roots {
-        check_apart(&target.root, &target.path, path, root, options)?;
+        check_apart(&target.root, &target.path, path, root, &job.options)?;
         if is_above(&target.root, root).under(path.as_bytes())? {
             return Err(Error::refused(
                 format!("the source {path} is inside the target"),
@@ -167,6 +167,7 @@ pub(super) fn check_places(target: &Target, roots: &[(String, Dir)], options: &B
 /// Refuses a place for a target that [`check_places`] would refuse, before anything is made there: looks at the folder
 /// that is there or at the nearest one above it.
 pub fn check_new_target(job: &Job, target: &Path) -> Result<(), Error> {
+    super::elsewhere::check(job)?;
     let near = [Some(target), target.parent().filter(|path| !path.as_os_str().is_empty())];
     let existing = near.into_iter().flatten().find_map(|path| Dir::open(path, Seam::default()).ok());
     let Some(existing) = existing else {

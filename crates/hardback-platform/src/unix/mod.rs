@@ -1,5 +1,6 @@
 //! The Unix twin: directory file descriptors and `*at` calls.
 
+pub(crate) mod awake;
 pub(crate) mod clock;
 pub(crate) mod dir;
 pub(crate) mod extents;

@@ -11,6 +11,7 @@
 //!
 //! What Windows has no call for here (modes, owners, nodes) is an error of kind [`std::io::ErrorKind::Unsupported`].
 
+pub(crate) mod awake;
 pub(crate) mod clock;
 pub(crate) mod dir;
 mod encrypted;

@@ -16,6 +16,7 @@ impl Code {
     pub(crate) const SERVICE_DISABLED: Self = Self(0x8007_0422);
     pub(crate) const CLASS_NOT_REGISTERED: Self = Self(0x8004_0154);
     pub(crate) const BAD_STATE: Self = Self(0x8004_2301);
+    pub(crate) const SERVICE_UNEXPECTED: Self = Self(0x8004_2302);
     pub(crate) const PROVIDER_VETO: Self = Self(0x8004_2306);
     pub(crate) const OBJECT_NOT_FOUND: Self = Self(0x8004_2308);
     pub(crate) const PENDING: Self = Self(0x0004_2309);
@@ -36,6 +37,8 @@ impl Code {
     pub(crate) const TOO_MANY_STORAGE_AREAS: Self = Self(0x8004_231E);
     pub(crate) const INSUFFICIENT_STORAGE: Self = Self(0x8004_231F);
     pub(crate) const REBOOT_REQUIRED: Self = Self(0x8004_2327);
+    pub(crate) const TRANSACTION_FREEZE_TIMEOUT: Self = Self(0x8004_2328);
+    pub(crate) const TRANSACTION_THAW_TIMEOUT: Self = Self(0x8004_2329);
     pub(crate) const VOLUME_NOT_LOCAL: Self = Self(0x8004_232D);
     pub(crate) const WRITER_INCONSISTENT: Self = Self(0x8004_23F0);
     pub(crate) const WRITER_OUT_OF_RESOURCES: Self = Self(0x8004_23F1);
@@ -78,6 +81,7 @@ impl Code {
             Self::SERVICE_DISABLED => "the service \"Volume Shadow Copy\" is disabled",
             Self::CLASS_NOT_REGISTERED => "the shadow copy service is not installed properly",
             Self::BAD_STATE => "the calls came in an order that the shadow copy service does not know",
+            Self::SERVICE_UNEXPECTED => "the shadow copy service met with an error that it has no name for",
             Self::PROVIDER_VETO => "the part of Windows that makes shadow copies refused",
             Self::OBJECT_NOT_FOUND => "it is not there any more",
             Self::CANCELLED => "it was cancelled",
@@ -97,6 +101,8 @@ impl Code {
             Self::TOO_MANY_STORAGE_AREAS => "the volume has as many places for shadow copies as it can have",
             Self::INSUFFICIENT_STORAGE => "there is not enough room for shadow copies",
             Self::REBOOT_REQUIRED => "the computer has to be restarted first",
+            Self::TRANSACTION_FREEZE_TIMEOUT => "transactions that are under way could not be held still in time",
+            Self::TRANSACTION_THAW_TIMEOUT => "transactions that were held still could not go on in time",
             Self::VOLUME_NOT_LOCAL => "the volume is not a disk of this computer",
             Self::WRITER_INCONSISTENT => "its data would not be consistent",
             Self::WRITER_OUT_OF_RESOURCES => "it has too little memory or room",
@@ -129,6 +135,9 @@ impl Code {
                 "make room on the volume, or see `vssadmin list shadowstorage` and `vssadmin resize shadowstorage`"
             }
             Self::REBOOT_REQUIRED => "restart the computer",
+            Self::TRANSACTION_FREEZE_TIMEOUT | Self::TRANSACTION_THAW_TIMEOUT => {
+                "look at the service \"Distributed Transaction Coordinator\" in services.msc, and try again when the computer is quieter"
+            }
             _ => {
                 "see the event log (Application, source VSS) and `vssadmin list writers`; a restart of the computer often helps"
             }
@@ -168,7 +177,7 @@ pub(crate) mod tests {
     use super::Code;
 
     /// All that are known to end something.
-    pub(crate) const FAILURES: [Code; 31] = [
+    pub(crate) const FAILURES: [Code; 34] = [
         Code::NOT_IMPLEMENTED,
         Code::UNEXPECTED,
         Code::ACCESS_DENIED,
@@ -176,6 +185,7 @@ pub(crate) mod tests {
         Code::SERVICE_DISABLED,
         Code::CLASS_NOT_REGISTERED,
         Code::BAD_STATE,
+        Code::SERVICE_UNEXPECTED,
         Code::PROVIDER_VETO,
         Code::OBJECT_NOT_FOUND,
         Code::CANCELLED,
@@ -194,6 +204,8 @@ pub(crate) mod tests {
         Code::TOO_MANY_STORAGE_AREAS,
         Code::INSUFFICIENT_STORAGE,
         Code::REBOOT_REQUIRED,
+        Code::TRANSACTION_FREEZE_TIMEOUT,
+        Code::TRANSACTION_THAW_TIMEOUT,
         Code::VOLUME_NOT_LOCAL,
         Code::WRITER_INCONSISTENT,
         Code::WRITER_OUT_OF_RESOURCES,

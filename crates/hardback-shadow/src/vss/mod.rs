@@ -48,6 +48,9 @@ use worker::Worker;
 /// What the machine says instead of a file system's name of what is on a server.
 pub(crate) const NETWORK: &str = "network share";
 
+/// What the machine says instead of a file system's name of what the mount manager does not know.
+pub(crate) const UNMANAGED: &str = "volume that Windows does not manage";
+
 /// The field of a volume with its name for the system: `\\?\Volume{…}\`.
 const VOLUME: &str = "volume";
 
@@ -58,7 +61,7 @@ pub(crate) struct Vss {
     held: Mutex<Vec<Held>>,
     warnings: Mutex<Vec<String>>,
     exclusions: Mutex<Vec<SystemExclusion>>,
-    failed: Mutex<Option<(Vec<String>, Refusal)>>,
+    failed: Mutex<Option<Failed>>,
 }
 
 /// A set, and which copies in it are not removed yet: names, and their places among the volumes.
@@ -66,6 +69,15 @@ pub(crate) struct Vss {
 struct Held {
     names: Vec<(String, usize)>,
     worker: Worker,
+}
+
+/// Copies that could not be made together.
+#[derive(Debug)]
+struct Failed {
+    names: Vec<String>,
+    refusal: Refusal,
+    /// All attempts were made that the error is worth: each alone is worth no more than one.
+    was_tried_again: bool,
 }
 
 /// An error that can be told once more.
@@ -137,6 +149,13 @@ impl ShadowProvider for Vss {
                 "run hardback on the computer that has the disk, or use --shadow never to read the live files",
             ));
         }
+        if kind == UNMANAGED {
+            return Answer::Cannot(ShadowError::refused(
+                "its volume is not known to Windows' mount manager (a disk in memory, or one that a program plays), and \
+                 so has no shadow copies",
+                "use --shadow never to read the live files, or --shadow when-available to freeze what else there is",
+            ));
+        }
         if kind.to_ascii_uppercase().contains("FAT") {
             return Answer::Cannot(ShadowError::refused(
                 format!("Windows makes no shadow copies of {kind} volumes"),
@@ -160,8 +179,15 @@ impl ShadowProvider for Vss {
     fn create(&self, copies: &[Copy], meanwhile: &Meanwhile<'_>) -> Result<Vec<PathBuf>, ShadowError> {
         let names: Vec<String> = copies.iter().map(|copy| copy.name.clone()).collect();
         // All attempts that the error is worth were made when the same copies were asked for together.
-        if let Some((_, Refusal { message, hint })) = held(&self.failed).take_if(|(failed, _)| *failed == names) {
+        if let Some(failed) = held(&self.failed).take_if(|failed| failed.names == names) {
+            let Refusal { message, hint } = failed.refusal;
             return Err(ShadowError::Refused { message, hint });
+        }
+        let is_part = |failed: &Failed| names.iter().all(|name| failed.names.contains(name));
+        let behind = held(&self.failed).as_ref().filter(|failed| is_part(failed)).map(|failed| failed.was_tried_again);
+        let mut tools = self.tools.clone();
+        if behind == Some(true) {
+            tools.limits.attempts = 1;
         }
         let shown: Vec<String> = copies.iter().map(|copy| copy.volume.shown.clone()).collect();
         let volumes = copies.iter().map(|copy| copy.volume.field(VOLUME).map(str::to_owned));
@@ -175,7 +201,7 @@ impl ShadowProvider for Vss {
         }
         let numbers = volumes.iter().map(|volume| unique.iter().position(|other| other == volume).unwrap_or_default());
         let numbers: Vec<usize> = numbers.collect();
-        match Worker::start(&self.tools, unique, meanwhile) {
+        match Worker::start(&tools, unique, meanwhile) {
             Ok((worker, frozen)) => {
                 let names = names.into_iter().zip(numbers.iter().copied()).collect();
                 held(&self.held).push(Held { names, worker });
@@ -187,9 +213,12 @@ impl ShadowProvider for Vss {
                 Ok(numbers.iter().filter_map(root).collect())
             }
             Err(failure) => {
+                let was_tried_again = failure.was_tried_again();
                 let error = failure.into_error(&shown);
-                if let ShadowError::Refused { message, hint } = &error {
-                    *held(&self.failed) = Some((names, Refusal { message: message.clone(), hint: hint.clone() }));
+                // Of those that failed together, the others are asked for behind this one.
+                if let (ShadowError::Refused { message, hint }, None) = (&error, behind) {
+                    let refusal = Refusal { message: message.clone(), hint: hint.clone() };
+                    *held(&self.failed) = Some(Failed { names, refusal, was_tried_again });
                 }
                 Err(error)
             }

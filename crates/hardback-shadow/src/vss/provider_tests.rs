@@ -9,7 +9,7 @@ use super::tests::at;
 use super::time::{RealTime, Stop, Time};
 use super::watched::CALL_LIMIT;
 use super::worker::Tools;
-use super::{NETWORK, Vss};
+use super::{NETWORK, UNMANAGED, Vss};
 use crate::error::ShadowError;
 use crate::machine::{Machine, PlainMachine, Request, ViewPlan};
 use crate::provider::{Answer, Copy, Meanwhile, Mode, MountedVolume, Piece, Place, Read, ShadowProvider};
@@ -75,6 +75,8 @@ fn a_place_says_what_is_frozen_or_why_not() {
     assert!(why(&vss, "exFAT").0.contains("exFAT"));
     assert!(why(&vss, "FAT32").1.contains("--shadow never"));
     assert!(why(&vss, NETWORK).0.contains("network share"));
+    let (message, hint) = why(&vss, UNMANAGED);
+    assert!(message.contains("mount manager") && hint.contains("--shadow when-available"), "{message}; {hint}");
     let user = provider(&Scripted::new(|_, _| Fault::None), || false);
     let (message, hint) = why(&user, "NTFS");
     assert!(message.contains("administrator") && hint.contains("Run as administrator"), "{message}; {hint}");
@@ -155,6 +157,24 @@ fn what_cannot_be_made_is_asked_for_once() {
     }
     vss.create(&copies, &Meanwhile::ALONE).unwrap_err();
     assert_eq!(scripted.count("DoSnapshotSet"), 2);
+}
+
+#[test]
+fn each_alone_is_attempted_once_behind_all_attempts_together() {
+    let scripted = Scripted::new(at("DoSnapshotSet", Fault::Ends(Code::PROVIDER_VETO)));
+    let vss = provider(&scripted, || true);
+    let copies = copies(&vss, &["NTFS", "NTFS", "NTFS"]);
+    vss.create(&copies, &Meanwhile::ALONE).unwrap_err();
+    assert_eq!((scripted.count("DoSnapshotSet"), vss.tools.time.now()), (3, Duration::from_mins(20)));
+    for (copy, count) in copies.iter().zip(4..) {
+        vss.create(std::slice::from_ref(copy), &Meanwhile::ALONE).unwrap_err();
+        assert_eq!((scripted.count("DoSnapshotSet"), vss.tools.time.now()), (count, Duration::from_mins(20)));
+    }
+    // Others are worth as much as ever.
+    let mut other = copies[0].clone();
+    other.name = "hardback-shadow-0123456789abcdef-9".into();
+    vss.create(&[other], &Meanwhile::ALONE).unwrap_err();
+    assert_eq!(scripted.count("DoSnapshotSet"), 9);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub(crate) checking: Duration,
     /// For that answer where all that was read depends on it.
     pub(crate) checking_last: Duration,
+    /// For attempts, where an error is worth more of them.
+    pub(crate) attempts: u32,
 }
 
 impl Default for Limits {
@@ -45,6 +47,7 @@ impl Default for Limits {
             cancelling: seconds(10),
             checking: seconds(30),
             checking_last: minutes(5),
+            attempts: u32::MAX,
         }
     }
 }
@@ -86,6 +89,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Returns whether it ended as many attempts as it is worth.
+    pub(crate) fn was_tried_again(&self) -> bool {
+        matches!(self, Self::Call { code, .. } if code.retry().is_some())
+    }
+
     pub(crate) fn of(call: &'static str) -> impl FnOnce(Code) -> Self {
         move |code| Self::Call { call, code, volume: None }
     }
@@ -152,7 +160,10 @@ pub(crate) fn freeze<'t>(
             Failure::Call { code, .. } => code.retry().map(|retry| (*code, retry)),
             _ => None,
         };
-        let Some((code, retry)) = retry.filter(|(_, retry)| attempt < retry.attempts) else { return Err(failure) };
+        let Some((code, retry)) = retry.filter(|(_, retry)| attempt < retry.attempts.min(around.limits.attempts))
+        else {
+            return Err(failure);
+        };
         // The first short pauses are nobody's business.
         if attempt == 1 || retry.pause >= Duration::from_mins(1) {
             let (next, attempts, pause) = (attempt + 1, retry.attempts, retry.pause.as_secs());

@@ -3,7 +3,7 @@
 
 use crate::error::ShadowError;
 use crate::provider::MountedVolume;
-use crate::vss::NETWORK;
+use crate::vss::{NETWORK, UNMANAGED};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
@@ -33,8 +33,24 @@ pub(super) struct Found {
 /// Looks at a folder.
 pub(super) fn of(path: &Path) -> Result<Found, ShadowError> {
     let cannot = |error| ShadowError::system(format!("look at {}", path.display()), error);
-    let real = final_path(path).map_err(cannot)?;
-    let mount_point = mount_point(&real).map_err(cannot)?;
+    let dir = open(path).map_err(cannot)?;
+    named(path, final_path(&dir), volume_name)
+}
+
+/// Says where a folder lies. What the mount manager does not know has no path with a letter and no name of its volume: a
+/// disk in memory, or one that a program plays.
+fn named(
+    path: &Path,
+    real: io::Result<OsString>,
+    volume_name: impl FnOnce(&OsStr) -> io::Result<OsString>,
+) -> Result<Found, ShadowError> {
+    let unmanaged = |path: &OsStr| {
+        let file_system = UNMANAGED.to_owned();
+        let volume = MountedVolume { file_system, device: path.into(), ..MountedVolume::default() };
+        Ok(Found { path: shown(path).into(), volume })
+    };
+    let Ok(real) = real else { return unmanaged(path.as_os_str()) };
+    let Ok(mount_point) = mount_point(&real) else { return unmanaged(&real) };
     let file_system = match drive_type(&mount_point) {
         REMOTE => NETWORK.to_owned(),
         // Where it has no name, VSS itself says whether it can be frozen.
@@ -43,9 +59,10 @@ pub(super) fn of(path: &Path) -> Result<Found, ShadowError> {
     let device = match volume_name(&mount_point) {
         Ok(name) => name,
         Err(_) if file_system == NETWORK => mount_point.clone(),
-        Err(error) => return Err(cannot(error)),
+        Err(_) => return unmanaged(&real),
     };
-    let inside = inside(&real, &mount_point).ok_or_else(|| cannot(io::ErrorKind::InvalidFilename.into()))?;
+    let cannot = || ShadowError::system(format!("look at {}", path.display()), io::ErrorKind::InvalidFilename);
+    let inside = inside(&real, &mount_point).ok_or_else(cannot)?;
     let volume = MountedVolume { file_system, device: device.into(), inside, ..MountedVolume::default() };
     Ok(Found { path: shown(&real).into(), volume })
 }
@@ -95,22 +112,26 @@ fn check(answer: i32) -> io::Result<()> {
     if answer == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Returns the path of a folder with all links followed.
-fn final_path(path: &Path) -> io::Result<OsString> {
+/// Opens a folder to ask for its names.
+fn open(path: &Path) -> io::Result<OwnedHandle> {
     let name = with_nul(path.as_os_str())?;
     let share = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
     let (access, flags) = (fs::FILE_READ_ATTRIBUTES, fs::FILE_FLAG_BACKUP_SEMANTICS);
     // SAFETY: the name ends with NUL; the handle that is answered is ours.
-    let dir = unsafe {
+    unsafe {
         let handle =
             fs::CreateFileW(name.as_ptr(), access, share, ptr::null(), fs::OPEN_EXISTING, flags, ptr::null_mut());
         if handle == INVALID_HANDLE_VALUE {
             return Err(io::Error::last_os_error());
         }
-        OwnedHandle::from_raw_handle(handle)
-    };
+        Ok(OwnedHandle::from_raw_handle(handle))
+    }
+}
+
+/// Returns the path of an open folder with all links followed.
+fn final_path(dir: &OwnedHandle) -> io::Result<OsString> {
     // A volume may have neither a letter nor a folder.
-    path_of(&dir, fs::VOLUME_NAME_DOS).or_else(|error| path_of(&dir, fs::VOLUME_NAME_GUID).map_err(|_| error))
+    path_of(dir, fs::VOLUME_NAME_DOS).or_else(|error| path_of(dir, fs::VOLUME_NAME_GUID).map_err(|_| error))
 }
 
 /// Returns the path of an open folder, with the name of its volume in one of the forms.
@@ -198,5 +219,21 @@ mod tests {
         assert!(found.path.ends_with(&found.volume.inside), "{found:?}");
         assert!(!found.volume.inside.has_root(), "{found:?}");
         of(Path::new(r"C:\no such folder")).unwrap_err();
+    }
+
+    #[test]
+    fn what_the_mount_manager_does_not_know_is_a_place_all_the_same() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path();
+        let real = final_path(&open(path).unwrap()).unwrap();
+        let unknown = || io::Error::from(io::ErrorKind::NotFound);
+        let without_path = named(path, Err(unknown()), volume_name).unwrap();
+        let without_name = named(path, Ok(real.clone()), |_| Err(unknown())).unwrap();
+        for found in [&without_path, &without_name] {
+            assert_eq!(found.volume.file_system, UNMANAGED);
+        }
+        assert_eq!(without_path.path, path);
+        assert_eq!(without_name.path, Path::new(&shown(&real)));
+        assert_ne!(named(path, Ok(real), volume_name).unwrap().volume.file_system, UNMANAGED);
     }
 }

@@ -61,8 +61,8 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
     let opened = window.open().and_then(|()| if args.drive { window.give_letters() } else { Ok(()) });
     let result = opened.map_err(anyhow::Error::from).and_then(|()| {
         let exit = on_views(args, window.set(), &sources, &forward, env);
-        // What was read from a copy that was lost is of no use, whatever the command says.
-        window.set().map_or(Ok(()), ShadowSet::check)?;
+        // What was read from a copy that was lost is of no use, whatever the command says; nobody asks again.
+        window.set().map_or(Ok(()), ShadowSet::check_last)?;
         exit
     });
     let ended = match &result {

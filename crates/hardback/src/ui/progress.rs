@@ -3,6 +3,7 @@
 use super::events::{Event, Progress};
 use super::{Style, Ui, text};
 use crate::env::Env;
+use hardback_engine::system::KeepAwake;
 use hardback_engine::{Context, Counters, Monitor, Phase, Problem};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
@@ -69,8 +70,9 @@ fn phase_name(phase: Phase) -> &'static str {
 }
 
 impl Env {
-    /// Runs a verb of the engine and shows its progress.
+    /// Runs a verb of the engine and shows its progress. The computer does not fall asleep meanwhile.
     pub(crate) fn with_progress<T>(&self, verb: impl FnOnce(&Context<'_>) -> T) -> T {
+        let _awake = KeepAwake::new();
         let counters = Counters::default();
         let monitor = UiMonitor { ui: &self.ui, phase: Mutex::new("starting") };
         let context = Context { clock: &self.clock, monitor: &monitor, counters: &counters, cancel: &self.cancel };
