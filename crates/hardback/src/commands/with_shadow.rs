@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::{self, Usage};
 use hardback_engine::Clock;
-use hardback_engine::system::is_dir;
+use hardback_engine::system::{KeepAwake, is_dir};
 use hardback_shadow::{Forward, Request, RunResult, ShadowError, ShadowSet, Told, Window, WindowPlan};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -40,6 +40,7 @@ fn work(args: &WithShadowArgs, env: &Env) -> anyhow::Result<Exit> {
         return Ok(started(forward.run(command), &args.rsync, env));
     };
     let shadows = shadow::shadows(args.shadow_size, env)?;
+    let _awake = KeepAwake::new();
     let request = Request {
         sources: sources.clone(),
         one_file_system: args.one_file_system || (args.rsync_compat && stays_on_volume(&args.command)),
