@@ -76,8 +76,8 @@ struct Held {
 struct Failed {
     names: Vec<String>,
     refusal: Refusal,
-    /// All attempts were made that the error is worth: each alone is worth no more than one.
-    was_tried_again: bool,
+    /// How many attempts each of them is worth alone.
+    attempts_alone: u32,
 }
 
 /// An error that can be told once more.
@@ -184,11 +184,17 @@ impl ShadowProvider for Vss {
             return Err(ShadowError::Refused { message, hint });
         }
         let is_part = |failed: &Failed| names.iter().all(|name| failed.names.contains(name));
-        let behind = held(&self.failed).as_ref().filter(|failed| is_part(failed)).map(|failed| failed.was_tried_again);
         let mut tools = self.tools.clone();
-        if behind == Some(true) {
-            tools.limits.attempts = 1;
-        }
+        let is_behind = match held(&self.failed).as_ref().filter(|failed| is_part(failed)) {
+            Some(Failed { attempts_alone: 0, refusal: Refusal { message, hint }, .. }) => {
+                return Err(ShadowError::Refused { message: message.clone(), hint: hint.clone() });
+            }
+            Some(failed) => {
+                tools.limits.attempts = failed.attempts_alone;
+                true
+            }
+            None => false,
+        };
         let shown: Vec<String> = copies.iter().map(|copy| copy.volume.shown.clone()).collect();
         let volumes = copies.iter().map(|copy| copy.volume.field(VOLUME).map(str::to_owned));
         let volumes = volumes.collect::<Result<Vec<_>, _>>()?;
@@ -213,12 +219,12 @@ impl ShadowProvider for Vss {
                 Ok(numbers.iter().filter_map(root).collect())
             }
             Err(failure) => {
-                let was_tried_again = failure.was_tried_again();
+                let attempts_alone = failure.attempts_alone();
                 let error = failure.into_error(&shown);
                 // Of those that failed together, the others are asked for behind this one.
-                if let (ShadowError::Refused { message, hint }, None) = (&error, behind) {
+                if let (ShadowError::Refused { message, hint }, false) = (&error, is_behind) {
                     let refusal = Refusal { message: message.clone(), hint: hint.clone() };
-                    *held(&self.failed) = Some(Failed { names, refusal, was_tried_again });
+                    *held(&self.failed) = Some(Failed { names, refusal, attempts_alone });
                 }
                 Err(error)
             }

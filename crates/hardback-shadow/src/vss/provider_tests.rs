@@ -236,7 +236,13 @@ fn a_call_that_never_returns_is_given_up_and_named() {
         assert!(text.contains(&format!("did not return from {call} within 600 s")), "{text}");
         assert_eq!(text.contains("volume E:"), call != "AddToSnapshotSet", "{text}");
         assert!(text.contains("volume /mnt/c") && hint.contains("services.msc"), "{text}; {hint}");
-        // It is not waited for a second time; what it began ends when it returns after all.
+        // It is not waited for a second time, not for each alone either.
+        let calls = scripted.count(call);
+        for copy in &copies {
+            let error = vss.create(std::slice::from_ref(copy), &Meanwhile::ALONE).unwrap_err();
+            assert_eq!((error.to_string(), scripted.count(call)), (text.clone(), calls));
+        }
+        // What it began ends when it returns after all.
         drop(keep);
         while scripted.living() > 0 || scripted.count("Release") != scripted.count("CreateVssBackupComponents") {
             std::thread::yield_now();

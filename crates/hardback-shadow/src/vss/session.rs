@@ -89,9 +89,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Returns whether it ended as many attempts as it is worth.
-    pub(crate) fn was_tried_again(&self) -> bool {
-        matches!(self, Self::Call { code, .. } if code.retry().is_some())
+    /// Returns how many attempts it leaves worth while for each volume alone.
+    pub(crate) fn attempts_alone(&self) -> u32 {
+        match self {
+            // All were made that the error is worth.
+            Self::Call { code, .. } if code.retry().is_some() => 1,
+            // The service is still in that call, and makes one set at a time.
+            Self::Stuck { .. } => 0,
+            _ => u32::MAX,
+        }
     }
 
     pub(crate) fn of(call: &'static str) -> impl FnOnce(Code) -> Self {
