@@ -73,7 +73,7 @@ fn a_run_whose_console_is_closed_ends_by_itself_with_its_last_hooks() {
     }
     let thread = close_console(&run);
     // SAFETY: the handle is open.
-    unsafe { WaitForSingleObject(thread.as_raw_handle(), 20_000) };
+    unsafe { WaitForSingleObject(thread.as_raw_handle(), 120_000) };
     // From here on Windows would have ended the process.
     assert_eq!(env.read("ended").trim_end(), "interrupted");
     assert_eq!(run.wait().unwrap().code(), Some(130));
