@@ -10,7 +10,7 @@
 
 mod environment;
 
-use environment::TestEnvironment;
+use environment::{TestEnvironment, begun};
 use std::ffi::{CStr, c_void};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::process::Child;
@@ -66,7 +66,7 @@ fn a_run_whose_console_is_closed_ends_by_itself_with_its_last_hooks() {
     let last = "ping -n 3 127.0.0.1 >nul & echo %HARDBACK_RESULT%>ended";
     let hooks = ["--before-shadow", wait, "--after-run", last];
     let args = [&["backup", "source", "target", "--same-disk"][..], &hooks].concat();
-    let mut run = env.start(&args).spawn().unwrap();
+    let mut run = begun(|| env.start(&args).spawn());
     while !env.path("started").exists() {
         assert!(run.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(20));

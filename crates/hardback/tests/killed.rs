@@ -8,7 +8,7 @@
 
 mod environment;
 
-use environment::TestEnvironment;
+use environment::{TestEnvironment, begun};
 use std::time::Instant;
 
 const FOLDERS: usize = 10;
@@ -38,7 +38,7 @@ fn a_run_that_is_killed_at_any_time_is_taken_up_by_the_next() {
                 env.write(&format!("source/{folder}/{file}"), &content(folder, file, round));
             }
         }
-        let mut run = env.start(&args).spawn().unwrap();
+        let mut run = begun(|| env.start(&args).spawn());
         // The times of dying are spread over the run; who ends before is given less time.
         std::thread::sleep(most * (1 + round * 5 % (KILLS + 1)) / (KILLS + 1));
         run.kill().unwrap();

@@ -10,7 +10,7 @@
 
 mod environment;
 
-use environment::{Output, TestEnvironment};
+use environment::{Output, TestEnvironment, begun};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -225,7 +225,7 @@ fn ctrl_c_while_windows_makes_the_copy_ends_all_of_it() {
             _ => bench.env.start(&["with-shadow", "--source", "source", "--", "cmd", "/c", "exit", &target]),
         };
         command.envs(bench.variables(&[("HARDBACK_VSS_FAULTS", &format!("{call}!"))]));
-        let mut child = command.spawn().unwrap();
+        let mut child = begun(|| command.spawn());
         while bench.count(call) == 0 {
             assert!(child.try_wait().unwrap().is_none(), "{:#?}", bench.log());
             std::thread::sleep(std::time::Duration::from_millis(20));

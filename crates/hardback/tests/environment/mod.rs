@@ -120,7 +120,7 @@ impl TestEnvironment {
         if args.contains(&"backup") && !args.contains(&"--job") {
             command.args(["--job", "host"]);
         }
-        let output = command.output().unwrap();
+        let output = begun(|| command.output());
         let place = self.path("").display().to_string();
         let text = |bytes| with_place(&String::from_utf8(bytes).expect("UTF-8"), &place);
         Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -199,4 +199,20 @@ impl TestEnvironment {
         assert_eq!(snapshots.len(), 1, "{names:?}");
         snapshots[0].clone()
     }
+}
+
+/// Starts a program. Of some thousand that Wine starts one dies before it has begun, which is an error of the start; so it is
+/// started again.
+pub(crate) fn begun<T>(mut start: impl FnMut() -> std::io::Result<T>) -> T {
+    const ERROR_INTERNAL_ERROR: i32 = 1359;
+    const ATTEMPTS: usize = 3;
+    let died = |error: &std::io::Error| cfg!(windows) && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR);
+    let mut result = start();
+    for _ in 1..ATTEMPTS {
+        if !result.as_ref().is_err_and(died) {
+            break;
+        }
+        result = start();
+    }
+    result.unwrap()
 }
