@@ -22,7 +22,7 @@ use windows_sys::Win32::Storage::FileSystem as fs;
 /// What a directory handle is for.
 const DIR_ACCESS: u32 = fs::FILE_LIST_DIRECTORY | fs::FILE_READ_ATTRIBUTES;
 /// Others may do everything meanwhile.
-const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
+pub(super) const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
 /// Opens the entry itself, whatever it is.
 pub(super) const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
 /// Numbers in the buffer of directory entries that one system call fetches: 64 KiB.

@@ -5,6 +5,7 @@ use crate::metadata::Xattrs;
 use crate::name::{bytes_from_wide, wide_from_bytes};
 use crate::ntfs;
 use crate::reparse::{self, ReparseClass};
+use crate::system::dir::{self, ITSELF, SHARE_ALL};
 use crate::system::{id_of, os_error, sys, sys_facts as calls, unsupported};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -19,8 +20,6 @@ use windows_sys::Win32::System::SystemServices::{
     ACCESS_SYSTEM_SECURITY, FILE_NAMED_STREAMS, FILE_PERSISTENT_ACLS, FILE_SUPPORTS_EXTENDED_ATTRIBUTES,
 };
 
-const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
-const ITSELF: u32 = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
 /// What everybody may ask for who may read a file.
 const PARTS: u32 = OLD_PARTS | security::LABEL_SECURITY_INFORMATION;
 /// All parts, also those to come; with the right to see audit lists.
@@ -51,7 +50,7 @@ pub(super) fn take_rights() -> bool {
 const RESIDENT_BYTES_MAX: usize = 256;
 
 fn open(path: &OsStr, access: u32) -> io::Result<File> {
-    OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(ITSELF).open(path)
+    dir::open(path, access, ITSELF)
 }
 
 /// Reads all that the volume has of an entry, sorted by name, and why some of it could not be read. `same` is the open

@@ -1,6 +1,7 @@
 //! The calls of Windows that make and change names, as the kernel has them.
 #![allow(unsafe_code, reason = "system calls; each block passes only memory of its own function")]
 
+use crate::system::dir::SHARE_ALL;
 use crate::system::sys::handle;
 use crate::system::sys_facts::check_status;
 use std::ffi::OsStr;
@@ -78,7 +79,6 @@ pub(super) fn make_dir(path: &OsStr) -> io::Result<()> {
         ..Default::default()
     };
     let options = nt::FILE_DIRECTORY_FILE | nt::FILE_OPEN_FOR_BACKUP_INTENT | nt::FILE_SYNCHRONOUS_IO_NONALERT;
-    let share = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
     let (mut made, mut status) = (ptr::null_mut(), IO_STATUS_BLOCK::default());
     // SAFETY: the name and what points to it live over the call, which writes a handle and a status.
     let answer = unsafe {
@@ -89,7 +89,7 @@ pub(super) fn make_dir(path: &OsStr) -> io::Result<()> {
             &raw mut status,
             ptr::null(),
             fs::FILE_ATTRIBUTE_NORMAL,
-            share,
+            SHARE_ALL,
             nt::FILE_CREATE,
             options,
             ptr::null(),
